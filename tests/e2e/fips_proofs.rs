@@ -36,7 +36,9 @@ fn cases(
     let cases = cases.unwrap();
     for Case { name, meeting, .. } in &cases {
         let before = meeting.lived.before.as_ref().and_then(|before| before.out_of_time.as_ref());
-        before.iter().for_each(|reason| println!("{}: {name}: run once more: {reason}", meeting.client));
+        for reason in before {
+            println!("{}: {name}: run once more: {reason}", meeting.client);
+        }
     }
     cases
 }

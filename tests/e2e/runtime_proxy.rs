@@ -141,7 +141,7 @@ fn large_event() -> String {
 fn the_python_client_works_through_the_proxy_as_without() {
     let directory = tempfile::tempdir().unwrap();
     let function = through_proxy(python(&directory, PYTHON));
-    let setup = Setup { timeout: Duration::from_secs(60), ..setup_with(function, &[WEB_ADAPTER]) };
+    let setup = Setup { timeout: Duration::from_mins(1), ..setup_with(function, &[WEB_ADAPTER]) };
     let Some(sandbox) = start(setup) else { return };
     let event = large_event();
     let invocations: Vec<_> = (0..3).map(|_| sandbox.invoke(event.as_bytes()).unwrap()).collect();
@@ -181,7 +181,7 @@ fn a_streamed_response_of_the_node_client_is_the_same_through_the_proxy_as_witho
         let directory = tempfile::tempdir().unwrap();
         let function = node_through(&directory, NODE, "function.handler");
         let function = if is_proxied { through_proxy(function) } else { function };
-        let setup = Setup { timeout: Duration::from_secs(60), ..setup_with(function, &[WEB_ADAPTER]) };
+        let setup = Setup { timeout: Duration::from_mins(1), ..setup_with(function, &[WEB_ADAPTER]) };
         let sandbox = start(setup)?;
         let invocations = vec![sandbox.invoke(large_event().as_bytes()).unwrap()];
         let life = end(sandbox, invocations);
