@@ -36,7 +36,7 @@ fn cases(
     let cases = cases.unwrap();
     for Case { name, meeting, .. } in &cases {
         let before = meeting.lived.before.as_ref().and_then(|before| before.out_of_time.as_ref());
-        for reason in before {
+        if let Some(reason) = before {
             println!("{}: {name}: run once more: {reason}", meeting.client);
         }
     }
