@@ -175,7 +175,8 @@ fn processor() -> Processor {
         init_type_tagged: true,
         architecture: "x86_64",
     };
-    let spans = SpanSettings { service: "shop".to_owned(), resource: "checkout".to_owned(), random: || 42 };
+    let spans =
+        SpanSettings { service: "shop".to_owned(), resource: "checkout".to_owned(), random: || 42, standalone: false };
     Processor::new(settings, Rules::default(), 0).with_spans(spans)
 }
 
@@ -190,7 +191,7 @@ impl Port {
         thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let mut inbox = LifecycleListener::from_handover(socket).serve(decoder(), None).unwrap();
+                let mut inbox = LifecycleListener::from_handover(socket).serve(decoder(), None, None).unwrap();
                 while inbox.recv().await.is_some() {}
             });
         });
