@@ -34,11 +34,15 @@ struct Run {
 impl Place {
     fn new(files: &[(&str, &str)]) -> Self {
         let place = Self { function: tempfile::tempdir().unwrap(), tools: tempfile::tempdir().unwrap() };
-        for (name, text) in files {
-            fs::write(place.function.path().join(name), text).unwrap();
-        }
+        files.iter().for_each(|(name, text)| place.write(name, text));
         executable::write(&place.tools.path().join("bottlecap"), include_str!("invoke_support/agent.py")).unwrap();
         place
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     fn path(&self) -> &Path {
@@ -46,8 +50,13 @@ impl Place {
     }
 
     fn command(&self, options: &[&str]) -> Command {
+        self.command_below("", options)
+    }
+
+    /// For the function in a directory of this one.
+    fn command_below(&self, directory: &str, options: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_matrix"));
-        command.arg("invoke").arg(self.path()).args(options).env("NO_COLOR", "1");
+        command.arg("invoke").arg(self.path().join(directory)).args(options).env("NO_COLOR", "1");
         command.arg("--extension").arg(self.tools.path().join("bottlecap"));
         command
     }
@@ -59,7 +68,11 @@ impl Place {
     }
 
     fn run(&self, options: &[&str]) -> Run {
-        let output = self.command(&[&["--json"], options].concat()).output().unwrap();
+        self.run_below("", options)
+    }
+
+    fn run_below(&self, directory: &str, options: &[&str]) -> Run {
+        let output = self.command_below(directory, &[&["--json"], options].concat()).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let document = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
         Run { status: output.status.code().unwrap(), document, stderr }
@@ -235,8 +248,9 @@ def lambda_handler(event, context):
 
 #[test]
 fn lines_of_both_streams_and_of_the_logger_keep_their_order() {
+    // The last record comes after more lines than one read takes, and has a time before all of them.
     let code = "\
-import logging, os
+import logging, os, struct
 
 def lambda_handler(event, context):
     for number in range(200):
@@ -244,13 +258,21 @@ def lambda_handler(event, context):
             logging.getLogger().warning('line %d', number)
         else:
             os.write(1 + number % 2, f'line {number}\\n'.encode())
+    filler = f'{\"filler\":.<127}\\n'.encode() * 128
+    os.write(1, filler + struct.pack('>IIQ', 0xa55a0003, 4, 1) + b'last')
 ";
     let run = Place::new(&[("app.py", code)]).run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let logs = run.logs();
     let lines: Vec<&str> = logs.iter().filter_map(|log| log.rsplit('\t').next()).collect();
     let expected: Vec<String> = (0..200).map(|number| format!("line {number}")).collect();
-    assert_eq!(lines, expected);
+    assert_eq!(
+        (&lines[..200], lines.len(), lines[328]),
+        (&expected.iter().map(String::as_str).collect::<Vec<_>>()[..], 329, "last")
+    );
+    let events = run.document["telemetry"].as_array().unwrap().iter().filter(|event| event["type"] == "function");
+    let times: Vec<&str> = events.map(|event| event["time"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
 }
 
 #[test]
@@ -347,17 +369,59 @@ Resources:
       Runtime: python3.12
       MemorySize: 512
       Environment: {Variables: {STAGE: dev}}
+      Layers: [!Ref Shared, 'arn:aws:lambda:eu-west-1:123456789012:layer:Other:1']
       Events: {Orders: {Type: SQS, Properties: {Queue: !GetAtt Queue.Arn}}}
+  Shared: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: layers/shared}}
 ";
     let place = Place::new(&[("template.yaml", template)]);
-    let code = place.path().join("hello_world");
-    fs::create_dir(&code).unwrap();
-    let source = "import os\n\ndef lambda_handler(event, context):\n    source = event['Records'][0]['eventSource']\n    \
-        return [os.environ['STAGE'], context.memory_limit_in_mb, source]\n";
-    fs::write(code.join("app.py"), source).unwrap();
+    let source = "import os, shared\n\ndef lambda_handler(event, context):\n    source = event['Records'][0]['eventSource']\n    \
+        return [os.environ['STAGE'], context.memory_limit_in_mb, source, shared.NAME]\n";
+    place.write("hello_world/app.py", source);
+    place.write("layers/shared/python/shared.py", "NAME = 'of the layer'\n");
     let run = place.run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
-    assert_eq!(run.response(), &serde_json::json!(["dev", "512", "aws:sqs"]));
+    assert_eq!(run.response(), &serde_json::json!(["dev", "512", "aws:sqs", "of the layer"]));
+    let notes = run.document["notes"].to_string();
+    assert!(notes.contains("layer:Other:1 is not on this machine; --layer"), "{notes}");
+}
+
+#[test]
+fn a_node_function_finds_its_files_and_its_local_packages() {
+    // `existsSync` asks by access(2), which regards the user and not the capabilities of the user's processes.
+    let code = "\
+const { existsSync } = require('node:fs');
+const shared = require('shared');
+
+exports.handler = async () => {
+  console.log(shared.greeting, require('@shop/own').word);
+  return [existsSync(__filename), existsSync(require.resolve('shared')), existsSync('/var/task/package.json')];
+};
+";
+    let place = Place::new(&[
+        ("function/index.js", code),
+        ("function/package.json", r#"{"dependencies": {"shared": "file:../shared", "@shop/own": "file:./own"}}"#),
+        (
+            "shared/package.json",
+            r#"{"name": "shared", "version": "1.0.0", "dependencies": {"words": "file:../words"}}"#,
+        ),
+        ("function/own/package.json", r#"{"name": "@shop/own", "version": "1.0.0"}"#),
+        ("function/own/index.js", "exports.word = require('words').greeting.split(' ').pop();"),
+        ("shared/index.js", "exports.greeting = require('words').greeting;"),
+        ("words/package.json", r#"{"name": "words", "version": "1.0.0"}"#),
+        ("words/index.js", "exports.greeting = 'from a package of a package';"),
+    ]);
+    let run = place.run_below("function", &[]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert_eq!(run.logs()[0].rsplit('\t').next().unwrap(), "from a package of a package package");
+    if run.has_own_disk() {
+        assert_eq!(run.response(), &serde_json::json!([true, true, true]));
+    }
+    let mut entries =
+        ["function", "shared", "words"].iter().flat_map(|name| fs::read_dir(place.path().join(name)).unwrap());
+    assert!(
+        entries.all(|entry| entry.unwrap().file_name() != "node_modules"),
+        "nothing is written to the user's directories"
+    );
 }
 
 #[test]

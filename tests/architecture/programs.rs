@@ -13,9 +13,17 @@ pub struct Allowed {
 
 /// Files that set modes of files.
 pub const MODES: &[Allowed] = &[
+    Allowed {
+        path: "matrix/src/archive/mod.rs",
+        reason: "the modes of a layer's files, whose programs are written by matrix::executable",
+    },
     Allowed { path: "matrix/src/files.rs", reason: "the modes of files that are no programs" },
     Allowed { path: "matrix/src/inspect/ask.rs", reason: "the mode of a folder" },
     Allowed { path: "matrix/src/sandbox/disk.rs", reason: "opens paths without reading them, and creates none" },
+    Allowed {
+        path: "matrix/src/sandbox/function/local_packages.rs",
+        reason: "copies archives, and sets a mode in a test",
+    },
     Allowed {
         path: "matrix/src/sandbox/function/tree.rs",
         reason: "copies a function's files with the modes that they have",

@@ -18,7 +18,7 @@ pub fn node_with(packages_of: &Path, directory: &tempfile::TempDir, source: &str
     let environment = NodeEnvironment::ensure(&root.join("target"), |_| {}).unwrap();
     let packages = environment.packages(&root.join(packages_of), |_| {}).unwrap().unwrap();
     fs::write(directory.path().join("function.js"), source).unwrap();
-    symlink(packages, directory.path().join("node_modules")).unwrap();
+    symlink(packages.directory, directory.path().join("node_modules")).unwrap();
     let command = environment.command(handler);
     Function::Process {
         program: command.program,

@@ -48,7 +48,7 @@ pub struct Arguments {
     #[arg(long)]
     pub handler: Option<String>,
 
-    /// A SAM, `CloudFormation` or Serverless template with handler, runtime, variables, timeout and memory [default: `template.yaml` or `serverless.yml` of the
+    /// A SAM, `CloudFormation` or Serverless template with handler, runtime, variables, timeout, memory and layers [default: `template.yaml` or `serverless.yml` of the
     /// function's directory]
     #[arg(long, value_name = "FILE")]
     pub template: Option<PathBuf>,
@@ -114,9 +114,9 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub extension: Option<PathBuf>,
 
-    /// A layer's zip file, for `/opt`; may be repeated, and files of later layers replace those of earlier ones. Its extensions run beside bottlecap; an
+    /// A layer for `/opt`, as a zip file or a directory; may be repeated, and files of later layers replace those of earlier ones. Its extensions run beside bottlecap; an
     /// extension called `datadog-agent` replaces it
-    #[arg(long = "layer", value_name = "ZIP")]
+    #[arg(long = "layer", value_name = "PATH")]
     pub layers: Vec<PathBuf>,
 
     /// A directory to use as `/opt`, such as that of a container image, whose extensions run instead of bottlecap

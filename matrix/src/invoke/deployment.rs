@@ -7,8 +7,13 @@ use super::arguments::{Arguments, Variable};
 use super::error::Error;
 use super::events;
 use super::handlers;
-use super::templates::{self, Deployed};
-use crate::sample_events;
+use super::template_layers::Layers;
+use super::template_parameters::Values;
+use super::templates::{self, Choice, Deployed};
+use crate::{sample_events, terminal};
+
+/// The part of an ARN that is that of Datadog's extension.
+const EXTENSION_LAYER: &str = ":layer:Datadog-Extension";
 
 /// The arguments with the settings of a template below them, and notes for the reader.
 pub fn resolved(arguments: &Arguments) -> Result<(Arguments, Vec<String>), Error> {
@@ -18,13 +23,19 @@ pub fn resolved(arguments: &Arguments) -> Result<(Arguments, Vec<String>), Error
         arguments.environment.extend(variables(file)?);
     }
     arguments.environment.extend(own);
-    let Some((path, deployed)) = template(&arguments)? else { return Ok((arguments, Vec::new())) };
+    let (path, deployed) = match template(&arguments)? {
+        Template::Used { path, function } => (path, *function),
+        Template::Unused { reason } => return Ok((arguments, vec![format!("No template is used: {reason}.")])),
+        Template::Missing => return Ok((arguments, Vec::new())),
+    };
     let mut notes = vec![format!("The function is {} of {}.", deployed.name, path.display())];
     if !deployed.unresolved.is_empty() {
         let left_out = deployed.unresolved.join(", ");
-        notes.push(format!(
-            "Left out, because only a deployment can resolve it (--env and --layer set it here): {left_out}."
-        ));
+        notes.push(format!("Left out, because only a deployment can resolve it (--env sets it here): {left_out}."));
+    }
+    notes.extend(notes_of_layers(&deployed.layers, &arguments));
+    if arguments.opt.is_none() {
+        arguments.layers.splice(0..0, deployed.layers.local);
     }
     if deployed.code.is_dir() {
         arguments.function = deployed.code;
@@ -50,6 +61,29 @@ pub fn resolved(arguments: &Arguments) -> Result<(Arguments, Vec<String>), Error
     Ok((arguments, notes))
 }
 
+/// What a reader has to know of the layers of a template that are not used.
+fn notes_of_layers(layers: &Layers, arguments: &Arguments) -> Vec<String> {
+    let is_bottlecap = arguments.extension.as_ref().is_none_or(|program| program.ends_with("bottlecap"));
+    let has_bottlecap = is_bottlecap && !arguments.no_extension && arguments.opt.is_none();
+    let is_replaced = |layer: &&String| has_bottlecap && layer.contains(EXTENSION_LAYER);
+    let (replaced, missing): (Vec<&String>, Vec<&String>) = layers.remote.iter().partition(is_replaced);
+    let mut notes: Vec<String> =
+        replaced.iter().map(|layer| format!("Bottlecap runs in place of the layer {layer}.")).collect();
+    if let Some(first) = missing.first() {
+        let names = missing.iter().map(|layer| layer.as_str()).collect::<Vec<_>>().join(", ");
+        let source = missing.iter().find(|layer| layer.starts_with("arn:")).map_or_else(String::new, |arn| {
+            format!(" The zip file of one is at the location that this prints: aws lambda get-layer-version-by-arn --arn {arn} --query Content.Location.")
+        });
+        let (verb, pronoun) = if missing.len() == 1 { ("is", first.as_str()) } else { ("are", "each") };
+        notes.push(format!(
+            "Of the template's layers, {names} {verb} not on this machine; --layer with a zip file or a directory stands in for {pronoun}.{source}"
+        ));
+    }
+    let unbuilt = layers.unbuilt.iter();
+    notes.extend(unbuilt.map(|layer| format!("The layer {layer} is left out, because `sam build` has not made it.")));
+    notes
+}
+
 /// The variables of a file: one on each line, as other tools read them too. Empty lines and those that begin with `#` count for nothing.
 fn variables(file: &Path) -> Result<Vec<Variable>, Error> {
     let advice = "name a file with NAME=VALUE on each line";
@@ -69,24 +103,45 @@ fn variables(file: &Path) -> Result<Vec<Variable>, Error> {
     lines.map(variable).collect()
 }
 
-/// The template to use with its function. One that only lies beside the function is used if it names one function and the command line none.
-fn template(arguments: &Arguments) -> Result<Option<(PathBuf, Deployed)>, Error> {
+/// The template of a function.
+enum Template {
+    Used {
+        path: PathBuf,
+        function: Box<Deployed>,
+    },
+    /// It only lies beside the function, and does not say which function that is.
+    Unused {
+        reason: String,
+    },
+    Missing,
+}
+
+/// The template to use with its function. One that only lies beside the function is used if the command line names no handler, and if its function is the only
+/// one, or the one with the handler that the directory has.
+fn template(arguments: &Arguments) -> Result<Template, Error> {
     let name = arguments.template_function.as_deref();
+    let values = pseudo_parameters(arguments);
     if let Some(path) = &arguments.template {
-        return Ok(Some((path.clone(), templates::function(path, name)?)));
+        let function = templates::function(path, Choice { name, handler: None }, values)?;
+        return Ok(Template::Used { path: path.clone(), function: Box::new(function) });
     }
     let directory = arguments.function.as_path();
     let is_said = arguments.handler.is_some() || arguments.program.is_some() || directory.join("bootstrap").exists();
-    let Some(path) = (!is_said).then(|| templates::find(directory)).flatten() else { return Ok(None) };
-    match templates::function(&path, name) {
-        Ok(deployed) => Ok(Some((path, deployed))),
-        Err(_) if name.is_none() && has_handler(directory) => Ok(None),
+    let Some(path) = (!is_said).then(|| templates::find(directory)).flatten() else { return Ok(Template::Missing) };
+    let handler = handlers::detect(directory);
+    match templates::function(&path, Choice { name, handler: handler.as_deref() }, values) {
+        Ok(function) => Ok(Template::Used { path, function: Box::new(function) }),
+        Err(error) if name.is_none() && handler.is_some() => {
+            Ok(Template::Unused { reason: terminal::chain_in_line(&error) })
+        }
         Err(error) => Err(error.into()),
     }
 }
 
-fn has_handler(directory: &Path) -> bool {
-    handlers::detect(directory).is_some()
+/// What `CloudFormation` knows of where it deploys.
+fn pseudo_parameters(arguments: &Arguments) -> Values {
+    let values = [("Region", arguments.region.as_str()), ("AccountId", &arguments.account), ("Partition", "aws")];
+    values.map(|(name, value)| (format!("AWS::{name}"), value.to_owned())).into()
 }
 
 #[cfg(test)]
@@ -124,6 +179,27 @@ mod tests {
     }
 
     #[test]
+    fn layers_of_the_template_lie_below_those_of_the_command_line_and_others_are_named_once() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("shared")).unwrap();
+        let arn = "arn:aws:lambda:eu-west-1:464622532012:layer";
+        let template = format!(
+            "Globals: {{Function: {{Layers: [!Ref Shared, '{arn}:Datadog-Extension:65', '{arn}:Other:1']}}}}\nResources:\n  \
+             Hello: {{Type: AWS::Serverless::Function, Properties: {{Handler: app.main, Layers: ['{arn}:Other:1']}}}}\n  \
+             Shared: {{Type: AWS::Serverless::LayerVersion, Properties: {{ContentUri: shared}}}}\n"
+        );
+        fs::write(directory.path().join("template.yaml"), template).unwrap();
+        let path = directory.path().to_str().unwrap();
+        let (arguments, notes) = resolve(&[path, "--layer", "other.zip"]).unwrap();
+        assert_eq!(arguments.layers, [directory.path().join("shared"), "other.zip".into()]);
+        assert_eq!(notes[1], format!("Bottlecap runs in place of the layer {arn}:Datadog-Extension:65."));
+        assert!(notes[2].contains(&format!("{arn}:Other:1 is not on this machine; --layer")), "{notes:?}");
+        assert_eq!(notes.len(), 3);
+        let (_, notes) = resolve(&[path, "--no-extension"]).unwrap();
+        assert!(notes[1].contains("are not on this machine"), "{notes:?}");
+    }
+
+    #[test]
     fn the_template_beside_the_function_is_used_below_the_command_line() {
         let directory = tempfile::tempdir().unwrap();
         let service = "functions:\n  hello:\n    handler: handler.hello\n    timeout: 6\n    environment: {STAGE: dev}\n    events: [{sqs: 'arn'}]\n";
@@ -145,5 +221,20 @@ mod tests {
         let (arguments, _) = resolve(&[path, "--handler", "app.main"]).unwrap();
         assert_eq!((arguments.handler.as_deref(), arguments.timeout), (Some("app.main"), None));
         assert!(matches!(resolve(&[path, "--function", "helo"]), Err(Error::Template(_))));
+    }
+
+    #[test]
+    fn of_several_functions_that_with_the_handler_of_the_directory_is_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let service = "functions: {hello: {handler: handler.hello, timeout: 6}, other: {handler: other.run}}\n";
+        fs::write(directory.path().join("serverless.yml"), service).unwrap();
+        let path = directory.path().to_str().unwrap();
+        assert!(matches!(resolve(&[path]), Err(Error::Template(_))));
+        fs::write(directory.path().join("handler.py"), "def hello(event, context):\n    pass\n").unwrap();
+        let (arguments, notes) = resolve(&[path]).unwrap();
+        assert_eq!((arguments.timeout, notes.len()), (Some(6), 1));
+        fs::write(directory.path().join("handler.py"), "def handler(event, context):\n    pass\n").unwrap();
+        let (arguments, notes) = resolve(&[path]).unwrap();
+        assert!(arguments.timeout.is_none() && notes[0].contains("--function: hello, other"), "{notes:?}");
     }
 }

@@ -47,6 +47,11 @@ pub enum Error {
     LargeEvent { bytes: usize, limit: usize },
     #[error("{} cannot be run: {reason}; it has to be an executable file (chmod +x)", path.display())]
     Program { path: PathBuf, reason: String },
+    #[error(
+        "{} cannot be run: its first line ends with a carriage return, which becomes part of the interpreter's name; save it with Unix line ends",
+        .0.display()
+    )]
+    WindowsInterpreter(PathBuf),
     #[error("the layer {} cannot be used", path.display())]
     Layer { path: PathBuf, source: archive::Error },
     #[error("a function has at most {} layers", archive::limits::LAYERS)]

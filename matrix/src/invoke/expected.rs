@@ -14,6 +14,10 @@ use crate::sandbox::destinations::Destinations;
 
 /// The file with settings in the function's directory.
 const SETTINGS: &str = "datadog.yaml";
+/// The variables by which logs, and by which metrics, go to another destination than the sandbox's intake.
+const LOG_URLS: [&str; 3] =
+    ["DD_LOGS_CONFIG_LOGS_DD_URL", "DD_LOGS_CONFIG_DD_URL", "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL"];
+const METRIC_URLS: [&str; 2] = ["DD_DD_URL", "DD_URL"];
 /// Maximum number of letters by which a name may differ from the one that it is taken for.
 const TYPOS: usize = 2;
 
@@ -54,6 +58,15 @@ pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
         notes.extend(ignored_in_file(setup));
         notes.extend(addresses(&setup.environment, setup.destinations, &loaded.config));
     }
+    let [logs_elsewhere, metrics_elsewhere] = [&LOG_URLS[..], &METRIC_URLS]
+        .map(|urls| setup.destinations.elsewhere(&setup.environment, urls))
+        .map(|variables| if has_agent { variables } else { Vec::new() });
+    for (what, variables) in [("logs", &logs_elsewhere), ("metrics", &metrics_elsewhere)] {
+        notes.extend((!variables.is_empty()).then(|| {
+            format!("It was not checked whether {what} arrive, because they go where {} says.", variables.join(" or "))
+        }));
+    }
+    let (has_logs, has_metrics) = (has_agent && logs_elsewhere.is_empty(), has_agent && metrics_elsewhere.is_empty());
     let Config { logs, metrics, dogstatsd, .. } = loaded.config;
     let expected = Expected {
         extensions: match (has_agent, setup.extensions.is_empty()) {
@@ -61,9 +74,9 @@ pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
             (false, true) => Extensions::None,
             (false, false) => Extensions::Unknown,
         },
-        logs: has_agent && logs.enabled,
-        enhanced_metrics: has_agent && metrics.enhanced,
-        dogstatsd: has_agent.then(|| dogstatsd.namespace.map(|namespace| namespace + ".").unwrap_or_default()),
+        logs: has_logs && logs.enabled,
+        enhanced_metrics: has_metrics && metrics.enhanced,
+        dogstatsd: has_metrics.then(|| dogstatsd.namespace.map(|namespace| namespace + ".").unwrap_or_default()),
         rules: logs.rules.iter().filter_map(LogRule::of).collect(),
     };
     (expected, notes)
@@ -202,6 +215,19 @@ mod tests {
         let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let extensions = vec![Extension::new(name, "/bin/true")];
         of(&Setup { extensions, environment, destinations: Destinations::Intake, ..Setup::default() })
+    }
+
+    #[test]
+    fn what_goes_elsewhere_is_not_expected() {
+        let environment = [("DATADOG_DD_URL", "http://10.0.0.1"), ("DD_LOGS_CONFIG_LOGS_DD_URL", " ")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let extensions = vec![Extension::new(AGENT, "/bin/true")];
+        let mut setup = Setup { extensions, environment, destinations: Destinations::AsSet, ..Setup::default() };
+        let (expected, notes) = of(&setup);
+        assert!(expected.logs && !expected.enhanced_metrics && expected.dogstatsd.is_none());
+        assert_eq!(notes, ["It was not checked whether metrics arrive, because they go where DATADOG_DD_URL says."]);
+        setup.destinations = Destinations::Intake;
+        assert!(of(&setup).0.enhanced_metrics);
     }
 
     fn switches(name: &str, variables: &[(&str, &str)]) -> (bool, bool) {

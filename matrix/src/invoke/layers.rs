@@ -9,25 +9,41 @@ use super::target;
 use crate::archive::{self, limits, places};
 use crate::emulator;
 use crate::sandbox::Extension;
+use crate::sandbox::function::tree;
 use crate::workspace::private::Temporary;
 
-/// Unpacks all layers in order into one directory, which serves as `/opt`; `None` without layers.
-pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<Temporary>, Error> {
+/// The contents of layers. Dropping them removes them.
+#[derive(Debug)]
+pub(super) struct LayerContents {
+    /// The directory that serves as `/opt`.
+    pub opt: PathBuf,
+    _home: Temporary,
+}
+
+/// Unpacks all layers, zip files and directories, in order into one directory; `None` without layers.
+pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<LayerContents>, Error> {
     if layers.is_empty() {
         return Ok(None);
     }
     if layers.len() > limits::LAYERS {
         return Err(Error::TooManyLayers);
     }
-    let opt = Temporary::new().map_err(Error::Opt)?;
+    let home = Temporary::new().map_err(Error::Opt)?;
+    let opt = home.readable("opt").map_err(Error::Opt)?;
     for path in layers {
-        let refused = |source| Error::Layer { path: path.clone(), source };
-        let bytes = fs::read(path).map_err(|source| refused(archive::Error::File { path: path.clone(), source }))?;
-        archive::unpack(&bytes, opt.path()).map_err(refused)?;
+        unpack(path, &opt).map_err(|source| Error::Layer { path: path.clone(), source })?;
     }
     // User-mode emulation of a launcher does not extend to the agent that it executes.
-    emulator::let_others_execute(&opt.path().join(places::AGENT)).map_err(Error::Opt)?;
-    Ok(Some(opt))
+    emulator::let_others_execute(&opt.join(places::AGENT)).map_err(Error::Opt)?;
+    Ok(Some(LayerContents { opt, _home: home }))
+}
+
+fn unpack(layer: &Path, opt: &Path) -> Result<(), archive::Error> {
+    let failed = |path: PathBuf, source| archive::Error::File { path, source };
+    if layer.is_dir() {
+        return tree::copy(layer, opt).map_err(|(path, source)| failed(path, source));
+    }
+    archive::unpack(&fs::read(layer).map_err(|source| failed(layer.to_owned(), source))?, opt)
 }
 
 /// The `/opt` directory of a container image, used in place.

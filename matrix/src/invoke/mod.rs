@@ -21,6 +21,8 @@ mod session;
 mod stream;
 mod target;
 mod template_events;
+mod template_layers;
+mod template_parameters;
 mod templates;
 mod text;
 pub mod timeline;
@@ -37,6 +39,7 @@ pub use error::Error;
 
 use arguments::{Init, Network};
 use document::Document;
+use layers::LayerContents;
 use observe::Seen;
 use page::page;
 use render::{Page, render};
@@ -48,12 +51,11 @@ use timeline::timeline;
 
 use crate::files;
 use crate::sandbox::destinations::Destinations;
-use crate::sandbox::function::node::{self, NodeEnvironment};
+use crate::sandbox::function::node::{self, FunctionCopy, NodeEnvironment};
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::setup::{self, Cpu, Disk, Extension, Initialization, Output, Setup};
 use crate::sandbox::{Function, intake};
 use crate::terminal;
-use crate::workspace::private::Temporary;
 
 /// The name with which bottlecap registers, which has to be the name of its file.
 const AGENT: &str = "datadog-agent";
@@ -156,8 +158,8 @@ struct Plan {
     notes: Vec<String>,
     /// Whether a network of the machine's is a failure.
     requires_isolation: bool,
-    /// The directories with the unpacked layers and with the function beside its packages; dropping them removes them.
-    _temporary: [Option<Temporary>; 2],
+    _unpacked: Option<LayerContents>,
+    _deployed: Option<FunctionCopy>,
 }
 
 impl Plan {
@@ -170,7 +172,7 @@ impl Plan {
         events.iter().try_for_each(|event| check_event(event, arguments.asynchronous))?;
         let unpacked = layers::unpacked(&arguments.layers)?;
         let image = arguments.opt.as_deref().map(layers::of_image).transpose()?;
-        let opt = image.or_else(|| unpacked.as_ref().map(|opt| opt.path().to_owned()));
+        let opt = image.or_else(|| unpacked.as_ref().map(|unpacked| unpacked.opt.clone()));
         let extensions = extensions(arguments, opt.as_deref())?;
         let destinations = if arguments.allow_network { Destinations::AsSet } else { Destinations::Intake };
         let mut preparation = Preparation { arguments, opt: opt.as_deref(), deployed: None };
@@ -202,7 +204,7 @@ impl Plan {
         let samples = arguments.sample_events.iter().map(|sample| sample.until(SystemTime::now()).into_bytes());
         let events = if arguments.sample_events.is_empty() { events } else { samples.collect() };
         let requires_isolation = arguments.network == Some(Network::Isolated);
-        Ok(Self { setup, events, notes, requires_isolation, _temporary: [unpacked, deployed] })
+        Ok(Self { setup, events, notes, requires_isolation, _unpacked: unpacked, _deployed: deployed })
     }
 }
 
@@ -244,8 +246,8 @@ fn extensions(arguments: &Arguments, opt: Option<&Path>) -> Result<Vec<Extension
 struct Preparation<'a> {
     arguments: &'a Arguments,
     opt: Option<&'a Path>,
-    /// The function's directory, if it runs in a copy.
-    deployed: Option<Temporary>,
+    /// The copy in which the function runs, if it does.
+    deployed: Option<FunctionCopy>,
 }
 
 impl Preparation<'_> {
@@ -275,15 +277,24 @@ impl Preparation<'_> {
         }
         let packages = environment.packages(&directory, progress)?;
         spinner.finish_and_clear();
-        self.deployed = packages.map(|packages| node::deployed(&directory, &packages)).transpose()?;
+        if packages.as_ref().is_some_and(|packages| packages.has_sdk) {
+            notes.push("AWS's SDK was installed for it, as Lambda's runtimes for Node have it.".to_owned());
+        }
+        self.deployed = packages.map(|packages| node::deployed(&directory, &packages.directory)).transpose()?;
         let command = environment.command(&handler);
         Ok(Function::Process {
             program: command.program,
             arguments: command.arguments,
-            task_root: self.deployed.as_ref().map_or(directory, |deployed| deployed.path().to_owned()),
+            task_root: self.deployed.as_ref().map_or(directory, |deployed| deployed.directory.clone()),
             handler,
-            environment: target::node_variables(environment.version(), self.opt),
+            environment: target::node_variables(environment.version(), self.variable("NODE_PATH"), self.opt),
         })
+    }
+
+    /// The customer's own value of a variable.
+    fn variable(&self, name: &str) -> Option<&str> {
+        let named = self.arguments.environment.iter().rev().find(|variable| variable.name == name);
+        named.map(|variable| variable.value.as_str())
     }
 
     fn python(&self, directory: PathBuf, handler: String, notes: &mut Vec<String>) -> Result<Function, Error> {
@@ -302,9 +313,8 @@ impl Preparation<'_> {
             None
         };
         spinner.finish_and_clear();
-        let customer = self.arguments.environment.iter().rev().find(|variable| variable.name == "PYTHONPATH");
         let path = target::PythonPath {
-            customer: customer.map(|variable| variable.value.as_str()),
+            customer: self.variable("PYTHONPATH"),
             packages: packages.as_deref(),
             opt: self.opt,
             sdk: sdk.as_deref(),

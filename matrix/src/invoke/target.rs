@@ -101,8 +101,7 @@ pub fn executable(path: &Path) -> Result<PathBuf, Error> {
         return Err(failed("it has no permission to execute".to_owned()));
     }
     if has_windows_interpreter(&found) {
-        let reason = "its first line ends with a carriage return, which becomes part of the interpreter's name; save it with Unix line ends";
-        return Err(failed(reason.to_owned()));
+        return Err(Error::WindowsInterpreter(path.to_owned()));
     }
     Ok(found)
 }
@@ -218,14 +217,19 @@ fn check_handler_file(directory: &Path, handler: &str) -> Result<(), Error> {
     Err(Error::NoFunction { handler: handler.to_owned(), file, functions: module.handlers })
 }
 
-/// Environment variables of Node functions, besides those of all functions. `opt` has the contents of the function's layers.
-pub fn node_variables(version: &str, opt: Option<&Path>) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::from([("AWS_EXECUTION_ENV".to_owned(), format!("AWS_Lambda_nodejs{version}.x"))]);
-    if opt.is_some() {
-        let path = format!("/opt/nodejs/node{version}/node_modules:/opt/nodejs/node_modules");
-        variables.insert("NODE_PATH".to_owned(), path);
-    }
-    variables
+/// Environment variables of Node functions, besides those of all functions. Modules are searched in the directories of layers, of the runtime and of the code,
+/// unless the customer has set others. `opt` has the contents of the function's layers, where the sandbox cannot mount them at `/opt`.
+pub fn node_variables(version: &str, customer: Option<&str>, opt: Option<&Path>) -> BTreeMap<String, String> {
+    let roots = [Some(Path::new("/opt")), opt].into_iter().flatten().map(|root| root.join("nodejs"));
+    let of_layers =
+        roots.flat_map(|root| [root.join(format!("node{version}/node_modules")), root.join("node_modules")]);
+    let others = ["/var/runtime/node_modules", "/var/runtime", "/var/task"].map(PathBuf::from);
+    let directories: Vec<String> = of_layers.chain(others).map(|path| path.display().to_string()).collect();
+    let path = customer.map_or_else(|| directories.join(":"), str::to_owned);
+    BTreeMap::from([
+        ("AWS_EXECUTION_ENV".to_owned(), format!("AWS_Lambda_nodejs{version}.x")),
+        ("NODE_PATH".to_owned(), path),
+    ])
 }
 
 fn detect(directory: &Path) -> Option<String> {
@@ -356,6 +360,17 @@ mod tests {
             /unpacked/python/lib/python3.12/site-packages:/unpacked/python:/sdk";
         assert_eq!(variables["PYTHONPATH"], expected);
         assert!(!python_variables("3.12", &PythonPath::default()).contains_key("PYTHONPATH"));
+    }
+
+    #[test]
+    fn node_searches_layers_the_runtime_and_the_code_unless_the_customer_says_otherwise() {
+        let path = |customer, opt| node_variables("20", customer, opt)["NODE_PATH"].clone();
+        let of_layers = "/opt/nodejs/node20/node_modules:/opt/nodejs/node_modules";
+        let others = "/var/runtime/node_modules:/var/runtime:/var/task";
+        assert_eq!(path(None, None), format!("{of_layers}:{others}"));
+        let unpacked = of_layers.replace("/opt", "/unpacked");
+        assert_eq!(path(None, Some(Path::new("/unpacked"))), format!("{of_layers}:{unpacked}:{others}"));
+        assert_eq!(path(Some("/own"), None), "/own");
     }
 
     #[test]

@@ -8,11 +8,13 @@ use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::template_events;
+use super::template_layers::Layers;
+use super::template_parameters::{self, Values};
 
 /// The files that are looked for in a function's directory.
 const FILES: [&str; 4] = ["template.yaml", "template.yml", "serverless.yml", "serverless.yaml"];
 /// What marks a value that only a deployment can resolve.
-const INTRINSIC: &str = "\u{1}";
+pub(super) const INTRINSIC: &str = "\u{1}";
 
 /// Why a template is not used.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +46,8 @@ pub struct Deployed {
     pub memory: Option<u32>,
     /// What invokes it, as names of sample events.
     pub triggers: Vec<&'static str>,
-    /// What had to be left out, because only a deployment knows it: names of variables, and layers.
+    pub layers: Layers,
+    /// The names of variables that had to be left out, because only a deployment knows their values.
     pub unresolved: Vec<String>,
 }
 
@@ -53,29 +56,47 @@ pub fn find(directory: &Path) -> Option<PathBuf> {
     FILES.iter().map(|file| directory.join(file)).find(|file| file.is_file())
 }
 
-/// The function of this name, or the only one.
-pub fn function(path: &Path, name: Option<&str>) -> Result<Deployed, Error> {
-    let mut functions = read(path)?;
+/// How a function is chosen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choice<'a> {
+    /// The name that the user gives.
+    pub name: Option<&'a str>,
+    /// The handler that was found in the template's directory. It chooses among several functions.
+    pub handler: Option<&'a str>,
+}
+
+/// The function that is chosen, or the only one. `values` has those of pseudo parameters.
+pub fn function(path: &Path, choice: Choice<'_>, values: Values) -> Result<Deployed, Error> {
+    let mut functions = read(path, values)?;
     let path = path.to_owned();
     let names = || functions.iter().map(|function| function.name.as_str()).collect::<Vec<_>>().join(", ");
-    let index = match name {
+    let has_handler = |function: &Deployed| choice.handler.is_some() && function.handler.as_deref() == choice.handler;
+    let index = match choice.name {
         Some(name) => match functions.iter().position(|function| function.name == name) {
             Some(index) => index,
             None => return Err(Error::NoFunction { path, name: name.to_owned(), functions: names() }),
         },
         None if functions.is_empty() => return Err(Error::Empty(path)),
-        None if functions.len() > 1 => return Err(Error::Several { path, functions: names() }),
+        None if functions.len() > 1 => match functions.iter().position(has_handler) {
+            Some(index) => index,
+            None => return Err(Error::Several { path, functions: names() }),
+        },
         None => 0,
     };
     Ok(functions.swap_remove(index))
 }
 
-fn read(path: &Path) -> Result<Vec<Deployed>, Error> {
+fn read(path: &Path, values: Values) -> Result<Vec<Deployed>, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let root: Value = serde_saphyr::from_str(&marked(&text))
+    let mut root: Value = serde_saphyr::from_str(&marked(&text))
         .map_err(|error| Error::Syntax { path: path.to_owned(), reason: first_line(&error.to_string()) })?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(if root.get("Resources").is_some() { of_stack(&root, directory) } else { of_service(&root, directory) })
+    Ok(if root.get("Resources").is_some() {
+        template_parameters::resolve(&mut root, values);
+        of_stack(&root, directory)
+    } else {
+        of_service(&root, directory)
+    })
 }
 
 fn first_line(text: &str) -> String {
@@ -84,7 +105,9 @@ fn first_line(text: &str) -> String {
 
 /// The text with `CloudFormation`'s functions such as `!Ref Table` marked, which YAML takes for the plain value `Table`.
 fn marked(text: &str) -> String {
-    let Ok(plain) = Regex::new(r#"(?m)!(?:Ref|Sub|GetAtt|ImportValue)[ \t]+(?P<value>[^\s\[{|>"'][^\n#,}\]]*)"#) else {
+    let Ok(plain) = Regex::new(
+        r#"(?m)!(?:Ref|Sub|GetAtt|ImportValue)[ \t]+(?P<value>(?:\$\{[^}\n]*\}|[^\s\[{|>"'#,}\]])(?:\$\{[^}\n]*\}|[^\n#,}\]])*)"#,
+    ) else {
         return text.to_owned();
     };
     plain
@@ -95,7 +118,7 @@ fn marked(text: &str) -> String {
 }
 
 /// Whether a value has a part that only a deployment resolves.
-fn is_resolved(text: &str) -> bool {
+pub(super) fn is_resolved(text: &str) -> bool {
     !text.contains(INTRINSIC) && !text.contains("${")
 }
 
@@ -111,11 +134,11 @@ fn of_stack(root: &Value, directory: &Path) -> Vec<Deployed> {
     let function = |(name, resource): (&String, &Value)| {
         let own = resource.get("Properties").unwrap_or(&Value::Null);
         let code = ["/CodeUri", "/Code"].iter().find_map(|path| [own, globals].iter().find_map(|at| text(at, path)));
-        let settings = Settings { layers: [globals, own], name, directory, triggers: template_events::of_sam(own) };
-        settings.deployed(
-            &["/Handler", "/Runtime", "/Environment/Variables", "/Timeout", "/MemorySize", "/Layers"],
-            code.as_deref(),
-        )
+        let lists = [globals, own].into_iter().filter_map(|of| of.get("Layers"));
+        let layers = Layers::of_stack(lists, root, directory);
+        let settings = Settings { of: [globals, own], name, directory, layers, triggers: template_events::of_sam(own) };
+        let paths = ["/Handler", "/Runtime", "/Environment/Variables", "/Timeout", "/MemorySize"];
+        settings.deployed(&paths, code.as_deref())
     };
     functions.map(function).collect()
 }
@@ -126,9 +149,11 @@ fn of_service(root: &Value, directory: &Path) -> Vec<Deployed> {
     let provider = root.get("provider").unwrap_or(&Value::Null);
     let functions = root.get("functions").and_then(Value::as_object).unwrap_or(&empty);
     let function = |(name, own): (&String, &Value)| {
-        let paths = ["/handler", "/runtime", "/environment", "/timeout", "/memorySize", "/layers"];
+        let paths = ["/handler", "/runtime", "/environment", "/timeout", "/memorySize"];
         let triggers = template_events::of_serverless(own);
-        Settings { layers: [provider, own], name, directory, triggers }.deployed(&paths, None)
+        // Those of a function replace those of all functions.
+        let layers = Layers::of_service(own.get("layers").or_else(|| provider.get("layers")), root, directory);
+        Settings { of: [provider, own], name, directory, layers, triggers }.deployed(&paths, None)
     };
     functions.iter().map(function).collect()
 }
@@ -136,28 +161,25 @@ fn of_service(root: &Value, directory: &Path) -> Vec<Deployed> {
 /// The settings of a function over those of all functions.
 struct Settings<'a> {
     /// The more specific one comes last.
-    layers: [&'a Value; 2],
+    of: [&'a Value; 2],
     name: &'a str,
     directory: &'a Path,
+    layers: Layers,
     triggers: Vec<&'static str>,
 }
 
 impl Settings<'_> {
-    /// The function whose handler, runtime, variables, timeout, memory and layers are at these paths.
-    fn deployed(&self, paths: &[&str; 6], code: Option<&str>) -> Deployed {
-        let [handler, runtime, variables, timeout, memory, layers] = *paths;
+    /// The function whose handler, runtime, variables, timeout and memory are at these paths.
+    fn deployed(self, paths: &[&str; 5], code: Option<&str>) -> Deployed {
+        let [handler, runtime, variables, timeout, memory] = *paths;
         let mut unresolved = Vec::new();
         let mut environment = BTreeMap::new();
-        for (name, value) in self.layers.iter().filter_map(|of| of.pointer(variables)?.as_object()).flatten() {
+        for (name, value) in self.of.iter().filter_map(|of| of.pointer(variables)?.as_object()).flatten() {
             match scalar(value).filter(|value| is_resolved(value)) {
                 Some(value) => drop(environment.insert(name.clone(), value)),
                 None => unresolved.push(name.clone()),
             }
         }
-        let layers = self.layers.iter().filter_map(|of| of.pointer(layers)?.as_array()).flatten();
-        unresolved.extend(
-            layers.filter_map(scalar).map(|layer| format!("the layer {}", layer.trim_start_matches(INTRINSIC))),
-        );
         let number = |path| self.find(path).and_then(|text| text.parse().ok());
         Deployed {
             name: self.name.to_owned(),
@@ -167,22 +189,23 @@ impl Settings<'_> {
             environment,
             timeout: number(timeout),
             memory: number(memory),
-            triggers: self.triggers.clone(),
+            triggers: self.triggers,
+            layers: self.layers,
             unresolved,
         }
     }
 
     fn find(&self, path: &str) -> Option<String> {
-        self.layers.iter().rev().find_map(|of| text(of, path))
+        self.of.iter().rev().find_map(|of| text(of, path))
     }
 }
 
 /// A resolved scalar.
-fn text(value: &Value, path: &str) -> Option<String> {
+pub(super) fn text(value: &Value, path: &str) -> Option<String> {
     value.pointer(path).and_then(scalar).filter(|text| is_resolved(text))
 }
 
-fn scalar(value: &Value) -> Option<String> {
+pub(super) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -214,6 +237,7 @@ Resources:
       MemorySize: 256
       Layers:
         - !Ref Shared
+        - !Sub arn:aws:lambda:${AWS::Region}:123456789012:layer:Other:1
       Environment:
         Variables:
           TABLE: !Ref Orders
@@ -248,40 +272,49 @@ functions:
         (directory, path)
     }
 
+    fn chosen(path: &Path, name: Option<&str>) -> Result<Deployed, Error> {
+        let region = ("AWS::Region".to_owned(), "us-east-1".to_owned());
+        function(path, Choice { name, handler: None }, Values::from([region]))
+    }
+
     #[test]
     fn a_function_of_a_sam_template_has_the_settings_of_all_and_its_own() {
         let (directory, path) = written("template.yaml", SAM);
         assert_eq!(find(directory.path()).as_deref(), Some(path.as_path()));
-        let found = function(&path, None).unwrap();
+        let found = chosen(&path, None).unwrap();
         assert_eq!((found.name.as_str(), found.handler.as_deref()), ("HelloWorldFunction", Some("app.lambda_handler")));
         assert_eq!((found.runtime.as_deref(), found.timeout, found.memory), (Some("python3.12"), Some(3), Some(256)));
         assert_eq!(found.code, directory.path().join("hello_world/"));
         let variables: Vec<_> = found.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(variables, ["DD_SERVICE=shop", "LIMIT=10", "STAGE=dev"]);
-        assert_eq!(found.unresolved, ["TABLE", "URL", "the layer Shared"]);
+        assert_eq!(found.unresolved, ["TABLE", "URL"]);
+        assert_eq!(found.layers.remote, ["Shared", "arn:aws:lambda:us-east-1:123456789012:layer:Other:1"]);
     }
 
     #[test]
     fn a_function_of_a_service_is_chosen_by_name() {
         let (_directory, path) = written("serverless.yml", SERVERLESS);
-        let error = function(&path, None).unwrap_err().to_string();
+        let error = chosen(&path, None).unwrap_err().to_string();
         assert!(error.contains("--function: hello, cancel"), "{error}");
-        let hello = function(&path, Some("hello")).unwrap();
+        let hello = chosen(&path, Some("hello")).unwrap();
         assert_eq!((hello.handler.as_deref(), hello.timeout), (Some("src/handler.hello"), Some(6)));
         assert_eq!(
             (hello.environment.get("DD_ENV").map(String::as_str), &hello.unresolved),
             (Some("dev"), &vec!["STAGE".to_owned()])
         );
         assert_eq!(hello.triggers, ["apigateway-http"]);
-        assert_eq!(function(&path, Some("cancel")).unwrap().memory, Some(512));
-        assert!(matches!(function(&path, Some("helo")), Err(Error::NoFunction { .. })));
+        assert_eq!(chosen(&path, Some("cancel")).unwrap().memory, Some(512));
+        assert!(matches!(chosen(&path, Some("helo")), Err(Error::NoFunction { .. })));
+        let choice = |handler| function(&path, Choice { name: None, handler: Some(handler) }, Values::new());
+        assert_eq!(choice("handler.cancel").unwrap().name, "cancel");
+        assert!(matches!(choice("other.handler"), Err(Error::Several { .. })));
     }
 
     #[test]
     fn what_is_no_template_is_said_to_be_none() {
         let (_directory, path) = written("template.yaml", "Resources: [");
-        assert!(matches!(function(&path, None), Err(Error::Syntax { .. })));
+        assert!(matches!(chosen(&path, None), Err(Error::Syntax { .. })));
         let (_directory, path) = written("template.yaml", "Resources: {}");
-        assert!(matches!(function(&path, None), Err(Error::Empty(_))));
+        assert!(matches!(chosen(&path, None), Err(Error::Empty(_))));
     }
 }

@@ -108,6 +108,16 @@ impl Destinations {
         }
     }
 
+    /// Those of the customer's variables by which something goes elsewhere than to the sandbox's intake. `urls` are the names of its variables.
+    pub(crate) fn elsewhere(self, customer: &BTreeMap<String, String>, urls: &[&str]) -> Vec<String> {
+        let leads =
+            |(name, value): &(&String, &String)| urls.contains(&canonical(name).as_str()) && !value.trim().is_empty();
+        match self {
+            Self::AsSet => customer.iter().filter(leads).map(|(name, _)| name.clone()).collect(),
+            Self::Intake => Vec::new(),
+        }
+    }
+
     /// The customer's variables, with those of the intake.
     pub(super) fn apply(self, customer: &BTreeMap<String, String>, intake: SocketAddr) -> BTreeMap<String, String> {
         let url = format!("http://{intake}");

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 /// The mode of a directory that only its owner can enter.
 const PRIVATE: u32 = 0o700;
+const READABLE: u32 = 0o755;
 const WRITABLE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 /// The beginning of the names of temporary directories.
@@ -79,6 +80,14 @@ impl Temporary {
 
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Makes a directory in it that everybody may read, whatever the umask is. Nobody gets there but by a mount.
+    pub(crate) fn readable(&self, name: &str) -> io::Result<PathBuf> {
+        let directory = self.path().join(name);
+        fs::create_dir(&directory)?;
+        fs::set_permissions(&directory, Permissions::from_mode(READABLE))?;
+        Ok(directory)
     }
 }
 

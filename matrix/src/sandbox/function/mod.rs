@@ -1,12 +1,14 @@
 //! Functions: the null function, code in this process, or any program that implements the Runtime API.
 
 mod in_process;
+mod local_packages;
 pub mod node;
+mod node_sdk;
 mod npm;
 mod pyproject;
 pub mod python;
 mod requirements;
-mod tree;
+pub(crate) mod tree;
 mod uv_lock;
 
 use std::collections::BTreeMap;

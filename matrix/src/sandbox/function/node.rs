@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::local_packages;
 use super::npm::Dependencies;
 use super::tree;
 use crate::venv::{self, digest, end_with_us, last_lines, once};
@@ -29,7 +30,7 @@ const FOREIGN: [&str; 2] = ["NODE_OPTIONS", "NODE_PATH"];
 const BUILD_TOOLS: [(&str, &str); 6] =
     [("npm", "npm"), ("cmake", "cmake"), ("make", "make"), ("g++", "g++"), ("python3", "python3"), ("xz", "xz-utils")];
 /// The directory of installed packages, at any level of a function's directory.
-const MODULES: &str = "node_modules";
+pub(super) const MODULES: &str = "node_modules";
 
 /// Why there is no Node environment.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +43,9 @@ pub enum Error {
     Failed { step: String, output: String },
     #[error("{} is not a package.json", path.display())]
     Manifest { path: PathBuf, source: serde_json::Error },
-    #[error("cannot copy the function from {}", path.display())]
+    #[error("the package {name} is to be at {}, as package.json says, and there is nothing", path.display())]
+    NoLocalPackage { name: String, path: PathBuf },
+    #[error("cannot copy the function or its packages: {}", path.display())]
     Copy { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Cache(#[from] venv::Error),
@@ -65,6 +68,15 @@ struct Interpreter {
     version: String,
     /// What else its native modules depend on.
     abi: String,
+}
+
+/// What is installed for a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packages {
+    /// Its `node_modules`.
+    pub directory: PathBuf,
+    /// Whether packages of AWS's SDK are in it that the function does not require.
+    pub has_sdk: bool,
 }
 
 /// The command that starts a Node function.
@@ -118,25 +130,22 @@ impl NodeEnvironment {
         NodeCommand { program: self.interpreter.program.clone(), arguments: vec![client, handler.to_owned()] }
     }
 
-    /// Installs what the `package.json` of a function depends on and returns its `node_modules`; `None` if it depends on nothing, or has them installed. Functions
-    /// with the same dependencies share a directory.
-    pub fn packages(&self, function_dir: &Path, progress: impl Fn(&str)) -> Result<Option<PathBuf>, Error> {
-        let Some(dependencies) = Dependencies::of(function_dir)? else { return Ok(None) };
+    /// Installs what the `package.json` of a function depends on, and AWS's SDK if the function imports it. `None` if it depends on nothing, or has them installed.
+    /// Functions with the same dependencies share a directory.
+    pub fn packages(&self, function_dir: &Path, progress: impl Fn(&str)) -> Result<Option<Packages>, Error> {
         if function_dir.join(MODULES).exists() {
             return Ok(None);
         }
+        let Some(dependencies) = Dependencies::of(function_dir)? else { return Ok(None) };
         let directory =
             self.home.join(format!("{}-packages-{}", self.key, dependencies.key(self.interpreter.prefix())));
         once(&directory, || {
             require(&BUILD_TOOLS[..1], &std::env::var_os("PATH").unwrap_or_default())?;
-            let step = format!("installing the packages of {}", function_dir.join("package.json").display());
+            let step = format!("installing the packages of {}", function_dir.display());
             progress(&step);
-            let _secrets = dependencies.write(&directory)?;
-            // With a lock file, npm installs what that names, and nothing whose hash is another.
-            let verb = if dependencies.lock.is_some() { "ci" } else { "install" };
-            run(npm(verb).arg("--omit=dev").current_dir(&directory), &step)
+            install(&dependencies, &directory, &step)
         })?;
-        Ok(Some(directory.join(MODULES)))
+        Ok(Some(Packages { directory: directory.join(MODULES), has_sdk: dependencies.adds_sdk }))
     }
 
     fn directory(&self) -> PathBuf {
@@ -189,16 +198,45 @@ fn is_old(version: &str) -> bool {
     version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < OLDEST)
 }
 
-/// A copy of a function beside its packages, as in a deployment package: Node looks for modules next to the file that imports them. It is removed with the value.
-pub(crate) fn deployed(function_dir: &Path, packages: &Path) -> Result<Temporary, Error> {
+/// A copy of a function. Dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct FunctionCopy {
+    pub directory: PathBuf,
+    _home: Temporary,
+}
+
+/// Copies a function beside its packages, as in a deployment package: Node looks for modules next to the file that imports them.
+pub(crate) fn deployed(function_dir: &Path, packages: &Path) -> Result<FunctionCopy, Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Copy { path, source }
     };
-    let copy = Temporary::new().map_err(failed(function_dir))?;
-    tree::copy(function_dir, copy.path()).map_err(|(path, source)| Error::Copy { path, source })?;
-    symlink(packages, copy.path().join(MODULES)).map_err(failed(packages))?;
-    Ok(copy)
+    let home = Temporary::new().map_err(failed(function_dir))?;
+    let directory = home.readable("function").map_err(failed(function_dir))?;
+    tree::copy(function_dir, &directory).map_err(|(path, source)| Error::Copy { path, source })?;
+    symlink(packages, directory.join(MODULES)).map_err(failed(packages))?;
+    Ok(FunctionCopy { directory, _home: home })
+}
+
+/// Has npm install dependencies below a new directory.
+fn install(dependencies: &Dependencies, directory: &Path, step: &str) -> Result<(), Error> {
+    let copies = directory.join("local");
+    let place = if dependencies.local.is_empty() { directory.to_owned() } else { dependencies.local.copy(&copies)? };
+    let _secrets = dependencies.write(&place)?;
+    let mut npm = match &dependencies.lock {
+        // With a lock file, npm installs what that names, and nothing whose hash is another.
+        Some(_) if dependencies.local.is_empty() && !dependencies.adds_sdk => npm("ci"),
+        _ => npm("install"),
+    };
+    // npm links to some local packages nevertheless.
+    run(npm.args(["--omit=dev", "--install-links"]).current_dir(&place), step)?;
+    if dependencies.local.is_empty() {
+        return Ok(());
+    }
+    let modules = place.join(MODULES);
+    local_packages::replace_links(&modules)?;
+    let moved = fs::rename(&modules, directory.join(MODULES)).and_then(|()| fs::remove_dir_all(&copies));
+    moved.map_err(|source| Error::Copy { path: modules, source })
 }
 
 fn require(tools: &[(&'static str, &'static str)], path: &OsStr) -> Result<(), Error> {
@@ -338,7 +376,8 @@ mod tests {
         fs::write(function.path().join("lib/a.mjs"), "1").unwrap();
         fs::create_dir_all(packages.path().join("left-pad")).unwrap();
         let copy = deployed(function.path(), packages.path()).unwrap();
-        assert_eq!(fs::read_to_string(copy.path().join("lib/a.mjs")).unwrap(), "1");
-        assert!(copy.path().join("index.mjs").exists() && copy.path().join("node_modules/left-pad").is_dir());
+        let place = |name: &str| copy.directory.join(name);
+        assert_eq!(fs::read_to_string(place("lib/a.mjs")).unwrap(), "1");
+        assert!(place("index.mjs").exists() && place("node_modules/left-pad").is_dir());
     }
 }

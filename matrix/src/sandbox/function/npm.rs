@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::local_packages::{self, LocalPackages};
 use super::node::Error;
+use super::node_sdk;
 use crate::venv;
 use crate::workspace::private::Temporary;
 
@@ -28,6 +30,9 @@ pub(super) struct Dependencies {
     pub lock: Option<String>,
     /// Its `.npmrc`.
     settings: Option<String>,
+    pub local: LocalPackages,
+    /// Whether packages of AWS's SDK were added, which the lock file does not have.
+    pub adds_sdk: bool,
 }
 
 /// Settings that are only there while npm runs, because they may have secrets: a link to a temporary file, which the next run removes if this one is killed.
@@ -38,17 +43,20 @@ pub(super) struct Secrets {
 }
 
 impl Dependencies {
-    /// Those of a function's directory; `None` if there is no `package.json`, or if it depends on nothing.
+    /// Those of a function's directory, with AWS's SDK if the function imports it; `None` if it depends on nothing.
     pub(super) fn of(directory: &Path) -> Result<Option<Self>, Error> {
         let path = directory.join("package.json");
-        let Some(text) = text_of(&path)? else { return Ok(None) };
-        let manifest: Map<String, Value> =
+        let text = text_of(&path)?.unwrap_or_else(|| "{}".to_owned());
+        let mut manifest: Map<String, Value> =
             serde_json::from_str(&text).map_err(|source| Error::Manifest { path, source })?;
+        let adds_sdk = node_sdk::add(directory, &mut manifest);
         if manifest.get("dependencies").and_then(Value::as_object).is_none_or(Map::is_empty) {
             return Ok(None);
         }
         let (lock, settings) = (text_of(&directory.join("package-lock.json"))?, text_of(&directory.join(SETTINGS))?);
-        Ok(Some(Self { manifest, lock, settings }))
+        let local = LocalPackages::of(directory, &manifest)?;
+        local_packages::make_relative(&mut manifest, local.function());
+        Ok(Some(Self { manifest, lock, settings, local, adds_sdk }))
     }
 
     /// Changes with everything that determines what is installed: the function's own files, and the user's settings, which name registries. npm is installed
@@ -75,7 +83,8 @@ impl Dependencies {
         let texts = files.iter().chain([&self.settings]).flatten();
         let values: Vec<Option<&OsString>> =
             texts.flat_map(|text| mentioned(text)).map(|name| value(variables, name)).collect();
-        venv::digest(&(self.manifest_text(), &self.lock, &self.settings, settings, files, values))
+        let own = (self.manifest_text(), &self.lock, &self.settings, self.local.state());
+        venv::digest(&(own, settings, files, values))
     }
 
     /// Writes what npm reads to a new directory. Scripts of the function's own are left out: they need its other files, and a deployment package has what they

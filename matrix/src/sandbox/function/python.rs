@@ -1,5 +1,6 @@
 //! A Python environment with Lambda's runtime interface client.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -28,12 +29,12 @@ impl PythonEnvironment {
         Self::of_runtime(target_dir, None, progress)
     }
 
-    /// As [`Self::ensure`], with the interpreter of a runtime such as `python3.12` if this machine has it, and otherwise with its `python3`.
+    /// As [`Self::ensure`], with the interpreter of a runtime such as `python3.12` if this machine has it, in `PATH` or by pyenv or uv, and otherwise with its `python3`.
     pub fn of_runtime(target_dir: &Path, runtime: Option<&str>, progress: impl Fn(&str)) -> Result<Self, Error> {
         let home = target_dir.join("python");
-        let is_there = |name: &&str| name.starts_with("python3.") && is_interpreter(name);
-        let interpreter = runtime.filter(is_there).unwrap_or("python3");
-        Venv::ensure(interpreter, &home, &RUNTIME_CLIENT, &progress).map(Self)
+        let named = runtime.filter(|name| name.starts_with("python3."));
+        let interpreter = named.and_then(|name| interpreter(name, &managed(&std::env::home_dir().unwrap_or_default())));
+        Venv::ensure(interpreter.as_deref().unwrap_or("python3"), &home, &RUNTIME_CLIENT, &progress).map(Self)
     }
 
     /// Installs AWS's SDK, which Lambda's own runtimes have, and returns the directory for `PYTHONPATH`.
@@ -78,8 +79,55 @@ impl PythonEnvironment {
     }
 }
 
+/// An interpreter of this name, such as `python3.12`: that in `PATH`, or the latest one below `places`, each of which has a directory for each version.
+fn interpreter(name: &str, places: &[PathBuf]) -> Option<String> {
+    if is_interpreter(name) {
+        return Some(name.to_owned());
+    }
+    let version = format!("{}.", name.strip_prefix("python")?);
+    let directories = places.iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
+    let found = directories.filter_map(|directory| {
+        let named = directory.file_name().to_string_lossy().into_owned();
+        let rest = named.strip_prefix("cpython-").unwrap_or(&named).strip_prefix(&version)?;
+        let patch: u32 = rest.split(|other: char| !other.is_ascii_digit()).next()?.parse().ok()?;
+        Some((patch, directory.path().join("bin").join(name).display().to_string()))
+    });
+    found.filter(|(_, program)| is_interpreter(program)).max().map(|(_, program)| program)
+}
+
+/// The directories in which pyenv and uv install interpreters for a user with this home.
+fn managed(home: &Path) -> [PathBuf; 2] {
+    let of_variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let pyenv = of_variable("PYENV_ROOT").unwrap_or_else(|| home.join(".pyenv")).join("versions");
+    let data = of_variable("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"));
+    [pyenv, of_variable("UV_PYTHON_INSTALL_DIR").unwrap_or_else(|| data.join("uv/python"))]
+}
+
 /// Whether this machine has an interpreter of this name. Version managers have programs of the names of interpreters that they cannot start.
 fn is_interpreter(name: &str) -> bool {
     let asked = Command::new(name).arg("--version").stdin(Stdio::null()).output();
     asked.is_ok_and(|output| output.status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executable;
+
+    #[test]
+    fn the_latest_interpreter_of_a_version_manager_is_found() {
+        let home = tempfile::tempdir().unwrap();
+        let name = "python3.987";
+        for (version, status) in
+            [("3.987.2", 0), ("3.987.10", 0), ("3.987.11", 1), ("3.98.70", 0), ("cpython-3.987.9-linux", 0)]
+        {
+            let directory = home.path().join(version).join("bin");
+            fs::create_dir_all(&directory).unwrap();
+            executable::write(&directory.join(name), format!("#!/bin/sh\nexit {status}\n")).unwrap();
+        }
+        let expected = home.path().join("3.987.10/bin").join(name).display().to_string();
+        assert_eq!(interpreter(name, &[home.path().join("none"), home.path().to_owned()]), Some(expected));
+        assert_eq!(interpreter("python3.986", &[home.path().to_owned()]), None);
+        assert_eq!(interpreter("python3", &[]).as_deref(), Some("python3"));
+    }
 }
