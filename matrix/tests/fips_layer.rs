@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::layer_support::{
     answering, arm64_program, ended, foreign, ingredients, made, matrix, program, rewritten, told,
 };
-use matrix::archive::places;
-use matrix::build::launcher;
+use matrix::archive::{File, places};
 use matrix::build::recipe::Recipe;
+use matrix::build::{launcher, waf};
 use matrix::fips_report::layer::{Expected, LayerFile};
 use matrix::layer::make::{LayerInputs, Program};
 use matrix::manifest::{Levels, Manifest};
@@ -30,17 +30,22 @@ fn report(zip: &[u8], options: &[&str]) -> (i32, String) {
     ended(matrix(&["fips-report", "--no-benchmark", "--allow-dirty", "--layer"]).arg(path).args(options))
 }
 
-/// The switches of the set, with the launcher or without.
-fn levels(launcher: &str) -> Levels {
+/// The switches of the set, with the launcher or without, and with the WAF or without.
+fn levels(launcher: &str, waf: &str) -> Levels {
     let mut levels = Manifest::embedded().unwrap().set_levels("ship-fips").unwrap();
-    levels.insert("launcher".to_owned(), launcher.to_owned());
+    for (switch, level) in [("launcher", launcher), ("appsec", waf), ("appsec-defer", waf)] {
+        levels.insert(switch.to_owned(), level.to_owned());
+    }
     levels
 }
 
 /// A layer that says of itself that it is the FIPS layer, and so does its program.
 fn pretender() -> LayerInputs {
+    pretending(levels("off", "off"))
+}
+
+fn pretending(levels: Levels) -> LayerInputs {
     let manifest = Manifest::embedded().unwrap();
-    let levels = levels("off");
     let recipe = Recipe::of(manifest, &levels);
     let mut told = told();
     let switches = recipe.features.iter().map(|feature| (feature.clone(), true.into()));
@@ -108,7 +113,7 @@ fn sources_that_no_commit_names_are_refused() {
 /// A layer of the same set with this launcher in front of the agent.
 fn launched(launcher: &[u8]) -> LayerInputs {
     let mut ingredients = pretender();
-    let levels = levels("on");
+    let levels = levels("on", "off");
     let mut agent = ingredients.programs.remove(0);
     places::AGENT.clone_into(&mut agent.place);
     let told = launcher::document(launcher).unwrap();
@@ -145,6 +150,43 @@ fn a_layer_with_another_launcher_is_refused() {
     // In its place an agent that would be started first, as in a layer without a launcher.
     let refused = opened(&made(pretender()).unwrap().zip).identity(&zip).unwrap_err().to_string();
     assert!(refused.contains("bottlecap/agent is not in it"), "{refused}");
+}
+
+/// A layer of the set with the WAF, with this worker.
+fn guarded(worker: &[u8]) -> LayerInputs {
+    let folder = waf::for_tests().unwrap();
+    let mut ingredients = pretending(levels("off", "on"));
+    let told = waf::document(worker).unwrap();
+    ingredients.programs.push(Program { place: places::WAF.to_owned(), bytes: worker.to_vec(), told });
+    let beside = [(places::WAF_LIBRARY, waf::LIBRARY), (places::WAF_RULES, waf::RULES)].map(|(place, name)| {
+        let bytes = fs::read(folder.join(name)).unwrap();
+        File { place: place.to_owned(), bytes, executable: false }
+    });
+    ingredients.files.extend(beside);
+    ingredients
+}
+
+#[test]
+fn a_layer_with_another_worker_or_a_worker_that_the_set_does_not_have_is_refused() {
+    let worker = fs::read(waf::for_tests().unwrap().join(waf::NAME)).unwrap();
+    let zip = made(guarded(&worker)).unwrap().zip;
+    let architecture = Architecture::of_this_machine().to_string();
+    let opened = |zip: &[u8], has_worker: bool| {
+        let (_folder, path) = saved(zip);
+        LayerFile::open(&path, &Expected { cell: "ship-fips", architecture: &architecture, has_worker, runs: true })
+    };
+    let layer = opened(&zip, true).unwrap();
+    assert!(layer.identity(&zip).unwrap().holds);
+    let named: Vec<&str> = layer.document.programs.iter().map(|program| program.place.as_str()).collect();
+    assert!(named.contains(&places::WAF) && named.contains(&places::WAF_LIBRARY), "{named:?}");
+    let mut doctored = worker.clone();
+    let place = doctored.len() / 2;
+    doctored[place] ^= 1;
+    let other = made(guarded(&doctored)).unwrap().zip;
+    let refused = opened(&other, true).unwrap().identity(&zip).unwrap_err().to_string();
+    assert!(refused.contains("bottlecap/waf is another file than the one"), "{refused}");
+    let refused = opened(&zip, false).unwrap_err().to_string();
+    assert!(refused.contains("bottlecap/waf is a program that belongs to no layer that can be proven"), "{refused}");
 }
 
 /// A zip file of these bytes, after it has been inspected.

@@ -32,7 +32,13 @@ fn cases(
     further: &[(&str, &str)],
 ) -> Vec<Case> {
     let all: Vec<_> = kinds.iter().flat_map(|kind| clients.iter().map(|client| (*kind, *client))).collect();
-    lives::each(lives::AT_ONCE, &all, |(kind, client)| Case::arrange(&subject(), *kind, *client, further)).unwrap()
+    let cases = lives::each(lives::AT_ONCE, &all, |(kind, client)| Case::arrange(&subject(), *kind, *client, further));
+    let cases = cases.unwrap();
+    for Case { name, meeting, .. } in &cases {
+        let before = meeting.lived.before.as_ref().and_then(|before| before.out_of_time.as_ref());
+        before.iter().for_each(|reason| println!("{}: {name}: run once more: {reason}", meeting.client));
+    }
+    cases
 }
 
 fn told() -> BuildReport {

@@ -7,6 +7,7 @@ use super::allowed::{self, Allowed, PackagesOfPrograms};
 use super::build_report::BuildReport;
 use super::certificate::Certified;
 use super::compiled::{self, Call};
+use super::distribution;
 use super::document::{BesideTheAgent, ProgramUnderTest};
 use super::error::Error;
 use super::gather::{Program, ShippedWorker, check, read};
@@ -276,7 +277,8 @@ impl Context<'_> {
         let of_module = packages.0.iter().find(|(key, _)| key.name == self.certified.package);
         let folder = of_module.map(|(_, package)| package.folder.clone()).unwrap_or_default();
         let (counts, pinned) = ((compiled, packages.0.len()), &self.certified.build);
-        module_build::judge(module, &folder, tools, counts, pinned, self.tools().flavour.architecture)
+        let of_packages = distribution::compare(&tools.after, Path::new(distribution::DPKG));
+        module_build::judge(module, &folder, tools, counts, pinned, self.tools().flavour.architecture, of_packages)
     }
 
     /// The packages that no build without the module has in this version.

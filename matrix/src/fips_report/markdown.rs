@@ -216,7 +216,7 @@ fn subject(document: &Document) -> String {
     let others = [("launcher", launcher), ("WAF worker", worker)]
         .into_iter()
         .filter_map(|(name, it)| it.as_ref().map(|it| format!("\n\nThe {name} by:\n\n    {}", it.command)));
-    let compared = "Recorded of each: path, version and SHA-256. Compared: the SHA-256 with that before the build, the path with those that were looked for then, and of programs that they are ELF files and no scripts. Not compared: the SHA-256 with any list of known ones, because it differs between hosts. For a layer, rustc has to be of the version that `rust-toolchain.toml` names.";
+    let compared = "Recorded of each: path, version and SHA-256. Compared: the SHA-256 with that before the build, the path with those that were looked for then, of programs that they are ELF files and no scripts, and on Debian and its relatives the MD5 sum with that of the package database. Not compared: the SHA-256 with any list of known ones, because it differs between hosts. For a layer, rustc has to be of the version that `rust-toolchain.toml` names.";
     // Indented, not fenced: no command ends an indented block.
     format!(
         "{}\n\n{files}\n\nBesides, {}.\n\nBuilt by:\n\n{tools}\n\n{compared}\n\nMade, in the root of the sources, by:\n\n    {command}{}",

@@ -4,7 +4,8 @@
 //!   zip file ─▶ layer ───────────┐
 //!   tree, sources, archives,     │
 //!   compiled, graph (allowed),   ├─▶ proof: holds, fails or was not run ─▶ document ─▶ markdown
-//!   tools, module_build, symbols │                                          ▲
+//!   tools, distribution,         │
+//!   module_build, symbols,       │                                          ▲
 //!   launcher, worker,            │                        procedure ────────┘
 //!   build_report,                │
 //!   integrity, handshake, roots ─┤
@@ -21,6 +22,7 @@ pub mod certificate;
 pub mod clients;
 mod compiled;
 mod context;
+mod distribution;
 pub mod document;
 mod error;
 pub mod gather;

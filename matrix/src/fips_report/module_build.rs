@@ -147,7 +147,7 @@ fn flags(text: &str) -> Vec<String> {
 }
 
 /// Compares how the module was built with what is pinned. `package` is the folder of its sources, and `compiled` says how many crates and build scripts cargo has
-/// compiled for how many packages. Where no flags are pinned for the processor, the proof counts as not run if nothing else stands against it.
+/// compiled for how many packages; `of_packages` is what the package database says of the tools. Where no flags are pinned for the processor, the proof counts as not run if nothing else stands against it.
 pub fn judge(
     build: &ModuleBuild,
     package: &Path,
@@ -155,6 +155,7 @@ pub fn judge(
     (compiled, packages): (usize, usize),
     pinned: &ModuleOptions,
     architecture: Architecture,
+    of_packages: Facts,
 ) -> Proof {
     let mut facts = Facts::default();
     let source = build.entry("CMAKE_HOME_DIRECTORY");
@@ -185,6 +186,7 @@ pub fn judge(
     );
     facts.note(compiled >= packages && packages > 0, from_nothing);
     tools.note(&mut facts);
+    facts.extend(of_packages);
     rust_tools::note(&tools.after, pinned.rust.get(&architecture.to_string()), &mut facts);
     let claim = "The module was built for this report from those sources, with the pinned options and flags, by the programs that are named here.";
     let how =
@@ -285,10 +287,11 @@ mod tests {
         let pinned = Certified::embedded().unwrap().build;
         let (package, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (build, tools) = good(package.path(), &pinned);
-        let proof = judge(&build, package.path(), &tools, (9, 5), &pinned, Architecture::X86_64);
+        let proof = judge(&build, package.path(), &tools, (9, 5), &pinned, Architecture::X86_64, Facts::default());
         assert!(proof.holds && proof.evidence.iter().any(|fact| fact.contains("SHA-256 ff")), "{proof:?}");
-        let holds =
-            |build: &ModuleBuild| judge(build, package.path(), &tools, (9, 5), &pinned, Architecture::X86_64).holds;
+        let holds = |build: &ModuleBuild| {
+            judge(build, package.path(), &tools, (9, 5), &pinned, Architecture::X86_64, Facts::default()).holds
+        };
         let with = |name: &str, value: &str| {
             let mut build = build.clone();
             build.cache.insert(name.to_owned(), value.to_owned());
@@ -303,7 +306,7 @@ mod tests {
         assert!(!holds(&ModuleBuild { flags: Vec::new(), ..build.clone() }));
         assert!(!holds(&ModuleBuild { compiler_version: "13.1.0".to_owned(), ..build.clone() }), "another compiler");
         let judged = |tools: &BuildTools, counts| {
-            judge(&build, package.path(), tools, counts, &pinned, Architecture::X86_64).holds
+            judge(&build, package.path(), tools, counts, &pinned, Architecture::X86_64, Facts::default()).holds
         };
         assert!(!judged(&BuildTools::default(), (9, 5)), "nobody knows which compiler");
         let mut changed = tools.clone();
@@ -315,6 +318,10 @@ mod tests {
             tool[1].sha256 = "00".to_owned();
         }
         assert!(!judged(&other, (9, 5)), "another toolchain, which stayed what it was");
+        let mut of_packages = Facts::default();
+        of_packages.note(false, "C compiler: /tmp/cc is of no package of this system");
+        let proof = judge(&build, package.path(), &tools, (9, 5), &pinned, Architecture::X86_64, of_packages);
+        assert_eq!(proof.against, ["C compiler: /tmp/cc is of no package of this system"]);
     }
 
     #[test]
@@ -323,7 +330,9 @@ mod tests {
         let package = tempfile::tempdir().unwrap();
         let (mut build, tools) = good(package.path(), &pinned);
         build.flags = ["-O3", "-fno-jump-tables"].map(str::to_owned).to_vec();
-        let judged = |build: &ModuleBuild| judge(build, package.path(), &tools, (9, 5), &pinned, Architecture::Arm64);
+        let judged = |build: &ModuleBuild| {
+            judge(build, package.path(), &tools, (9, 5), &pinned, Architecture::Arm64, Facts::default())
+        };
         let proof = judged(&build);
         assert_eq!(proof.against, [""; 0]);
         assert_eq!(proof.not_run.as_deref(), Some("the flags of the compiler are not pinned for arm64"));
@@ -382,7 +391,7 @@ mod tests {
             let compiler = BuildTool::of(C_COMPILER, Path::new(build.entry("CMAKE_C_COMPILER")), true);
             let tools = BuildTools { before: vec![compiler.clone()], after: vec![compiler] };
             let pinned = ModuleOptions { rust: BTreeMap::new(), ..certified.build.clone() };
-            judge(&build, &package.folder, &tools, (9, 5), &pinned, Architecture::X86_64).against
+            judge(&build, &package.folder, &tools, (9, 5), &pinned, Architecture::X86_64, Facts::default()).against
         };
         assert_eq!(against(&[]), [""; 0]);
         let doctored = "-DCMAKE_C_FLAGS= -ffunction-sections -fdata-sections -fPIC -m64 -static -march=x86-64 -DBORINGSSL_FIPS_BREAK_TESTS";

@@ -58,6 +58,14 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Adds what was found elsewhere.
+    pub fn extend(&mut self, others: Self) {
+        let Self { evidence, against, not_run } = others;
+        self.evidence.extend(evidence);
+        self.against.extend(against);
+        self.not_run.extend(not_run);
+    }
+
     /// Notes a fact that is for or against the claim, once.
     pub fn note(&mut self, is_for: bool, fact: impl Into<String>) {
         let (facts, fact) = (if is_for { &mut self.evidence } else { &mut self.against }, fact.into());

@@ -23,7 +23,7 @@ pub const LIBRARY: &str = "rustc's library";
 pub const STANDARD_LIBRARY: &str = "Rust's standard library";
 
 /// All of them.
-const NAMES: [&str; 5] = [RUSTC, CARGO, LINKER, LIBRARY, STANDARD_LIBRARY];
+pub(super) const NAMES: [&str; 5] = [RUSTC, CARGO, LINKER, LIBRARY, STANDARD_LIBRARY];
 /// How the libraries begin that do rustc's work.
 const OF_RUSTC: [&str; 2] = ["librustc_driver", "libLLVM"];
 

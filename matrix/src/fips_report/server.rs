@@ -209,7 +209,7 @@ fn attend(
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(&mut stream) {
             // Either the client's alert or what the server has against it; a connection that was broken off is an error of the socket.
-            let is_refusal = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+            let is_refusal = matches!(error.get_ref(), Some(inner) if inner.is::<rustls::Error>());
             update(&|seen| seen.refused = is_refusal);
             return Err(error);
         }

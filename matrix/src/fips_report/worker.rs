@@ -78,7 +78,7 @@ pub fn judge(evidence: &Evidence<'_>, allowed: &Allowed, pinned: &Pinned) -> Pro
     let WorkerFiles { library, rules, .. } = evidence.shipped;
     note_library(library, pinned.library_sha256(evidence.architecture), &mut facts);
     note_rules(rules, &pinned.rules_sha256, &mut facts);
-    let claim = "The program that the agent starts for AppSec is the worker of these sources: made of listed packages alone, without cryptography, and with nothing but libddwaf.so to call, beside few functions of the C library that reach no network. libddwaf.so and the rules are the pinned files. Of cryptography, libddwaf.so has a SHA-256 of its own, which protects nothing.";
+    let claim = "The program that the agent starts for AppSec is the worker of these sources: made of listed packages alone, without cryptography, and with nothing but libddwaf.so to call, beside few functions of the C library that reach no network; which system calls it makes by itself, its sources say. libddwaf.so and the rules are the pinned files. Of cryptography, libddwaf.so has a SHA-256 of its own, which protects nothing.";
     let how = format!(
         "`{}`, `nm` of the same with names, `readelf --dyn-syms` of both, constants of {} in both, the list in `{FILE}`, and the SHA-256 of library and rules in `{}`",
         evidence.command,
