@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::clients::{Client, PORT};
 use super::error::Error;
@@ -12,12 +13,23 @@ use crate::sandbox::function::{Answer, Call, Handler, InitError};
 use crate::sandbox::setup::{LayerFile, Limits, Mount};
 use crate::sandbox::{ExitOf, Extension, Function, Outcome, Sandbox, Setup, intake};
 
+/// Time limit of the shutdown phase. The program ends by its own budget, which is that of Lambda's 2 s whatever the sandbox allows; on a busy machine and in an emulator, it may need longer
+/// for what comes after that, and whether it keeps to Lambda's limit is not what a proof is about.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
 /// What a life has in it beside the program and its server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Surroundings {
     pub environment: Vec<(String, String)>,
     pub mounts: Vec<Mount>,
     pub limits: Limits,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        let limits = Limits { shutdown_external: SHUTDOWN, ..Limits::default() };
+        Self { environment: Vec::new(), mounts: Vec::new(), limits }
+    }
 }
 
 /// What became of a life.
@@ -142,7 +154,6 @@ fn setup(subject: &ProgramUnderTest, host: Arc<Host>, client: Client, around: &S
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::time::Duration;
 
     use super::*;
 
