@@ -46,7 +46,8 @@ pub fn keep_free_memory() {
 #[cfg(not(target_env = "gnu"))]
 pub fn keep_free_memory() {}
 
-#[cfg(all(test, target_env = "gnu"))]
+#[cfg(test)]
+#[cfg(target_env = "gnu")]
 mod tests {
     use std::{fs, hint::black_box};
 

@@ -222,7 +222,9 @@ mod tests {
             let keys = keys.get(..count).unwrap();
             let read: Map<usize> = keys.iter().map(|key| (key.clone(), 0)).collect();
             let mut set = Map::default();
-            keys.iter().for_each(|key| set.set(key.clone(), 0));
+            for key in keys {
+                set.set(key.clone(), 0);
+            }
             for map in [read.clone(), set, read.into_owned(|value| value)] {
                 assert!(keys.iter().all(|key| map.contains(key)), "{count}");
             }
