@@ -15,7 +15,7 @@ use matrix::build::recipe::Recipe;
 use matrix::layer::Error;
 use matrix::layer::budget::Budgets;
 use matrix::layer::make::{Layer, LayerInputs, Program, Target, Texts, make};
-use matrix::manifest::Manifest;
+use matrix::manifest::{Levels, Manifest};
 use matrix::materials::packages::{Key, Origin, Package, Packages};
 use matrix::materials::parts::{Part, Source};
 use matrix::materials::system::{self, Libraries};
@@ -39,8 +39,14 @@ pub fn told() -> Value {
 const REVISION: &str = "0123456789";
 
 fn recipe() -> Recipe {
-    let manifest = Manifest::embedded().unwrap();
-    Recipe::of(manifest, &manifest.set_levels("ship-agent").unwrap())
+    Recipe::of(Manifest::embedded().unwrap(), &levels())
+}
+
+/// The switches of a set, without App & API Protection: its worker is no part of most of these layers.
+fn levels() -> Levels {
+    let mut levels = Manifest::embedded().unwrap().set_levels("ship-agent").unwrap();
+    levels.extend(["appsec", "appsec-defer"].map(|switch| (switch.to_owned(), "off".to_owned())));
+    levels
 }
 
 /// A static program, which starts on every system.
@@ -101,7 +107,7 @@ pub fn root() -> &'static Path {
 
 /// Everything for a layer of this program, with one dependency.
 pub fn ingredients(program: Vec<u8>) -> LayerInputs {
-    let levels = Manifest::embedded().unwrap().set_levels("ship-agent").unwrap();
+    let levels = levels();
     let folder = root().to_owned();
     let package = |licence: &str, checksum: Option<&str>, needs: &[Key]| Package {
         licence: Some(licence.to_owned()),
