@@ -154,7 +154,7 @@ fn a_layer_with_another_launcher_is_refused() {
 
 /// A layer of the set with the WAF, with this worker.
 fn guarded(worker: &[u8]) -> LayerInputs {
-    let folder = waf::for_tests().unwrap();
+    let folder = waf::folder().unwrap();
     let mut ingredients = pretending(levels("off", "on"));
     let told = waf::document(worker).unwrap();
     ingredients.programs.push(Program { place: places::WAF.to_owned(), bytes: worker.to_vec(), told });
@@ -168,7 +168,7 @@ fn guarded(worker: &[u8]) -> LayerInputs {
 
 #[test]
 fn a_layer_with_another_worker_or_a_worker_that_the_set_does_not_have_is_refused() {
-    let worker = fs::read(waf::for_tests().unwrap().join(waf::NAME)).unwrap();
+    let worker = fs::read(waf::folder().unwrap().join(waf::NAME)).unwrap();
     let zip = made(guarded(&worker)).unwrap().zip;
     let architecture = Architecture::of_this_machine().to_string();
     let opened = |zip: &[u8], has_worker: bool| {
