@@ -60,13 +60,13 @@ impl Upstream {
             let repetition = repetition(&request);
             match connection.sender.try_send_request(request).await {
                 Ok(response) => return Ok(response),
-                Err(mut failure) => match failure.take_message().or(repetition) {
-                    Some(again) => request = again,
-                    None => {
+                Err(mut failure) => {
+                    let Some(again) = failure.take_message().or(repetition) else {
                         self.open = None;
                         return Err(Error::Exchange(failure.into_error()));
-                    }
-                },
+                    };
+                    request = again;
+                }
             }
         }
         self.open = None;
