@@ -9,7 +9,7 @@ use std::{
 use matrix::{
     executable,
     sandbox::{
-        Extension, Function, Outcome, Setup,
+        Function, Outcome, Setup,
         function::{Answer, Call},
         intake::Span,
         setup::LayerFile,
@@ -18,14 +18,19 @@ use matrix::{
 };
 
 use crate::{
+    launcher::agents,
     node::node_through,
-    support::{self, Life, agent, end, invoke, python, setup_with},
+    support::{self, Life, end, invoke, python, setup_with},
     traces::{live, post, start},
 };
 
 const PROXY: &str = "127.0.0.1:9000";
 /// What a function behind the Lambda Web Adapter has set.
 const WEB_ADAPTER: (&str, &str) = ("AWS_LWA_LAMBDA_RUNTIME_API_PROXY", PROXY);
+
+/// What a function with a managed runtime has set.
+const WRAPPED: [(&str, &str); 2] =
+    [("AWS_LAMBDA_EXEC_WRAPPER", "/opt/datadog_wrapper"), ("DD_EXPERIMENTAL_ENABLE_PROXY", "true")];
 
 /// The same function, whose runtime goes to the proxy as the adapter does.
 fn through_proxy(function: Function) -> Function {
@@ -121,7 +126,10 @@ fn every_other_call_of_the_adapter_is_answered_as_lambda_answers_it() {
         }
         Answer::Response(call.event.to_vec())
     });
-    live(setup_with(function, &[WEB_ADAPTER]), 1);
+    for extension in agents() {
+        let setup = setup_with(function.clone(), &[WEB_ADAPTER]);
+        live(Setup { extensions: vec![extension], ..setup }, 1);
+    }
 }
 
 const PYTHON: &str = "
@@ -201,26 +209,23 @@ fn the_wrapper_sends_a_managed_runtime_to_the_proxy() {
     let opt = tempfile::tempdir().unwrap();
     let wrapper = opt.path().join("datadog_wrapper");
     executable::write(&wrapper, include_bytes!("../../matrix/src/layer/datadog_wrapper")).unwrap();
-    let layer_files = vec![LayerFile { place: "datadog_wrapper".into(), source: wrapper }];
-    let variables = [
-        ("AWS_LAMBDA_EXEC_WRAPPER", "/opt/datadog_wrapper"),
-        ("AWS_EXECUTION_ENV", "AWS_Lambda_python3.11"),
-        ("DD_EXPERIMENTAL_ENABLE_PROXY", "true"),
-    ];
-    let directory = tempfile::tempdir().unwrap();
-    let setup = setup_with(
-        python(
-            &directory,
-            "import os\ndef handler(event, context):\n    print('runtime api', os.environ['AWS_LAMBDA_RUNTIME_API'])\n    return event\n",
-        ),
-        &variables,
-    );
-    let extensions = vec![Extension { layer_files, ..agent() }];
-    let Some(life) = live(Setup { extensions, timeout: Duration::from_secs(30), ..setup }, 2) else {
-        return;
-    };
-    assert_eq!(life.count_messages("runtime api 127.0.0.1:9000"), 2, "{:?}\n{}", life.messages(), life.own_lines());
-    assert_eq!(spans(&life, "aws.lambda"), [], "tracers report those");
+    let wrapper = LayerFile { place: "datadog_wrapper".into(), source: wrapper };
+    let variables = [("AWS_EXECUTION_ENV", "AWS_Lambda_python3.11"), WRAPPED[0], WRAPPED[1]];
+    for mut extension in agents() {
+        extension.layer_files.push(wrapper.clone());
+        let directory = tempfile::tempdir().unwrap();
+        let setup = setup_with(python(&directory, PYTHON), &variables);
+        let Some(sandbox) = start(Setup { extensions: vec![extension], timeout: Duration::from_secs(30), ..setup })
+        else {
+            return;
+        };
+        let invocations = vec![sandbox.invoke(br#"{"body":"ab"}"#).unwrap()];
+        let life = end(sandbox, invocations);
+        life.assert_unharmed();
+        let lines = life.count_messages("runtime api 127.0.0.1:9000");
+        assert_eq!(lines, 1, "{:?}\n{}", life.messages(), life.own_lines());
+        assert_eq!(spans(&life, "aws.lambda"), [], "tracers report those");
+    }
 }
 
 #[test]
@@ -228,13 +233,7 @@ fn a_port_that_is_taken_costs_the_proxy_and_nothing_else() {
     support::in_own_network(|| {
         let _taken = std::net::TcpListener::bind(PROXY).unwrap();
         let network = matrix::sandbox::setup::Network::Host;
-        let setup = Setup {
-            network,
-            ..setup_with(
-                support::echo(),
-                &[("AWS_LAMBDA_EXEC_WRAPPER", "/opt/datadog_wrapper"), ("DD_EXPERIMENTAL_ENABLE_PROXY", "true")],
-            )
-        };
+        let setup = Setup { network, ..setup_with(support::echo(), &WRAPPED) };
         let life = support::live(setup, 2);
         life.assert_unharmed();
         life.assert_exactly_once();
