@@ -190,7 +190,7 @@ impl Port {
         thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let mut inbox = LifecycleListener::from_handover(socket).serve(decoder(), None).unwrap();
+                let mut inbox = LifecycleListener::from_handover(socket).serve(decoder(), None, None).unwrap();
                 while inbox.recv().await.is_some() {}
             });
         });
