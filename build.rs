@@ -8,8 +8,15 @@ use std::{
 };
 
 /// The sources of the extension, without third-party crates.
-const SOURCES: [&str; 6] =
-    ["src", "crates/agent-config", "crates/extension-protocol", "build.rs", "Cargo.toml", "Cargo.lock"];
+const SOURCES: [&str; 7] = [
+    "src",
+    "crates/agent-config",
+    "crates/extension-protocol",
+    "crates/waf-protocol",
+    "build.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+];
 /// A file that contains the commit in an archive made by git.
 const ARCHIVED: &str = ".git_archival.txt";
 

@@ -90,7 +90,7 @@ const FIELDS: [(&str, &[&str]); 94] = [
     ("DD_API_SECURITY_ENABLED", &["appsec.schemas"]),
     ("DD_API_SECURITY_SAMPLE_DELAY", &["appsec.schema_interval"]),
     ("DD_APM_TRACING_ENABLED", &["appsec.standalone"]),
-    ("DD_EXPERIMENTAL_ENABLE_PROXY", &["runtime_proxy"]),
+    ("DD_EXPERIMENTAL_ENABLE_PROXY", &[".runtime_proxy"]),
     ("DD_TRACE_PROPAGATION_STYLE", &["propagation.styles"]),
     ("DD_TRACE_PROPAGATION_STYLE_EXTRACT", &["propagation.styles"]),
     ("DD_TRACE_PROPAGATION_EXTRACT_FIRST", &["propagation.extract_first"]),

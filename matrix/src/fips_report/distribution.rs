@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use super::proof::Facts;
 use super::rust_tools;
-use super::tools::{BuildTool, CMAKE, GO, GO_TOOLS, RUST_ON_PATH};
+use super::tools::{BuildTool, CMAKE, GIT, GO, GO_TOOLS, RUST_ON_PATH};
 
 /// Where the database is.
 pub(super) const DPKG: &str = "/var/lib/dpkg";
@@ -76,9 +76,9 @@ pub(super) fn compare(tools: &[BuildTool], database: &Path) -> Facts {
     facts
 }
 
-/// Go and `CMake` are often installed from archives of their makers, and Rust by rustup, whose bytes are pinned.
+/// Go and `CMake` are often installed from archives of their makers, and Rust by rustup, whose bytes are pinned. Git compiles nothing, and what it checks out is hashed.
 fn may_be_from_elsewhere(name: &str) -> bool {
-    [CMAKE, GO, GO_TOOLS].contains(&name)
+    [CMAKE, GIT, GO, GO_TOOLS].contains(&name)
         || OF_CMAKE.contains(&name)
         || rust_tools::NAMES.contains(&name)
         || RUST_ON_PATH.contains(&name)
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(facts.against, [""; 0]);
         let told = facts.evidence.concat();
         assert!(told.contains("1 files of the tools") && told.contains("of: gcc-12:amd64 12.2.0-14"), "{told}");
-        for name in [C_COMPILER, LD, "shell", "git", "CMAKE_C_COMPILER_AR", "libc.a"] {
+        for name in [C_COMPILER, LD, "shell", "CMAKE_C_COMPILER_AR", "libc.a"] {
             let against = compare(&[tool(name, &wrapper)], &database).against.concat();
             assert!(against.contains(&format!("{name}: {} is of no package", wrapper.display())), "{against}");
         }
@@ -209,7 +209,7 @@ mod tests {
         crate::files::write(&other, "other").unwrap();
         let database = database(&folder, &[&other]);
         let both = |name: &str| compare(&[tool(name, &folder.join("go")), tool(C_COMPILER, &other)], &database);
-        for name in [GO_TOOLS, CMAKE, "ctest", rust_tools::RUSTC, RUST_ON_PATH[0]] {
+        for name in [GO_TOOLS, GIT, CMAKE, "ctest", rust_tools::RUSTC, RUST_ON_PATH[0]] {
             let facts = both(name);
             assert_eq!(facts.against, [""; 0]);
             let told = facts.evidence.concat();

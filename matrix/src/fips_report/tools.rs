@@ -29,7 +29,7 @@ pub const NM: &str = "nm";
 pub const OBJCOPY: &str = "objcopy";
 pub const RANLIB: &str = "ranlib";
 pub const STRIP: &str = "strip";
-const GIT: &str = "git";
+pub(super) const GIT: &str = "git";
 /// What is started by its name. That may be rustup, which starts the toolchain's.
 const RUSTC_ON_PATH: &str = "rustc on the path";
 const CARGO_ON_PATH: &str = "cargo on the path";
