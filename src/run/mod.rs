@@ -14,7 +14,7 @@ mod shutdown;
 mod traces;
 mod usage_metrics;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dogstatsd_pipeline::DogStatsdPipeline;
 use engine::Engine;
@@ -126,11 +126,13 @@ pub async fn run(parts: Components) {
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
     let span_parents = parts.processor.span_parents();
-    let traces = TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, span_parents);
+    let traces =
+        TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, Arc::clone(&span_parents));
     let waf = if is_deferred { Waf::start(&appsec) } else { early_waf };
     let monitor = waf.map(|waf| lifecycle::Monitor::new(waf, &appsec));
     checkpoint(Checkpoint::TraceAgent);
-    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls, monitor, parts.runtime_messages);
+    let messages = parts.runtime_messages.map(|messages| messages.with_span_parents(span_parents));
+    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls, monitor, messages);
     checkpoint(Checkpoint::Lifecycle);
     checkpoints::report_if_complete();
     let mut engine = Engine {
