@@ -39,6 +39,11 @@ pub fn bind() -> Option<Result<ProxyListener, Error>> {
     Rules::read(|name| env::var(name).ok()).map(bind_at)
 }
 
+/// Whether the process's variables ask for no proxy.
+pub fn is_unwanted() -> bool {
+    Rules::read(|name| env::var(name).ok()).is_none()
+}
+
 fn bind_at(rules: Rules) -> Result<ProxyListener, Error> {
     let bound = TcpListener::bind(rules.address);
     let bound = bound.and_then(|listener| streams::above_standard(listener, TcpListener::try_clone));
