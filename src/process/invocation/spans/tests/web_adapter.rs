@@ -101,6 +101,19 @@ fn spans_that_come_after_the_report_are_those_of_later_invocations() {
 }
 
 #[test]
+fn an_error_takes_the_place_of_the_response_that_lambda_has_refused() {
+    let mut bench = Bench::new(ON_DEMAND);
+    let error = |message| decoder(None).error("a".into(), None, message, 1009);
+    bench.step("a", 1000, Step::Invoke).report(start(true)).report(end());
+    for message in [&br#"{"errorMessage":"too large"}"#[..], br#"{"errorMessage":"again"}"#] {
+        bench.report(Call::End(Box::new(error(message))));
+    }
+    let spans = bench.steps("a", 1000, [Step::Start, Step::Done(Status::Error)]).flush();
+    let lambda = lambda(&spans);
+    assert_eq!((tag(lambda, "error.msg"), tag(lambda, "http.status_code")), (Some("too large"), None));
+}
+
+#[test]
 fn an_error_of_the_runtime_is_one_of_the_span() {
     let mut bench = Bench::new(ON_DEMAND);
     let error = decoder(None).error("a".into(), None, br#"{"errorMessage":"boom","errorType":"Late"}"#, 1008);
