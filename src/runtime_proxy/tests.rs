@@ -276,6 +276,23 @@ async fn a_lambda_that_cannot_be_reached_is_an_error_with_its_reason() {
     assert_eq!(read(&mut runtime).await.unwrap().first, "HTTP/1.1 500 Internal Server Error");
 }
 
+#[tokio::test]
+async fn an_idle_agent_passes_bytes_on() {
+    let lambda = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rules = Rules { address: "127.0.0.1:0".parse().unwrap(), is_web_adapter: true, problem: None };
+    let listener = bind_at(rules).unwrap();
+    let bench = Bench { proxy: listener.listener.local_addr().unwrap(), lambda };
+    listener.relay(RuntimeApi(bench.lambda.local_addr().unwrap().to_string())).unwrap();
+    for _ in 0..2 {
+        let (mut runtime, mut lambda, seen) = bench.request(&post("invocation/r/response", "", "[1]")).await;
+        assert_eq!(seen.body, b"[1]");
+        lambda.write_all(ACCEPTED.as_bytes()).await.unwrap();
+        assert_eq!(read(&mut runtime).await.unwrap().first, "HTTP/1.1 202 Accepted");
+        drop(runtime);
+        assert_eq!(read(&mut lambda).await, None);
+    }
+}
+
 /// Far more than systems keep of two connections.
 const LARGE: usize = 64 << 20;
 /// Maximum of what systems keep of two connections, and the proxy between them: 10 MiB each, and 2 MiB.
