@@ -46,6 +46,7 @@ use crate::{
         invocation::{Processor, call::Decoder},
         log::LogEncoder,
         tags::FunctionTags,
+        trace::SpanParents,
     },
     waf_client::Waf,
 };
@@ -131,8 +132,7 @@ pub async fn run(parts: Components) {
     let waf = if is_deferred { Waf::start(&appsec) } else { early_waf };
     let monitor = waf.map(|waf| lifecycle::Monitor::new(waf, &appsec));
     checkpoint(Checkpoint::TraceAgent);
-    let messages = parts.runtime_messages.map(|messages| messages.with_span_parents(span_parents));
-    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls, monitor, messages);
+    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls, monitor, parts.runtime_messages, span_parents);
     checkpoint(Checkpoint::Lifecycle);
     checkpoints::report_if_complete();
     let mut engine = Engine {
@@ -173,8 +173,10 @@ fn serve_lifecycle(
     decoder: Decoder,
     monitor: Option<lifecycle::Monitor>,
     messages: Option<Messages>,
+    span_parents: Arc<SpanParents>,
 ) -> Option<lifecycle::Inbox> {
     let port = lifecycle::PORT;
+    let messages = messages.map(|messages| messages.with_span_parents(span_parents));
     let served = bound?.serve(decoder, monitor, messages);
     served.inspect_err(|error| tracing::warn!("LIFECYCLE | cannot serve port {port}: {error}")).ok()
 }
