@@ -3,6 +3,7 @@
 pub mod allocator;
 pub mod checkpoints;
 pub mod clock;
+pub mod descriptors;
 pub mod error;
 pub mod file;
 pub mod log;

@@ -14,7 +14,7 @@ mod shutdown;
 mod traces;
 mod usage_metrics;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dogstatsd_pipeline::DogStatsdPipeline;
 use engine::Engine;
@@ -46,6 +46,7 @@ use crate::{
         invocation::{Processor, call::Decoder},
         log::LogEncoder,
         tags::FunctionTags,
+        trace::SpanParents,
     },
     waf_client::Waf,
 };
@@ -126,11 +127,12 @@ pub async fn run(parts: Components) {
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
     let span_parents = parts.processor.span_parents();
-    let traces = TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, span_parents);
+    let traces =
+        TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, Arc::clone(&span_parents));
     let waf = if is_deferred { Waf::start(&appsec) } else { early_waf };
     let monitor = waf.map(|waf| lifecycle::Monitor::new(waf, &appsec));
     checkpoint(Checkpoint::TraceAgent);
-    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls, monitor, parts.runtime_messages);
+    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls, monitor, parts.runtime_messages, span_parents);
     checkpoint(Checkpoint::Lifecycle);
     checkpoints::report_if_complete();
     let mut engine = Engine {
@@ -171,8 +173,10 @@ fn serve_lifecycle(
     decoder: Decoder,
     monitor: Option<lifecycle::Monitor>,
     messages: Option<Messages>,
+    span_parents: Arc<SpanParents>,
 ) -> Option<lifecycle::Inbox> {
     let port = lifecycle::PORT;
+    let messages = messages.map(|messages| messages.with_span_parents(span_parents));
     let served = bound?.serve(decoder, monitor, messages);
     served.inspect_err(|error| tracing::warn!("LIFECYCLE | cannot serve port {port}: {error}")).ok()
 }

@@ -10,10 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::{
-    ingest::{
-        lifecycle::runtime::{BodyCopy, Kind, Message, Observer},
-        trace_agent::OpenRequest,
-    },
+    ingest::lifecycle::runtime::{BodyCopy, Kind, Message, Observer},
     os::clock,
     platform::RequestId,
 };
@@ -24,18 +21,19 @@ pub struct Copy {
     kind: Kind,
     request_id: RequestId,
     body: BodyCopy,
-    open: OpenRequest,
 }
 
 impl Copy {
     /// Of a body of which at most `limit` bytes are wanted.
     pub fn new(observer: Observer, kind: Kind, request_id: RequestId, limit: usize) -> Self {
-        let (body, open) = (observer.copy(limit), observer.open());
-        Self { observer, kind, request_id, body, open }
+        let body = observer.copy(limit);
+        Self { observer, kind, request_id, body }
     }
 
     fn report(self) {
-        let Self { observer, kind, request_id, body, open } = self;
+        let Self { observer, kind, request_id, body } = self;
+        // Counted from here on only: a body that never ends must hold nothing up, and this comes before its last byte is passed on.
+        let open = observer.open();
         observer.send(Message { kind, request_id, time: clock::epoch_ms(), body, open });
     }
 }

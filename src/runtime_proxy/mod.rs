@@ -6,6 +6,7 @@
 
 mod copy;
 mod headers;
+mod relay;
 mod rules;
 mod server;
 mod upstream;
@@ -15,7 +16,11 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-use crate::{ingest::lifecycle::runtime::Observer, os::streams, platform::RuntimeApi};
+use crate::{
+    ingest::lifecycle::runtime::Observer,
+    os::{streams, thread},
+    platform::RuntimeApi,
+};
 use rules::Rules;
 
 /// The socket, bound, so that a runtime that connects from now on waits in its backlog. Needs no async runtime yet.
@@ -37,6 +42,11 @@ pub struct Error {
 /// Binds the address, if the process's variables ask for a proxy.
 pub fn bind() -> Option<Result<ProxyListener, Error>> {
     Rules::read(|name| env::var(name).ok()).map(bind_at)
+}
+
+/// Whether the process's variables ask for no proxy.
+pub fn is_unwanted() -> bool {
+    Rules::read(|name| env::var(name).ok()).is_none()
 }
 
 fn bind_at(rules: Rules) -> Result<ProxyListener, Error> {
@@ -66,6 +76,13 @@ impl ProxyListener {
         let listener = listening.map_err(|source| Error { address, source })?;
         tokio::spawn(server::run(listener, api.clone(), observer));
         Ok(())
+    }
+
+    /// Passes on from now on what the runtime asks of `api`, on threads, and without an async runtime: for an agent that does nothing else any more.
+    pub fn relay(self, api: RuntimeApi) -> Result<(), Error> {
+        let Self { listener, rules: Rules { address, .. } } = self;
+        let started = thread::start("relay", move || relay::run(&listener, &api));
+        started.map(drop).map_err(|source| Error { address, source })
     }
 }
 

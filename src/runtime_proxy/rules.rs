@@ -10,7 +10,6 @@ use extension_protocol::listeners::WEB_ADAPTER_PROXY;
 const EXEC_WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 /// That script of this extension's layer, which sends the runtime to the proxy.
 const OUR_WRAPPER: &str = "/opt/datadog_wrapper";
-const APPSEC: &str = "DD_SERVERLESS_APPSEC_ENABLED";
 const EXPERIMENTAL: &str = "DD_EXPERIMENTAL_ENABLE_PROXY";
 
 /// Where the proxy listens unless the Lambda Web Adapter is told of another address; the wrapper knows this one only.
@@ -33,10 +32,7 @@ impl Rules {
         if let Some(text) = non_empty(WEB_ADAPTER_PROXY) {
             return Some(Self::of_web_adapter(&text));
         }
-        let is = |name, values: &[&str]| {
-            non_empty(name).is_some_and(|value| values.iter().any(|known| known.eq_ignore_ascii_case(value.trim())))
-        };
-        let is_wanted = is(APPSEC, &["true", "t", "1"]) || is(EXPERIMENTAL, &["true"]);
+        let is_wanted = non_empty(EXPERIMENTAL).is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
         (is_wanted && non_empty(EXEC_WRAPPER).as_deref() == Some(OUR_WRAPPER)).then_some(Self {
             address: DEFAULT,
             is_web_adapter: false,
@@ -77,16 +73,16 @@ mod tests {
     const WRAPPED: (&str, &str) = (EXEC_WRAPPER, OUR_WRAPPER);
 
     #[test]
-    fn the_wrapper_together_with_appsec_or_the_experiment_starts_it_and_neither_alone_does() {
+    fn the_wrapper_together_with_the_experiment_starts_it_and_neither_alone_does() {
         let expected = Rules { address: DEFAULT, is_web_adapter: false, problem: None };
-        for variable in [(APPSEC, "true"), (APPSEC, "1"), (APPSEC, "T"), (EXPERIMENTAL, "TRUE")] {
+        for variable in [(EXPERIMENTAL, "true"), (EXPERIMENTAL, "TRUE")] {
             assert_eq!(read(&[WRAPPED, variable]).as_ref(), Some(&expected), "{variable:?}");
             assert_eq!(read(&[variable]), None, "{variable:?} without the wrapper");
             assert_eq!(read(&[(EXEC_WRAPPER, "/opt/other"), variable]), None, "{variable:?} with another wrapper");
         }
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[WRAPPED]), None);
-        for variable in [(APPSEC, "false"), (APPSEC, "yes"), (EXPERIMENTAL, "1"), (EXPERIMENTAL, "")] {
+        for variable in [("DD_SERVERLESS_APPSEC_ENABLED", "true"), (EXPERIMENTAL, "1"), (EXPERIMENTAL, "")] {
             assert_eq!(read(&[WRAPPED, variable]), None, "{variable:?}");
         }
     }

@@ -33,14 +33,15 @@ use crate::{
         MAX_BODY_BYTES,
         runtime::{Kind, Observer},
     },
-    os::error::chain,
+    os::{descriptors, error::chain},
     platform::{RequestId, RuntimeApi},
 };
 
 /// Maximum of what is kept of a connection in one direction, in bytes. A head must fit in: clients of the Runtime API describe errors in a header of up to 1 MiB, and Lambda
 /// accepts as much.
 pub const MAX_BUFFER_BYTES: usize = 2 << 20;
-/// Maximum number of connections. Managed instances have one for each invocation that they run at a time.
+/// Maximum number of connections. Managed instances have one for each invocation that they run at a time. Each is two descriptors, and together they may have half of those of
+/// the process.
 const MAX_CONNECTIONS: usize = 1024;
 /// Maximum length in bytes of what a streamed response says of itself before its content.
 const MAX_PRELUDE_BYTES: usize = 64 << 10;
@@ -54,7 +55,7 @@ const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 
 /// Accepts connections for ever.
 pub async fn run(mut listener: TcpListener, api: RuntimeApi, observer: Option<Observer>) {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = Arc::new(Semaphore::new(max_connections(descriptors::limit())));
     loop {
         let Ok(place) = Arc::clone(&connections).acquire_owned().await else { return };
         // Goes on whatever happens to single connections.
@@ -65,6 +66,10 @@ pub async fn run(mut listener: TcpListener, api: RuntimeApi, observer: Option<Ob
             drop(place);
         });
     }
+}
+
+fn max_connections(descriptors: usize) -> usize {
+    (descriptors / 4).clamp(1, MAX_CONNECTIONS)
 }
 
 async fn serve(stream: TcpStream, api: RuntimeApi, observer: Option<Observer>) {
@@ -211,6 +216,13 @@ impl Body for ReplyBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_leave_half_of_the_descriptors_to_others() {
+        for (descriptors, expected) in [(0, 1), (64, 16), (1024, 256), (1 << 20, 1024)] {
+            assert_eq!(max_connections(descriptors), expected);
+        }
+    }
 
     #[test]
     fn requests_about_invocations_are_known_whatever_the_version_of_the_api_is() {

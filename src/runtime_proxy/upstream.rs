@@ -8,14 +8,19 @@ use hyper::{
     client::conn::http1::{Builder, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{net::TcpStream, task::JoinHandle, time::sleep};
 
 use super::{copy::PassedBody, server::MAX_BUFFER_BYTES};
-use crate::{os::timeout::timeout_awake, platform::RuntimeApi};
+use crate::{
+    os::{descriptors, timeout::timeout_awake},
+    platform::RuntimeApi,
+};
 
 /// Maximum time for a connection to be opened, while the sandbox is not frozen. Once it is open, nothing has a limit: the runtime waits for its next event as long as the
 /// sandbox lives.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Between two attempts where there is no descriptor.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a request could not be passed on.
 #[derive(Debug, thiserror::Error)]
@@ -90,8 +95,18 @@ fn repetition(request: &Request<PassedBody>) -> Option<Request<PassedBody>> {
     })
 }
 
+/// Waits where this process has too many descriptors open.
+async fn open(api: &RuntimeApi) -> io::Result<TcpStream> {
+    loop {
+        match TcpStream::connect(api.0.as_str()).await {
+            Err(error) if descriptors::are_exhausted(&error) => sleep(PAUSE).await,
+            opened => return opened,
+        }
+    }
+}
+
 async fn connect(api: &RuntimeApi) -> Result<Connection, Error> {
-    let stream = timeout_awake(CONNECT, TcpStream::connect(api.0.as_str())).await;
+    let stream = timeout_awake(CONNECT, open(api)).await;
     let stream = stream.ok_or(Error::Timeout)?.map_err(Error::Connect)?;
     // An error costs a little time at most.
     let _ = stream.set_nodelay(true);

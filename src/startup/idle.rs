@@ -6,7 +6,7 @@ use extension_protocol::Backoff;
 
 use super::register::{StartupState, SubscriptionReply};
 use crate::{
-    os::signal,
+    os::{error::chain, signal},
     platform::{Error, Event, ExtensionId, RuntimeApi, raw::blocking::Connection},
 };
 
@@ -16,7 +16,13 @@ pub fn idle(state: StartupState) {
     signal::unblock_termination();
     let StartupState { environment, registered, ports, runtime_proxy, connection, subscription } = state;
     // Nobody is going to answer: senders learn that at once.
-    drop((ports, runtime_proxy));
+    drop(ports);
+    // The runtime may have been sent there for as long as the sandbox lives.
+    if let Some(Ok(proxy)) = runtime_proxy
+        && let Err(error) = proxy.relay(environment.runtime_api.clone())
+    {
+        tracing::error!("PROXY | {}", chain(&error));
+    }
     let connection = connection.and_then(|mut connection| {
         if matches!(subscription, SubscriptionReply::Pending) {
             // Whatever it says, the next event comes behind it unless the connection has ended.

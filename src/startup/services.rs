@@ -261,7 +261,8 @@ pub fn build_components(known: StartedServices, environment: &Environment, start
         otlp,
         runtime_proxy,
     } = known;
-    if config.runtime_proxy && runtime_proxy.is_none() {
+    // One that failed has been told.
+    if config.runtime_proxy && runtime_proxy::is_unwanted() {
         tracing::warn!(
             "PROXY | DD_EXPERIMENTAL_ENABLE_PROXY has no effect without AWS_LAMBDA_EXEC_WRAPPER=/opt/datadog_wrapper"
         );

@@ -16,7 +16,7 @@ use super::{MAX_BODIES_BYTES, QUEUE};
 use crate::{
     ingest::trace_agent::{open::OpenRequest, room},
     platform::RequestId,
-    process::event::Timestamp,
+    process::{event::Timestamp, trace::SpanParents},
 };
 
 /// What has passed between the runtime and Lambda.
@@ -60,6 +60,8 @@ pub struct Observer {
 pub struct Messages {
     receiver: Receiver<Message>,
     counters: Counters,
+    /// What puts spans of the function below those of the invocations.
+    pub span_parents: Arc<SpanParents>,
 }
 
 /// What both sides count.
@@ -84,6 +86,13 @@ impl Counters {
 }
 
 impl Messages {
+    /// The same messages, whose events let spans be put below those of their invocations.
+    #[must_use]
+    pub fn with_span_parents(self, span_parents: Arc<SpanParents>) -> Self {
+        span_parents.set_arriving(Arc::clone(&self.counters.open));
+        Self { span_parents, ..self }
+    }
+
     /// The next message; None if none will come any more. May be cancelled without losing one.
     pub async fn recv(&mut self) -> Option<Message> {
         self.receiver.recv().await
@@ -108,7 +117,7 @@ pub fn observer() -> (Observer, Messages) {
     let counters = Counters::default();
     let bodies = Arc::new(Semaphore::new(MAX_BODIES_BYTES));
     let observer = Observer { sender, bodies, counters: counters.clone() };
-    (observer, Messages { receiver, counters })
+    (observer, Messages { receiver, counters, span_parents: Arc::default() })
 }
 
 impl Observer {

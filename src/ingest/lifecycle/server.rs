@@ -35,6 +35,7 @@ use crate::{
         event::Timestamp,
         invocation::call::{Call, Decoder, EndCall, SecurityCall, StartCall},
         propagation::{self, Carrier},
+        trace::{Adopting, SpanParents},
     },
 };
 
@@ -110,8 +111,8 @@ pub async fn answer(State(server): State<Arc<Server>>, request: Request) -> Resp
 pub async fn observe(server: Arc<Server>, mut messages: Messages) {
     while let Some(message) = messages.recv().await {
         let is_inline = message.body.beginning().len() <= MAX_INLINE_BYTES;
-        let decoder = Arc::clone(&server);
-        let work = move || (decoder.decode_message(&message), message);
+        let (decoder, span_parents) = (Arc::clone(&server), Arc::clone(&messages.span_parents));
+        let work = move || (decoder.decode_message(&message, &span_parents), message);
         let decoded = if is_inline { Ok(work()) } else { run_blocking("lifecycle", work).await };
         if let Ok((decoded, Message { body, open, .. })) = decoded {
             let evaluating = OpenRequest::new(&server.open);
@@ -177,24 +178,29 @@ impl Server {
         let header = |name: &str| last(headers, name);
         if route == Route::End {
             let end = self.decoder.end(header, &bytes, time);
-            self.ended(end, bytes)
+            self.ended(end, || bytes)
         } else {
             let start = self.decoder.start(header, &carrier(headers), &bytes, time);
             self.started(start, &bytes)
         }
     }
 
-    fn decode_message(&self, message: &Message) -> Decoded {
+    fn decode_message(&self, message: &Message, span_parents: &SpanParents) -> Decoded {
         let (id, time, body) = (message.request_id.clone(), message.time, &message.body);
         match &message.kind {
-            Kind::Event => self.started(self.decoder.event(id, body.whole(), time), body.whole()),
+            Kind::Event => {
+                let start = self.decoder.event(id, body.whole(), time);
+                // Before anything waits: the function may have sent its spans by then.
+                span_parents.invocations.add(adopting(&start, message));
+                self.started(start, body.whole())
+            }
             Kind::Response { is_streamed } => {
                 let response = if *is_streamed { prelude(body.beginning()) } else { body.whole() };
-                self.ended(self.decoder.response(id, response, time), response.to_vec())
+                self.ended(self.decoder.response(id, response, time), || response.to_vec())
             }
             Kind::Error { error_type } => {
                 let end = self.decoder.error(id, error_type.as_deref(), body.whole(), time);
-                self.ended(end, Vec::new())
+                self.ended(end, Vec::new)
             }
         }
     }
@@ -208,11 +214,11 @@ impl Server {
     }
 
     /// The end of an invocation with this response.
-    fn ended(&self, mut end: EndCall, response: Vec<u8>) -> Decoded {
+    fn ended(&self, mut end: EndCall, response: impl FnOnce() -> Vec<u8>) -> Decoded {
         let monitor = self.monitor.as_ref();
         let evaluation = monitor.and_then(|monitor| monitor.end(end.request_id.as_ref()));
         end.evaluation = evaluation.is_some().then(|| self.number_evaluation());
-        let evaluation = evaluation.map(|evaluation| Evaluation::Response(evaluation, response));
+        let evaluation = evaluation.map(|evaluation| Evaluation::Response(evaluation, response()));
         Decoded { call: Call::End(Box::new(end)), evaluation }
     }
 
@@ -240,6 +246,18 @@ impl Evaluation {
             Self::Request(turn) => monitor.request(turn).await,
             Self::Response(evaluation, body) => monitor.response(evaluation, body).await,
         }
+    }
+}
+
+/// Whose spans are looked for from now on, as no tracer knows of the invocation.
+fn adopting(start: &StartCall, message: &Message) -> Adopting {
+    let (trace_id, parent_id) = start.context.as_ref().map(|it| (it.trace_id, it.span_id)).unzip();
+    Adopting {
+        request_id: message.request_id.clone(),
+        span_id: start.span_id.unwrap_or_default(),
+        parent_id: parent_id.unwrap_or_default(),
+        trace_id,
+        begun: message.time,
     }
 }
 

@@ -10,7 +10,10 @@ use super::{
     runtime::{Kind, Message, Observer},
     *,
 };
-use crate::process::invocation::call::test_decoder::decoder;
+use crate::process::{
+    invocation::call::test_decoder::decoder,
+    trace::{Span, SpanParents},
+};
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request {
     let mut request = Request::builder().method(method).uri(path);
@@ -161,6 +164,21 @@ async fn what_the_proxy_has_seen_becomes_calls_in_the_order_in_which_it_came() {
     let Some(Call::End(end)) = inbox.try_recv() else { panic!("no end") };
     assert_eq!(end.error.unwrap().kind.as_deref(), Some("Boom"));
     assert!(inbox.try_recv().is_none());
+}
+
+#[tokio::test]
+async fn spans_find_an_event_that_is_decoded_whether_or_not_the_loop_has_it() {
+    let (server, _inbox) = Server::new(capturing(), None);
+    let (observer, messages) = runtime::observer();
+    let parents = Arc::<SpanParents>::default();
+    let messages = messages.with_span_parents(Arc::clone(&parents));
+    observer.send(message(&observer, Kind::Event, MAX_BODY_BYTES, b"{}"));
+    assert!(parents.are_arriving());
+    drop(observer);
+    server::observe(server, messages).await;
+    assert!(!parents.are_arriving());
+    let traced = parents.invocations.adopt(&mut [Span { trace_id: 5, ..Span::default() }]);
+    assert_eq!(traced.first().map(|it| (it.request_id.as_str(), it.trace_id)), Some(("r", 5)));
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! What becomes of a request once its body is here: it is decoded and processed, and goes to the loop.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header::HeaderName, request::Parts},
     response::{IntoResponse as _, Response},
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
 use super::{
     MAX_ENCODED_BYTES, Queued, Received,
@@ -36,6 +36,9 @@ use crate::{
 const MAX_INLINE_BYTES: usize = 64 << 10;
 /// The same for traces of version 0.5, in which a string of many bytes is a number of one byte wherever it is repeated.
 const MAX_INLINE_BYTES_V05: usize = 4 << 10;
+/// For how long, and how often, spans wait for an event that is being decoded: one of the maximal length takes some 20 ms.
+const EVENT_PAUSE: Duration = Duration::from_millis(1);
+const EVENT_PAUSES: usize = 50;
 /// Length in bytes of a body after which free memory is given back: its spans have taken a few times as much, for which the function may have better use until the
 /// next body of such a length comes.
 pub const MAX_KEPT_BYTES: usize = 1 << 20;
@@ -64,6 +67,7 @@ impl Agent {
     ) -> Response {
         let ReceivedBody { bytes, room } = received;
         let is_inline = is_inline(Route::Traces(version), bytes.len());
+        self.wait_for_events().await;
         // Before there is a thread: there is at most one then, and where none can be started, nothing may block this one.
         let mut recent = Arc::clone(&self.recent).lock_owned().await;
         let agent = Arc::clone(&self);
@@ -97,6 +101,16 @@ impl Agent {
         }
     }
 
+    /// Waits a little for events that the function has got and that are not decoded yet: its spans may belong below theirs.
+    async fn wait_for_events(&self) {
+        for _ in 0..EVENT_PAUSES {
+            if !self.span_parents.are_arriving() {
+                return;
+            }
+            sleep(EVENT_PAUSE).await;
+        }
+    }
+
     /// Decodes and processes all traces, or none of them.
     fn decode(
         &self,
@@ -115,7 +129,8 @@ impl Agent {
                 spans
             })
         });
-        let mut output = self.pipeline.run(Source { headers, now, room: MAX_ENCODED_BYTES }, traces)?;
+        let run = self.pipeline.run(Source { headers, now, room: MAX_ENCODED_BYTES }, traces);
+        let mut output = run.inspect_err(|_| self.span_parents.invocations.take_back(&observed.traced))?;
         output.observed = observed;
         *recent = seen;
         if repeated > 0 {

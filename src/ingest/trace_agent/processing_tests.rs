@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,7 +15,11 @@ use axum::{
 use tokio::time::timeout;
 
 use super::*;
-use crate::ingest::trace_agent::{Inbox, QUEUE, routes::MAX_TRACE_BODY_BYTES, server, tests};
+use crate::{
+    ingest::trace_agent::{Inbox, QUEUE, routes::MAX_TRACE_BODY_BYTES, server, tests},
+    platform::RequestId,
+    process::trace::{Adopting, SpanParents},
+};
 
 const TRACES: Route = Route::Traces(Version::V04);
 /// Longer than anything here takes; the clock is paused.
@@ -73,6 +78,44 @@ async fn traces_are_processed_on_the_runtime_where_no_thread_can_be_started() {
     let answer = agent.traces(Version::V04, TracerHeaders::default(), received, refused).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(spans(&mut inbox).await > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_decoded_names_no_trace_of_an_invocation() {
+    let parents = Arc::<SpanParents>::default();
+    let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::clone(&parents));
+    let request_id: RequestId = "r".into();
+    let adopting = Adopting { request_id: request_id.clone(), span_id: 1, parent_id: 0, trace_id: None, begun: 0 };
+    parents.invocations.add(adopting);
+    let good = tests::spans(100);
+    // An array of two traces, of which one is a number.
+    let bad = [&[0x92], good.get(1..).unwrap(), &[0x05]].concat();
+    assert_eq!(good.first(), Some(&0x91));
+    assert!(!send(&agent, "/v0.4/traces", bad).await.is_success());
+    assert_eq!(parents.invocations.trace_id(&request_id), None);
+    assert!(send(&agent, "/v0.4/traces", good).await.is_success());
+    assert!(spans(&mut inbox).await > 0);
+    assert!(parents.invocations.trace_id(&request_id).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_function_sends_waits_for_its_event_and_for_no_longer_than_a_little() {
+    let parents = Arc::<SpanParents>::default();
+    let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::clone(&parents));
+    let arriving = Arc::new(AtomicUsize::new(1));
+    parents.set_arriving(Arc::clone(&arriving));
+    let early = tokio::spawn({
+        let agent = Arc::clone(&agent);
+        async move { send(&agent, "/v0.4/traces", tests::spans(100)).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(inbox.try_recv().is_none());
+    arriving.store(0, Ordering::Relaxed);
+    assert!(early.await.unwrap().is_success());
+    assert!(spans(&mut inbox).await > 0);
+    arriving.store(1, Ordering::Relaxed);
+    let late = timeout(LONG, send(&agent, "/v0.4/traces", tests::spans(200))).await;
+    assert!(late.unwrap().is_success());
 }
 
 #[tokio::test(start_paused = true)]

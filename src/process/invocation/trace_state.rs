@@ -91,10 +91,16 @@ impl TraceState {
     pub fn has(&self, input: &SpanInput) -> bool {
         match input {
             SpanInput::Call(Call::Start(_)) => self.start.is_some(),
-            SpanInput::Call(Call::End(_)) => self.end.is_some(),
+            SpanInput::Call(Call::End(end)) => self.end.is_some() && !self.is_refused_by(end),
             SpanInput::Call(Call::Security(security)) => !self.evaluations.contains(&security.evaluation),
             SpanInput::Placeholder { .. } => self.placeholder.is_some(),
         }
+    }
+
+    /// Whether this is the error that the runtime reports because Lambda has not taken its response. A tracer reports one end only.
+    fn is_refused_by(&self, end: &EndCall) -> bool {
+        let is_of_runtime = self.start.as_ref().is_some_and(|start| start.span_id.is_some());
+        is_of_runtime && end.error.is_some() && self.end.as_ref().is_some_and(|response| response.error.is_none())
     }
 
     pub fn set(&mut self, input: SpanInput) {

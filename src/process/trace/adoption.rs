@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::span::Span;
-use crate::platform::ids::RequestId;
+use crate::{platform::ids::RequestId, process::event::Timestamp};
 
 /// Maximum number of invocations whose spans are looked for. Beyond it, the oldest is forgotten.
 const MAX_INVOCATIONS: usize = 256;
@@ -21,6 +21,8 @@ pub struct Adopting {
     pub parent_id: u64,
     /// The trace that the event names. None: the first span that comes says which it is.
     pub trace_id: Option<u64>,
+    /// When the event was passed to the function.
+    pub begun: Timestamp,
 }
 
 /// An invocation whose trace has been found.
@@ -48,7 +50,31 @@ impl Invocations {
         self.lock().retain(|invocation| invocation.request_id != *id);
     }
 
-    /// Puts spans below the invocation that they belong to. Gives the traces that are found by them.
+    /// Forgets all but the newest ones.
+    pub fn keep_newest(&self, count: usize) {
+        let mut invocations = self.lock();
+        let older = invocations.len().saturating_sub(count);
+        invocations.drain(..older);
+    }
+
+    /// The trace of an invocation, as its event or a span has named it.
+    pub fn trace_id(&self, id: &RequestId) -> Option<u64> {
+        self.lock().iter().rev().find(|invocation| invocation.request_id == *id)?.trace_id
+    }
+
+    /// Forgets that these traces were found: the spans that told them have not been taken.
+    pub fn take_back(&self, traced: &[Traced]) {
+        for invocation in self.lock().iter_mut() {
+            let is_its_own =
+                |it: &Traced| it.request_id == invocation.request_id && invocation.trace_id == Some(it.trace_id);
+            if traced.iter().any(is_its_own) {
+                invocation.trace_id = None;
+            }
+        }
+    }
+
+    /// Puts spans below the invocation that they belong to: of several that may be meant, the newest that had begun when the span did. Gives the traces that are
+    /// found by them.
     pub fn adopt(&self, spans: &mut [Span<'_>]) -> Vec<Traced> {
         let mut invocations = self.lock();
         let mut found = Vec::new();
@@ -57,14 +83,13 @@ impl Invocations {
         }
         for span in spans {
             let is_known = invocations.iter().any(|invocation| invocation.trace_id == Some(span.trace_id));
-            let untraced = invocations.iter_mut().find(|invocation| invocation.trace_id.is_none() && !is_known);
-            if let Some(invocation) = untraced {
+            let untraced = newest(&mut invocations, span, |it| it.trace_id.is_none());
+            if let (Some(invocation), false) = (untraced, is_known) {
                 invocation.trace_id = Some(span.trace_id);
                 found.push(Traced { request_id: invocation.request_id.clone(), trace_id: span.trace_id });
             }
-            let owner = invocations.iter().find(|invocation| {
-                invocation.trace_id == Some(span.trace_id) && invocation.parent_id == span.parent_id
-            });
+            let is_owner = |it: &Adopting| it.trace_id == Some(span.trace_id) && it.parent_id == span.parent_id;
+            let owner = newest(&mut invocations, span, is_owner);
             if let Some(invocation) = owner {
                 span.parent_id = invocation.span_id;
             }
@@ -78,12 +103,24 @@ impl Invocations {
     }
 }
 
+/// The newest of these invocations that had begun when the span did; if none had, the newest.
+fn newest<'i>(
+    invocations: &'i mut VecDeque<Adopting>,
+    span: &Span<'_>,
+    is_meant: impl Fn(&Adopting) -> bool,
+) -> Option<&'i mut Adopting> {
+    let had_begun = |it: &Adopting| it.begun.saturating_mul(1_000_000) <= span.start;
+    let index = invocations.iter().rposition(|it| is_meant(it) && had_begun(it));
+    let index = index.or_else(|| invocations.iter().rposition(is_meant))?;
+    invocations.get_mut(index)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn invocation(id: &str, span_id: u64, parent_id: u64, trace_id: Option<u64>) -> Adopting {
-        Adopting { request_id: id.into(), span_id, parent_id, trace_id }
+        Adopting { request_id: id.into(), span_id, parent_id, trace_id, begun: 0 }
     }
 
     fn span(trace_id: u64, span_id: u64, parent_id: u64) -> Span<'static> {
@@ -118,6 +155,34 @@ mod tests {
         let mut spans = [span(5, 1, 9), span(5, 2, 1), span(5, 3, 0), span(6, 4, 9)];
         assert_eq!(invocations.adopt(&mut spans), []);
         assert_eq!(parents(&spans), [70, 1, 0, 9]);
+    }
+
+    #[test]
+    fn spans_belong_to_the_newest_invocation_that_had_begun_when_they_did() {
+        for named in [None, Some(5)] {
+            let invocations = Invocations::default();
+            for (id, span_id, begun) in [("a", 70, 1), ("b", 80, 2)] {
+                invocations.add(Adopting { begun, ..invocation(id, span_id, 0, named) });
+            }
+            let at = |trace_id, start| Span { start, ..span(trace_id, 1, 0) };
+            let mut spans = [at(5, 2_000_000), at(named.unwrap_or(6), 1_999_999)];
+            invocations.adopt(&mut spans);
+            assert_eq!(parents(&spans), [80, 70], "{named:?}");
+        }
+    }
+
+    #[test]
+    fn a_trace_that_is_taken_back_is_looked_for_again() {
+        let invocations = Invocations::default();
+        invocations.add(invocation("a", 70, 0, None));
+        let found = invocations.adopt(&mut [span(5, 1, 0)]);
+        assert_eq!(invocations.trace_id(&"a".into()), Some(5));
+        invocations.take_back(&found);
+        assert_eq!(invocations.trace_id(&"a".into()), None);
+        assert_eq!(invocations.adopt(&mut [span(6, 1, 0)]).len(), 1);
+        invocations.add(invocation("b", 80, 0, None));
+        invocations.keep_newest(1);
+        assert_eq!(invocations.trace_id(&"a".into()), None, "it is forgotten");
     }
 
     #[test]

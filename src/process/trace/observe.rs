@@ -2,7 +2,10 @@
 
 use std::{
     borrow::Cow,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use super::{
@@ -35,9 +38,21 @@ pub struct SpanParents {
     cold_start: AtomicU64,
     /// The spans of invocations that no tracer knows of.
     pub invocations: Invocations,
+    /// How many events the function has got that are not among those invocations yet.
+    arriving: OnceLock<Arc<AtomicUsize>>,
 }
 
 impl SpanParents {
+    /// Sets the counter of what may become another invocation, once.
+    pub fn set_arriving(&self, counter: Arc<AtomicUsize>) {
+        let _ = self.arriving.set(counter);
+    }
+
+    /// Whether an invocation may be missing whose spans are here already.
+    pub fn are_arriving(&self) -> bool {
+        self.arriving.get().is_some_and(|counter| counter.load(Ordering::Relaxed) > 0)
+    }
+
     pub fn set_cold_start(&self, span_id: u64) {
         self.cold_start.store(span_id, Ordering::Relaxed);
     }

@@ -81,7 +81,7 @@ pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// A JSON string. Halves of surrogate pairs, which are no text, become replacement characters.
-pub(super) fn string(json: &str) -> Option<Cow<'_, str>> {
+pub fn string(json: &str) -> Option<Cow<'_, str>> {
     if !json.starts_with('"') {
         return None;
     }
@@ -106,14 +106,14 @@ pub(super) fn first(json: &str) -> Option<&str> {
 }
 
 /// Shows each entry of an object, in order, as a name and a value in JSON; None if the text is no JSON object.
-pub(super) fn entries<'a>(json: &'a str, see: impl FnMut(&str, &'a str)) -> Option<()> {
+pub fn entries<'a>(json: &'a str, see: impl FnMut(&str, &'a str)) -> Option<()> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     Entries(see).deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()
 }
 
 /// Shows the JSON of each element of an array, or of each value of an object; nothing of what is neither.
-pub(super) fn items<'a>(json: &'a str, mut see: impl FnMut(&'a str)) {
+pub fn items<'a>(json: &'a str, mut see: impl FnMut(&'a str)) {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     // An error ends it: then what was seen is all that there is.
     let _ = if json.starts_with('[') {

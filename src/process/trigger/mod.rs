@@ -42,7 +42,7 @@ mod tests;
 use checkpoints::Checkpoints;
 pub use inferred::{APM_ENABLED, Inferred, Synchronicity};
 use json::Fields;
-pub use json::{MAX_TEXT_BYTES, field};
+pub use json::{MAX_TEXT_BYTES, entries, field, items, string};
 pub use pointer::SpanPointer;
 use reading::{Input, Reading};
 pub use settings::Settings;

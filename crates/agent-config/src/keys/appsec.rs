@@ -1,4 +1,4 @@
-//! Settings about App & API Protection, and about the proxy in front of the Runtime API that it needs.
+//! Settings about App & API Protection, and about the proxy in front of the Runtime API.
 
 use std::time::Duration;
 

@@ -5,6 +5,19 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use super::{CallError, Decoder, EndCall, REQUEST_ID, request_id};
 use crate::process::{event::Timestamp, propagation::propagation_tags, trigger};
 
+/// Headers that say something of the invocation, without its request id.
+pub(super) const HEADERS: [&str; 9] = [
+    "x-datadog-trace-id",
+    "x-datadog-parent-id",
+    "x-datadog-span-id",
+    "x-datadog-sampling-priority",
+    "x-datadog-tags",
+    "x-datadog-invocation-error",
+    "x-datadog-invocation-error-msg",
+    "x-datadog-invocation-error-type",
+    "x-datadog-invocation-error-stack",
+];
+
 pub(super) fn decode<'h>(
     decoder: &Decoder,
     header: impl Fn(&str) -> Option<&'h str>,

@@ -1,11 +1,11 @@
 //! Invocations as the Runtime API shows them, for functions behind the Lambda Web Adapter: nothing in them calls the lifecycle port.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
-use super::{CallError, Decoder, EndCall, REQUEST_ID, StartCall};
+use super::{CallError, Decoder, EndCall, StartCall, end::HEADERS};
 use crate::{
-    platform::{ids::RequestId, json::Object},
-    process::{event::Timestamp, propagation::Carrier},
+    platform::ids::RequestId,
+    process::{event::Timestamp, propagation::Carrier, trigger},
 };
 
 impl Decoder {
@@ -17,13 +17,9 @@ impl Decoder {
 
     /// The response of the runtime. What a tracer would say in the headers of its call, it may say in those of the HTTP response.
     pub fn response(&self, id: RequestId, response: &[u8], time: Timestamp) -> EndCall {
-        let object = Object::parse(str::from_utf8(response).unwrap_or_default());
-        let headers: Option<HashMap<String, String>> = object.and_then(|response| response.value("headers"));
-        let headers = headers.unwrap_or_default();
-        let header = |name: &str| {
-            let found = headers.iter().find(|(known, _)| name != REQUEST_ID && known.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.as_str())
-        };
+        let headers = headers(str::from_utf8(response).unwrap_or_default());
+        let header =
+            |name: &str| headers.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| value.as_ref());
         let end = self.end(header, response, time);
         EndCall { request_id: Some(id), ..end }
     }
@@ -32,21 +28,49 @@ impl Decoder {
     ///
     /// Source: AWS Lambda developer guide, "Using the Lambda runtime API for custom runtimes", invocation error.
     pub fn error(&self, id: RequestId, error_type: Option<&str>, error: &[u8], time: Timestamp) -> EndCall {
-        let object = Object::parse(str::from_utf8(error).unwrap_or_default()).unwrap_or_default();
-        let lines: Option<Vec<String>> = object.value("stackTrace");
+        let error = str::from_utf8(error).unwrap_or_default();
+        let text = |name| trigger::field(error, name).and_then(trigger::string).map(Cow::into_owned);
         let error = CallError {
-            message: object.text("errorMessage"),
-            kind: object.text("errorType").or_else(|| error_type.map(str::to_owned)),
-            stack: lines.filter(|lines| !lines.is_empty()).map(|lines| lines.join("\n")),
+            message: text("errorMessage"),
+            kind: text("errorType").or_else(|| error_type.map(str::to_owned)),
+            stack: trigger::field(error, "stackTrace").and_then(lines),
         };
         EndCall { request_id: Some(id), time, error: Some(error), ..EndCall::default() }
     }
 }
 
+/// Those headers of a response that a tracer would set, each if it is a string. Nothing is kept of the others, however many they are.
+fn headers(response: &str) -> Vec<(&'static str, Cow<'_, str>)> {
+    let mut found: Vec<(&'static str, Cow<'_, str>)> = Vec::new();
+    let see = |name: &str, value| {
+        let known = HEADERS.into_iter().find(|known| known.eq_ignore_ascii_case(name));
+        if let Some((known, text)) = known.and_then(|known| Some((known, trigger::string(value)?))) {
+            found.retain(|(name, _)| *name != known);
+            found.push((known, text));
+        }
+    };
+    let _ = trigger::field(response, "headers").and_then(|headers| trigger::entries(headers, see));
+    found
+}
+
+/// The strings of an array, one a line; None if there are none, or anything else is among them.
+fn lines(array: &str) -> Option<String> {
+    let mut lines = array.starts_with('[').then(String::new);
+    trigger::items(array, |item| {
+        lines = lines.take().and_then(|mut lines| {
+            lines.push_str(&trigger::string(item)?);
+            lines.push('\n');
+            Some(lines)
+        });
+    });
+    let mut lines = lines?;
+    lines.pop().map(|_| lines)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::invocation::call::test_decoder::decoder;
+    use crate::{os::allocator::counting::allocations, process::invocation::call::test_decoder::decoder};
 
     #[test]
     fn an_event_starts_its_invocation_with_a_span_of_ours() {
@@ -68,6 +92,22 @@ mod tests {
             let end = decoder(None).response("r".into(), response.as_bytes(), 9);
             assert_eq!((end.request_id, end.error, end.priority), (Some("r".into()), None, None), "{response}");
         }
+    }
+
+    #[test]
+    fn a_header_that_is_no_string_costs_no_other_and_those_that_say_nothing_take_no_memory() {
+        let decoder = decoder(None);
+        let many = r#""x":"y","z":1,"#.replace('\\', "").repeat(100_000);
+        let body = format!(r#"{{{many}"headers":{{{many}"X-Datadog-Sampling-Priority":"2","x-datadog-trace-id":7}}}}"#);
+        let mut priority = None;
+        let count = allocations(|| priority = decoder.response("r".into(), body.as_bytes(), 9).priority);
+        assert_eq!(priority, Some(2.0));
+        assert!(count <= 4, "{count}");
+        let mut message = None;
+        let body = format!(r#"{{{many}"errorMessage":"boom"}}"#);
+        let count = allocations(|| message = decoder.error("r".into(), None, body.as_bytes(), 9).error);
+        assert_eq!(message.unwrap().message.as_deref(), Some("boom"));
+        assert!(count <= 4, "{count}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::{
     Output, Processor,
-    call::{Call, EndCall, StartCall},
+    call::{Call, EndCall},
     context::{AttemptId, Context, Input},
     sandbox_state::StartKind,
     trace_state::SpanInput,
@@ -20,7 +20,7 @@ use crate::{
     platform::ids::RequestId,
     process::{
         event::{Status, Timestamp},
-        trace::{Adopting, Observed, Span, SpanParents, Traced},
+        trace::{Observed, Span, SpanParents, Traced},
     },
 };
 use assembly::Invocation;
@@ -163,12 +163,12 @@ impl Processor {
         for input in spans.pending.claim(&id.request_id, time) {
             self.add_input(id, input, out);
         }
+        self.look_for_trace(id, out);
     }
 
     fn add_input(&mut self, id: &AttemptId, mut input: SpanInput, out: &mut Output) {
         if let SpanInput::Call(Call::Start(start)) = &mut input {
             out.checkpoints.append(&mut start.checkpoints);
-            self.look_for_trace(&id.request_id, start);
         }
         let is_failure = matches!(&input, SpanInput::Call(Call::End(end)) if is_failure(end));
         let time = match &input {
@@ -185,13 +185,16 @@ impl Processor {
         self.build_if_complete(id, out);
     }
 
-    /// Lets spans of the function be put below that of the invocation, where no tracer knows of it.
-    fn look_for_trace(&self, id: &RequestId, start: &StartCall) {
-        if let (Some(spans), Some(span_id)) = (&self.spans, start.span_id) {
-            let (trace_id, parent_id) = start.context.as_ref().map(|it| (it.trace_id, it.span_id)).unzip();
-            let invocation =
-                Adopting { request_id: id.clone(), span_id, parent_id: parent_id.unwrap_or_default(), trace_id };
-            spans.startup.span_parents().invocations.add(invocation);
+    /// An invocation is known from now on, and spans that came before may have told its trace.
+    fn look_for_trace(&mut self, id: &AttemptId, out: &mut Output) {
+        let Some(spans) = &self.spans else { return };
+        let parents = spans.startup.span_parents();
+        if !self.settings.managed {
+            // Invocations come one after the other, and only spans of the one before may still be on their way.
+            parents.invocations.keep_newest(2);
+        }
+        if let Some(trace_id) = parents.invocations.trace_id(&id.request_id) {
+            self.find_trace(&id.request_id, trace_id, out);
         }
     }
 
@@ -205,7 +208,7 @@ impl Processor {
         self.build_if_complete(&id, out);
     }
 
-    /// Lambda has reported an invocation: spans that come from now on are those of later ones.
+    /// An invocation is over: spans that come from now on are those of later ones.
     pub(super) fn stop_looking_for_trace(&self, id: &RequestId) {
         if let Some(spans) = &self.spans {
             spans.startup.span_parents().invocations.remove(id);
@@ -222,6 +225,7 @@ impl Processor {
             held -= context.trace.bytes;
             context.trace.close();
             out.lost_spans += 1;
+            self.stop_looking_for_trace(&id.request_id);
         }
     }
 
@@ -280,6 +284,7 @@ impl Processor {
     fn give_up(&mut self, id: &AttemptId) {
         if let Some(context) = self.contexts.find_mut(id).filter(|context| context.is_over()) {
             context.trace.close();
+            self.stop_looking_for_trace(&id.request_id);
         }
     }
 

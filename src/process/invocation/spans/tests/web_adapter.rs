@@ -1,6 +1,7 @@
 //! Spans of invocations that no tracer reports: the function is a web application behind the Lambda Web Adapter.
 
 use super::*;
+use crate::process::trace::Adopting;
 
 const SPAN_ID: u64 = 90;
 
@@ -22,8 +23,20 @@ fn end() -> Call {
 
 impl Bench {
     fn report(&mut self, call: Call) -> &mut Self {
+        if let Call::Start(start) = &call {
+            self.decode(start);
+        }
         self.processor.call(call, &mut self.out);
         self
+    }
+
+    /// An event is decoded.
+    fn decode(&mut self, start: &StartCall) {
+        let (trace_id, parent_id) = start.context.as_ref().map(|it| (it.trace_id, it.span_id)).unzip();
+        let request_id = start.request_id.clone().unwrap();
+        let parent_id = parent_id.unwrap_or_default();
+        let adopting = Adopting { request_id, span_id: SPAN_ID, parent_id, trace_id, begun: start.time };
+        self.processor.span_parents().invocations.add(adopting);
     }
 
     /// A span of the application comes. Gives its parent.
@@ -66,12 +79,38 @@ fn an_invocation_without_a_trace_takes_that_of_the_application_whenever_it_comes
 }
 
 #[test]
+fn spans_that_come_before_anybody_knows_the_invocation_name_its_trace() {
+    let mut bench = Bench::new(ON_DEMAND);
+    bench.step("a", 1000, Step::InitStart).step("a", 1000, Step::InitReport);
+    let Call::Start(call) = start(false) else { panic!("no start") };
+    bench.decode(&call);
+    assert_eq!(bench.observe(5, 0), SPAN_ID);
+    bench.processor.call(Call::Start(call), &mut bench.out);
+    bench.step("a", 1000, Step::Invoke).report(end());
+    let spans = bench.steps("a", 1000, [Step::Start, Step::Done(Status::Success)]).flush();
+    assert_eq!((lambda(&spans).trace_id, lambda(&spans).span_id), (5, SPAN_ID));
+}
+
+#[test]
 fn spans_that_come_after_the_report_are_those_of_later_invocations() {
     let mut bench = Bench::new(ON_DEMAND);
     bench.step("a", 1000, Step::Invoke).report(start(false)).report(end());
     bench.steps("a", 1000, [Step::Start, Step::Done(Status::Success), Step::Report]);
     assert_eq!(bench.observe(5, 0), 0);
     assert!(bench.flush().iter().all(|span| span.name != "aws.lambda"), "nobody knows its trace");
+}
+
+#[test]
+fn an_error_takes_the_place_of_the_response_that_lambda_has_refused() {
+    let mut bench = Bench::new(ON_DEMAND);
+    let error = |message| decoder(None).error("a".into(), None, message, 1009);
+    bench.step("a", 1000, Step::Invoke).report(start(true)).report(end());
+    for message in [&br#"{"errorMessage":"too large"}"#[..], br#"{"errorMessage":"again"}"#] {
+        bench.report(Call::End(Box::new(error(message))));
+    }
+    let spans = bench.steps("a", 1000, [Step::Start, Step::Done(Status::Error)]).flush();
+    let lambda = lambda(&spans);
+    assert_eq!((tag(lambda, "error.msg"), tag(lambda, "http.status_code")), (Some("too large"), None));
 }
 
 #[test]
