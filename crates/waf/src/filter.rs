@@ -25,8 +25,9 @@ pub const ALLOW: u32 = 0x7fff_0000;
 /// Fails with `EPERM`.
 pub const REFUSE: u32 = 0x0005_0001;
 
-/// A processor as the kernel names it, and the numbers that the calls have on it: read, write; mmap, mprotect, munmap, brk, mremap, madvise; rt_sigaction,
-/// rt_sigprocmask, rt_sigreturn, restart_syscall; futex, gettid, clock_gettime, getrandom; exit, exit_group.
+/// A processor as the kernel names it, and the numbers that the calls have on it.
+// read, write; mmap, mprotect, munmap, brk, mremap, madvise; rt_sigaction, rt_sigprocmask, rt_sigreturn, restart_syscall; futex, gettid, clock_gettime, getrandom; exit,
+// exit_group.
 pub struct Processor {
     pub architecture: u32,
     pub calls: [u32; 18],
@@ -54,11 +55,11 @@ const LENGTH: usize = OWN.calls.len() + 5;
 pub static FILTER: [Instruction; LENGTH] = filter(&OWN);
 
 /// The filter of a processor.
-#[expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "evaluated by the compiler, which refuses an index that is not there; there are far fewer than 256 instructions"
+#[cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses an index that is not there")
 )]
+#[expect(clippy::cast_possible_truncation, reason = "there are far fewer than 256 instructions")]
 pub const fn filter(processor: &Processor) -> [Instruction; LENGTH] {
     const fn plain(code: u16, operand: u32) -> Instruction {
         Instruction { code, skipped: [0, 0], operand }
