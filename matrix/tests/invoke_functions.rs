@@ -34,7 +34,9 @@ struct Run {
 impl Place {
     fn new(files: &[(&str, &str)]) -> Self {
         let place = Self { function: tempfile::tempdir().unwrap(), tools: tempfile::tempdir().unwrap() };
-        files.iter().for_each(|(name, text)| place.write(name, text));
+        for (name, text) in files {
+            place.write(name, text);
+        }
         executable::write(&place.tools.path().join("bottlecap"), include_str!("invoke_support/agent.py")).unwrap();
         place
     }
