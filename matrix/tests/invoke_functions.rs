@@ -1,11 +1,6 @@
 //! `cargo matrix invoke` with functions as people write them. The extension sends what telemetry tells it, so that the logs are those of Lambda.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a helper of a test fails as the test does"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test fails as the test does")]
 
 use crate::layer_support;
 
