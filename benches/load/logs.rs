@@ -10,7 +10,6 @@ use bottlecap::{
     aggregate::LogQueue,
     config::Config,
     intake::{self, MemoryBudget, UnsealedPayload},
-    os::allocator::keep_free_memory,
     platform::{Environment, RequestId},
     process::{
         event::parse,
@@ -123,7 +122,6 @@ struct Pipeline {
 
 impl Pipeline {
     fn new() -> Self {
-        keep_free_memory();
         let config = Config::default();
         let environment = Environment::read(|name| (name == "AWS_LAMBDA_FUNCTION_NAME").then(|| "checkout".to_owned()));
         let tags = FunctionTags::collect(&environment, Some("123456789012"), &config);

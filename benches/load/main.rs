@@ -24,6 +24,8 @@ mod traces;
 
 use std::{path::Path, process::ExitCode};
 
+use bottlecap::os::allocator::keep_free_memory;
+
 /// How long to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
@@ -41,6 +43,8 @@ impl Effort {
 }
 
 fn main() -> ExitCode {
+    // As the extension does, whichever sections are measured.
+    keep_free_memory();
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let asks = |flag: &str| arguments.iter().any(|argument| argument == flag);
     if let Some(offered) = arguments.iter().find_map(|argument| argument.strip_prefix(contexts::FLAG)) {

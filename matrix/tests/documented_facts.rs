@@ -308,6 +308,7 @@ fn options_that_are_named_are_options() {
         "--privileged",
         "--region",
         "--fifo",
+        "--only",
     ];
     for page in pages {
         for word in without_commands_of_others(&read(&page)).split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {

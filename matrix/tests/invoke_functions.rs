@@ -1,11 +1,6 @@
 //! `cargo matrix invoke` with functions as people write them. The extension sends what telemetry tells it, so that the logs are those of Lambda.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a helper of a test fails as the test does"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test fails as the test does")]
 
 use crate::layer_support;
 
@@ -34,7 +29,9 @@ struct Run {
 impl Place {
     fn new(files: &[(&str, &str)]) -> Self {
         let place = Self { function: tempfile::tempdir().unwrap(), tools: tempfile::tempdir().unwrap() };
-        files.iter().for_each(|(name, text)| place.write(name, text));
+        for (name, text) in files {
+            place.write(name, text);
+        }
         executable::write(&place.tools.path().join("bottlecap"), include_str!("invoke_support/agent.py")).unwrap();
         place
     }

@@ -66,6 +66,12 @@ impl Scratch {
         self.buffer.get(..self.length).unwrap_or_default()
     }
 
+    /// How many bytes of memory it takes.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// The next so many bytes, to be written.
     #[expect(clippy::inline_always, reason = "three callers, each of which runs for every piece of a few bytes")]
     #[inline(always)]

@@ -53,7 +53,7 @@ use crate::files;
 use crate::sandbox::destinations::Destinations;
 use crate::sandbox::function::node::{self, FunctionCopy, NodeEnvironment};
 use crate::sandbox::function::python::PythonEnvironment;
-use crate::sandbox::setup::{self, Cpu, Disk, Extension, Initialization, Output, Setup};
+use crate::sandbox::setup::{self, Cpu, Disk, Extension, Initialization, LayerFile, Output, Setup};
 use crate::sandbox::{Function, intake};
 use crate::terminal;
 
@@ -198,7 +198,7 @@ impl Plan {
             ..Setup::default()
         };
         if expected::evaluates_requests(&setup) {
-            add_waf(&mut setup)?;
+            add_waf(&mut setup, arguments.extension.is_some(), build::waf_files, &mut notes)?;
         }
         // Last, because the extension and the packages may have taken minutes, and the events are of the last seconds.
         let samples = arguments.sample_events.iter().map(|sample| sample.until(SystemTime::now()).into_bytes());
@@ -208,14 +208,25 @@ impl Plan {
     }
 }
 
-/// Adds what an agent evaluates requests with, unless the agent is of a layer, which has that itself.
-fn add_waf(setup: &mut Setup) -> Result<(), Error> {
+/// Adds what an agent evaluates requests with, unless the agent is of a layer, which has that itself. A program that the command line names does without it where it
+/// cannot be built.
+fn add_waf(
+    setup: &mut Setup,
+    is_named: bool,
+    build: impl FnOnce() -> Result<Vec<LayerFile>, Error>,
+    notes: &mut Vec<String>,
+) -> Result<(), Error> {
     let opt = setup.opt.as_deref();
     let is_ours = |extension: &&mut Extension| {
         extension.name == AGENT && opt.is_none_or(|opt| !extension.program.starts_with(opt))
     };
-    if let Some(agent) = setup.extensions.iter_mut().find(is_ours) {
-        agent.layer_files = build::waf_files()?;
+    let Some(agent) = setup.extensions.iter_mut().find(is_ours) else { return Ok(()) };
+    match build() {
+        Ok(files) => agent.layer_files = files,
+        Err(Error::Build(output)) if is_named => {
+            notes.push(format!("No request is evaluated, because the WAF worker could not be built: {output}"));
+        }
+        Err(error) => return Err(error),
     }
     Ok(())
 }
@@ -375,5 +386,16 @@ mod tests {
     fn builds_of_bottlecap_are_called_by_the_name_they_register_with() {
         assert_eq!(extension(PathBuf::from("/target/debug/bottlecap")).name, AGENT);
         assert_eq!(extension(PathBuf::from("/opt/extensions/other")).name, "other");
+    }
+
+    #[test]
+    fn a_program_that_is_named_does_without_the_waf_worker_if_it_cannot_be_built() {
+        for is_named in [true, false] {
+            let mut setup = Setup { extensions: vec![Extension::new(AGENT, "/bottlecap")], ..Setup::default() };
+            let mut notes = Vec::new();
+            let failed = || Err(Error::Build("there is no pip".to_owned()));
+            assert_eq!(add_waf(&mut setup, is_named, failed, &mut notes).is_ok(), is_named);
+            assert_eq!(notes.iter().any(|note| note.contains("there is no pip")), is_named, "{notes:?}");
+        }
     }
 }

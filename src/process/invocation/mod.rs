@@ -295,6 +295,8 @@ impl Processor {
     }
 
     fn report(&mut self, report: &Report, time: Timestamp, out: &mut Output) {
+        // The initialization is told before it, or never.
+        out.logs.extend(self.durable.stop_waiting_for_decision());
         let Some(id) = self.record(&report.request_id, Input::Report, time, out) else { return };
         let managed = self.settings.managed;
         let Some(context) = self.contexts.find_mut(&id) else { return };

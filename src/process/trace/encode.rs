@@ -31,6 +31,9 @@ const MAX_CHUNKS_BYTES: usize = MAX_PAYLOAD_BYTES - OVERHEAD - MAX_HEAD_BYTES - 
 /// Room for a tag and a length of at most 16 MiB, in bytes.
 const GAP: usize = 5;
 
+/// Maximum size of a span that is written before its length is known, in bytes: the memory for that stays, and is up to twice the largest.
+const MAX_SCRATCH_SPAN: usize = 256 << 10;
+
 /// Numbers of fields of the agent payload, the tracer payload and the chunk.
 const TRACER_PAYLOADS: u64 = 5;
 const CHUNKS: u64 = 6;
@@ -138,7 +141,8 @@ impl<'t> Encoder<'t> {
         }
     }
 
-    /// Encodes a chunk for which there certainly is room, in one pass over its spans. False, and nothing is written, if there may be none.
+    /// Encodes a chunk of small spans for which there certainly is room, in one pass over them. False, and nothing is written, if there may be none or a span may be
+    /// large.
     fn push_at_once(&mut self, chunk: &Chunk<'_>) -> bool {
         let Some(first) = chunk.spans.first() else { return true };
         if chunk.origin.len() > MAX_HEAD_TEXT {
@@ -156,7 +160,8 @@ impl<'t> Encoder<'t> {
         head.write(bytes);
         for span in &chunk.spans {
             let written = self.current.buffer.len() - start;
-            if written.saturating_add(self.bound(span)) > max {
+            let bound = self.bound(span);
+            if bound > MAX_SCRATCH_SPAN || written.saturating_add(bound) > max {
                 self.current.buffer.truncate(start);
                 return false;
             }

@@ -176,11 +176,10 @@ fn one_pass_over_a_chunk_gives_the_bytes_of_two() {
         &[0][..],
         &[1, 20_000],
         &[20_000, 1],
-        &[1, 3_000_000],
-        &[3_000_000, 1],
+        &[1, 200_000, 200_000, 200_000, 200_000, 200_000, 200_000, 200_000, 200_000, 200_000, 200_000, 200_000],
+        &[200_000, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
         &[100; 40],
-        &[8_000_000],
-        &[1, 100, 5_000_000, 5_000_000, 3],
+        &[200_000; 40],
     ] {
         let payloads = |passes: usize| {
             let mut encoder = Encoder::new(&tags, usize::MAX);
@@ -211,4 +210,14 @@ fn a_chunk_for_which_there_is_just_enough_room_is_written() {
         encoder.push(&whole);
         assert_eq!(encoder.finish(&Head::default()).1, Lost { oversized: 0, without_room });
     }
+}
+
+#[test]
+fn large_spans_are_written_without_a_copy_of_their_own() {
+    let tags = tags();
+    let mut encoder = Encoder::new(&tags, usize::MAX);
+    encoder.push(&chunk(vec![span(1, 10), span(2, 4 << 20)]));
+    assert!(encoder.scratch.capacity() < MAX_SCRATCH_SPAN);
+    assert_eq!(encoder.current.spans, 2);
+    assert!(encoder.current.buffer.len() > 4 << 20);
 }

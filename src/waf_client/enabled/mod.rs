@@ -4,6 +4,8 @@
 //! [`MAX_RULES_BYTES`]; a message of the worker takes at most [`waf_protocol::MAX_REPLY_BYTES`].
 
 mod files;
+#[cfg(test)]
+mod filter_tests;
 mod supervisor;
 #[cfg(test)]
 mod tests;

@@ -17,11 +17,11 @@ use crate::{
 };
 
 /// Key of the tag that says how a trace was sampled.
-const PRIORITY: &str = "_sampling_priority_v1";
+pub const PRIORITY: &str = "_sampling_priority_v1";
 /// The priority of a trace that somebody wants to keep.
 const USER_KEEP: f64 = 2.0;
 /// The priority of a trace that a sampler did not choose.
-const AUTO_REJECT: f64 = 0.0;
+pub const AUTO_REJECT: f64 = 0.0;
 
 /// What of an invocation is not in its trace state.
 pub struct Invocation<'i> {

@@ -47,7 +47,7 @@ pub struct SpanSettings {
 #[derive(Debug, PartialEq)]
 pub struct InvocationTrace {
     pub spans: Vec<Span<'static>>,
-    /// The tracer of the invocation sends stats of its own.
+    /// There are to be no stats of these spans: the tracer of the invocation sends its own, or APM is not used.
     pub computed_stats: bool,
     /// The memory that was taken by what the spans are built from, in bytes.
     pub bytes: usize,
@@ -271,7 +271,8 @@ impl Processor {
         let Some(context) = self.contexts.find_mut(id) else { return };
         let state = context.trace.take_closed();
         let bytes = state.bytes;
-        let computed_stats = state.placeholder.as_ref().is_some_and(|placeholder| placeholder.computed_stats);
+        let by_tracer = state.placeholder.as_ref().is_some_and(|placeholder| placeholder.computed_stats);
+        let computed_stats = by_tracer || spans.settings.standalone;
         let mut built = assembly::spans(state, ids, &invocation, &spans.settings);
         if let (true, Some(lambda)) = (is_first, built.first()) {
             spans.startup.place(Place { trace_id: lambda.trace_id, parent_id: lambda.parent_id });
@@ -291,8 +292,9 @@ impl Processor {
     /// Builds the span of the sandbox's start if it belongs to no trace that was built together with it.
     fn build_startup(&mut self, out: &mut Output) {
         let Some(spans) = &mut self.spans else { return };
-        if let Some(span) = spans.startup.take(&spans.settings) {
-            out.traces.push(InvocationTrace { spans: vec![span], computed_stats: false, bytes: 0 });
+        if let Some(span) = spans.startup.take_alone(&spans.settings) {
+            let computed_stats = spans.settings.standalone;
+            out.traces.push(InvocationTrace { spans: vec![span], computed_stats, bytes: 0 });
         }
     }
 

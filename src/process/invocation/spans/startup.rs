@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use super::SpanSettings;
+use super::{
+    SpanSettings,
+    assembly::{AUTO_REJECT, PRIORITY},
+};
 use crate::process::{
     event::Timestamp,
     trace::{Span, SpanParents},
+    trigger::APM_ENABLED,
 };
 
 /// The span that shows how long the first invocation waited for the sandbox. It is a sibling of the invocation's span, or stands alone above the span in which
@@ -76,7 +80,7 @@ impl StartupSpan {
         if self.is_cancelled || std::mem::replace(&mut self.is_sent, true) {
             return None;
         }
-        Some(Span {
+        let mut span = Span {
             name: self.name.into(),
             span_id: if self.span_id == 0 { (settings.random)() } else { self.span_id },
             trace_id: place.trace_id,
@@ -84,7 +88,20 @@ impl StartupSpan {
             start: super::assembly::nanoseconds(start),
             duration: super::assembly::duration(duration_ms),
             ..super::assembly::serverless(settings)
-        })
+        };
+        if settings.standalone {
+            span.metrics.set(APM_ENABLED, 0.0);
+        }
+        Some(span)
+    }
+
+    /// The same, for a trace that has no other span of ours: without APM, nothing in it is a reason to keep it.
+    pub fn take_alone(&mut self, settings: &SpanSettings) -> Option<Span<'static>> {
+        let mut span = self.take(settings)?;
+        if settings.standalone {
+            span.metrics.set(PRIORITY, AUTO_REJECT);
+        }
+        Some(span)
     }
 }
 

@@ -31,7 +31,11 @@ fn a_sandbox_that_is_never_invoked_still_ships_its_lines() {
 }
 
 fn with_durable_logs() -> Bench {
-    let mut bench = Bench::new(ON_DEMAND);
+    with_durable_logs_of(ON_DEMAND)
+}
+
+fn with_durable_logs_of(settings: Settings) -> Bench {
+    let mut bench = Bench::new(settings);
     bench.processor.durable = DurableLogs::new(5);
     bench
 }
@@ -62,6 +66,26 @@ fn lines_of_later_invocations_wait_for_no_execution_if_the_initialization_was_ne
     bench.processor.observed(observed, 13, &mut bench.out);
     bench.line(14, "of an execution").start("t", 21).line(22, "of another");
     assert_eq!(bench.logs().last().unwrap(), "s: of an execution", "a span has shown that the function is durable");
+}
+
+#[test]
+fn any_report_tells_that_the_initialization_will_not_be_told_any_more() {
+    let mut bench = with_durable_logs();
+    bench.invoke("r", 0).start("r", 1).line(2, "hello").done("r", 3, Status::Success);
+    bench.invoke("s", 10).start("s", 11).line(12, "later").done("s", 13, Status::Success);
+    assert!(bench.logs().is_empty(), "the first report is lost");
+    bench.report("s", 14, Status::Success);
+    for line in ["r: hello", "s: later"] {
+        assert!(bench.logs().contains(&line.to_owned()), "{:?}", bench.logs());
+    }
+
+    let mut managed = with_durable_logs_of(Settings { managed: true, ..ON_DEMAND });
+    managed.start("r", 1);
+    assert!(managed.logs().is_empty(), "it may be told yet");
+    managed.report("r", 4, Status::Success);
+    assert!(managed.logs().len() > 1, "{:?}", managed.logs());
+    managed.start("s", 11);
+    assert!(managed.logs().last().unwrap().starts_with("s: START"), "{:?}", managed.logs());
 }
 
 #[test]

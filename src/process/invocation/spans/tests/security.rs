@@ -85,7 +85,7 @@ fn without_apm_only_traces_with_security_events_are_kept() {
     let numbers = |span: &Span<'static>, name: &str| span.metrics.get(name).copied();
     for (is_attack, expected) in [(true, 2.0), (false, 0.0)] {
         let mut bench = Bench::standing(ON_DEMAND, true);
-        bench.step("r", 998, Step::Invoke);
+        bench.steps("r", 998, [Step::InitStart, Step::InitReport, Step::Invoke]);
         for call in evaluated(Some("r")) {
             match call {
                 Call::Security(mut security) => {
@@ -96,7 +96,10 @@ fn without_apm_only_traces_with_security_events_are_kept() {
             }
         }
         bench.steps("r", 998, [Step::Start, Step::Done(Status::Success)]);
-        let spans = bench.flush();
+        bench.processor.build_spans(Timestamp::MAX, &mut bench.out);
+        assert!(bench.out.traces.iter().all(|trace| trace.computed_stats), "nobody makes stats or keeps errors");
+        let spans = bench.take();
+        assert!(spans.iter().any(|span| span.name == "aws.lambda.cold_start"));
         let lambda = spans.iter().find(|span| span.name == "aws.lambda").unwrap();
         assert_eq!(numbers(lambda, "_sampling_priority_v1"), Some(expected), "the tracer says 1");
         assert!(spans.iter().all(|span| numbers(span, "_dd.apm.enabled") == Some(0.0)), "{spans:?}");
@@ -106,6 +109,17 @@ fn without_apm_only_traces_with_security_events_are_kept() {
     let spans = bench.flush();
     let lambda = spans.iter().find(|span| span.name == "aws.lambda").unwrap();
     assert_eq!(numbers(lambda, "_sampling_priority_v1"), Some(0.0), "nothing was evaluated");
+
+    let mut bench = Bench::standing(ON_DEMAND, true);
+    bench.steps("r", 998, [Step::InitStart, Step::InitReport, Step::Invoke]);
+    bench.processor.observed(Observed { load_trace_id: Some(9), ..Observed::default() }, 1005, &mut bench.out);
+    bench.processor.build_spans(Timestamp::MAX, &mut bench.out);
+    let [trace] = &bench.out.traces[..] else { panic!("{:?}", bench.out.traces) };
+    assert!(trace.computed_stats);
+    let [cold_start] = &trace.spans[..] else { panic!("{trace:?}") };
+    for name in ["_sampling_priority_v1", "_dd.apm.enabled"] {
+        assert_eq!(numbers(cold_start, name), Some(0.0), "it leaves alone");
+    }
 }
 
 #[test]
