@@ -2,12 +2,11 @@
 //!
 //! Several sandboxes of one test use the same port, so each test needs networks of their own.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use matrix::sandbox::{
     Function, Setup,
     intake::{self, Plan, Route, Window},
-    setup::Limits,
 };
 
 use crate::{
@@ -77,9 +76,7 @@ fn key_from(code: u16, ports: [u16; 2], variables: &[(&str, &str)]) -> (Life, Ar
     let function = Function::InProcess(Arc::new(EchoWithServers(vec![redirecting.clone(), other.clone()])));
     let url = format!("http://127.0.0.1:{port}");
     let own = [("DD_API_KEY", ""), ("AWS_ENDPOINT_URL", url.as_str()), ("DD_DD_URL", url.as_str())];
-    // Without a key, the extension tries until its budget is spent, and a busy machine may need more than Lambda leaves after that.
-    let limits = Limits { shutdown_external: Duration::from_secs(5), ..Limits::default() };
-    let life = live(Setup { limits, ..setup_with(function, &[&own, variables].concat()) }, 1);
+    let life = live(setup_with(function, &[&own, variables].concat()), 1);
     assert_not_followed(&life, &other, other_port);
     (life, redirecting)
 }

@@ -15,7 +15,7 @@ use matrix::sandbox::{
     intake::{Intake, Plan},
     isolation,
     journal::JournalEvent,
-    setup::Origin,
+    setup::{Limits, Origin},
 };
 use serde_json::Value;
 
@@ -29,7 +29,10 @@ pub fn agent() -> Extension {
 
 /// A function with our extension and an intake beside it.
 pub fn setup(function: Function) -> Setup {
-    Setup { function, extensions: vec![agent()], intake: Some(Plan::default()), ..Setup::default() }
+    // The extension takes 1.85 s of the shutdown phase at most, of which Lambda has 2 s: a machine that is busy with other tests may need longer for the end of a
+    // process, which is no fault of the extension's.
+    let limits = Limits { shutdown_external: Duration::from_secs(5), ..Limits::default() };
+    Setup { function, extensions: vec![agent()], intake: Some(Plan::default()), limits, ..Setup::default() }
 }
 
 /// The same with variables of the customer's.
