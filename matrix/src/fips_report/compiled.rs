@@ -15,6 +15,11 @@ use crate::workspace::sources;
 const WRITTEN: &str = "out";
 /// Beginnings of what a build script tells cargo to have something linked.
 const LINKS: [&str; 2] = ["rustc-link-", "rustc-flags"];
+/// What names the loader of a program and links nothing: the WAF worker has it, whose linker is called without a C compiler that would add it.
+const LOADERS: [&str; 2] = [
+    "rustc-link-arg-bins=--dynamic-linker=/lib64/ld-linux-x86-64.so.2",
+    "rustc-link-arg-bins=--dynamic-linker=/lib/ld-linux-aarch64.so.1",
+];
 
 /// One call of cargo.
 #[derive(Clone, Debug)]
@@ -174,7 +179,8 @@ fn judge(found: &Found, special: &BTreeMap<String, &'static str>, packages: &Pac
         facts.note(is_known, format!("{package} has written files for its own code while it was built"));
     }
     for (package, libraries) in linked {
-        let is_listed = allowed.foreign.contains_key(package);
+        let names_a_loader = libraries.iter().all(|library| LOADERS.contains(&library.as_str()));
+        let is_listed = names_a_loader || allowed.foreign.contains_key(package);
         let what = libraries.iter().cloned().collect::<Vec<_>>().join(", ");
         let listed = if is_listed { "" } else { ", and is not listed for code in other languages" };
         facts.note(is_listed, format!("the build script of {package} has linked: {what}{listed}"));
@@ -285,6 +291,11 @@ mod tests {
         assert!(home.against().contains("part has linked: rustc-link-arg=/tmp/evil.o, and is not listed"));
         let foreign = [("part".to_owned(), "C".to_owned())].into();
         assert!(home.judged(&Allowed { foreign, ..Allowed::default() }).holds);
+        let loader = Home::new();
+        loader.write(output, &format!("cargo::{}\n", LOADERS[0]));
+        assert_eq!(loader.against(), "");
+        loader.write(output, &format!("cargo::{0}\ncargo::{0}.other\n", LOADERS[0]));
+        assert!(loader.against().contains("part has linked"), "{}", loader.against());
         let ours = Home::new();
         ours.write("target/release/build/bottlecap-0123456789abcdef/output", "cargo:rustc-link-lib=static=evil\n");
         assert!(ours.against().contains("the build script of bottlecap has linked"), "{}", ours.against());
