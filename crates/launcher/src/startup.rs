@@ -40,7 +40,9 @@ pub fn run(mut process: Process, inbox: &mut Inbox) -> i32 {
     // Where nobody waits for the start there is nothing to be gained by doing it in two steps, and a name is resolved by the agent. This comes back only if
     // it fails.
     // The Lambda Web Adapter registers through the agent's proxy, which has to be there as early as the adapter.
-    let at_once = initialization.is_ahead() || api.is_none() || process.variable(WEB_ADAPTER_PROXY).is_some_and(|it| !it.is_empty());
+    let at_once = initialization.is_ahead()
+        || api.is_none()
+        || process.variable(WEB_ADAPTER_PROXY).is_some_and(|it| !it.is_empty());
     let error = at_once.then(|| execute_agent(&mut process, None));
     let Some(api) = api else {
         let text = "AWS_LAMBDA_RUNTIME_API is no IPv4 address with a port, and the agent cannot be started: ";
