@@ -387,23 +387,23 @@ fn a_node_function_finds_its_files_and_its_local_packages() {
     // `existsSync` asks by access(2), which regards the user and not the capabilities of the user's processes.
     let code = "\
 const { existsSync } = require('node:fs');
-const shared = require('shared');
+const common = require('common');
 
 exports.handler = async () => {
-  console.log(shared.greeting, require('@shop/own').word);
-  return [existsSync(__filename), existsSync(require.resolve('shared')), existsSync('/var/task/package.json')];
+  console.log(common.greeting, require('@shop/own').word);
+  return [existsSync(__filename), existsSync(require.resolve('common')), existsSync('/var/task/package.json')];
 };
 ";
     let place = Place::new(&[
         ("function/index.js", code),
-        ("function/package.json", r#"{"dependencies": {"shared": "file:../shared", "@shop/own": "file:./own"}}"#),
+        ("function/package.json", r#"{"dependencies": {"common": "file:../common", "@shop/own": "file:./own"}}"#),
         (
-            "shared/package.json",
-            r#"{"name": "shared", "version": "1.0.0", "dependencies": {"words": "file:../words"}}"#,
+            "common/package.json",
+            r#"{"name": "common", "version": "1.0.0", "dependencies": {"words": "file:../words"}}"#,
         ),
         ("function/own/package.json", r#"{"name": "@shop/own", "version": "1.0.0"}"#),
         ("function/own/index.js", "exports.word = require('words').greeting.split(' ').pop();"),
-        ("shared/index.js", "exports.greeting = require('words').greeting;"),
+        ("common/index.js", "exports.greeting = require('words').greeting;"),
         ("words/package.json", r#"{"name": "words", "version": "1.0.0"}"#),
         ("words/index.js", "exports.greeting = 'from a package of a package';"),
     ]);
@@ -414,7 +414,7 @@ exports.handler = async () => {
         assert_eq!(run.response(), &serde_json::json!([true, true, true]));
     }
     let mut entries =
-        ["function", "shared", "words"].iter().flat_map(|name| fs::read_dir(place.path().join(name)).unwrap());
+        ["function", "common", "words"].iter().flat_map(|name| fs::read_dir(place.path().join(name)).unwrap());
     assert!(
         entries.all(|entry| entry.unwrap().file_name() != "node_modules"),
         "nothing is written to the user's directories"

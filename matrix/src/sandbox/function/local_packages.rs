@@ -210,7 +210,7 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
-    /// A function whose package `shared` is beside it and needs another one.
+    /// A function whose package `common` is beside it and needs another one.
     fn project() -> (tempfile::TempDir, Manifest) {
         let project = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
@@ -220,15 +220,15 @@ mod tests {
         };
         let lib = project.path().join("function/lib");
         write(
-            "shared/package.json",
+            "common/package.json",
             &json!({"dependencies": {"lib": lib}, "devDependencies": {"x": "./x"}}).to_string(),
         );
-        write("shared/index.js", "1");
-        write("shared/.npmrc", "secret");
-        write("shared/node_modules/y/index.js", "1");
+        write("common/index.js", "1");
+        write("common/.npmrc", "secret");
+        write("common/node_modules/y/index.js", "1");
         write("function/lib/package.json", "{}");
         write("function/archive.tgz", "");
-        let dependencies = json!({"shared": "file:../shared", "archive": "file:archive.tgz", "left-pad": "1.3.0"});
+        let dependencies = json!({"common": "file:../common", "archive": "file:archive.tgz", "left-pad": "1.3.0"});
         (project, manifest(&json!({ "dependencies": dependencies })))
     }
 
@@ -238,13 +238,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(project.path()).unwrap();
         let local = LocalPackages::of(&project.path().join("function"), &manifest).unwrap();
-        let expected = ["function/archive.tgz", "function/lib", "shared"].map(|name| root.join(name));
+        let expected = ["function/archive.tgz", "function/lib", "common"].map(|name| root.join(name));
         assert_eq!(local.paths, expected);
         let function = local.copy(home.path()).unwrap();
         assert_eq!(function, home.path().join(root.join("function").strip_prefix("/").unwrap()));
-        assert!(function.join("archive.tgz").is_file() && function.join("../shared/index.js").is_file());
-        assert!(!function.join("../shared/.npmrc").exists() && !function.join("../shared/node_modules").exists());
-        let copied = manifest_of(&function.join("../shared")).unwrap();
+        assert!(function.join("archive.tgz").is_file() && function.join("../common/index.js").is_file());
+        assert!(!function.join("../common/.npmrc").exists() && !function.join("../common/node_modules").exists());
+        let copied = manifest_of(&function.join("../common")).unwrap();
         assert_eq!(copied["dependencies"]["lib"], "file:../function/lib");
     }
 
@@ -276,18 +276,18 @@ mod tests {
     fn packages_stand_where_links_led_to_them() {
         let home = tempfile::tempdir().unwrap();
         let place = |name: &str| home.path().join(name);
-        for directory in ["node_modules/@shop", "node_modules/plain", "shared"] {
+        for directory in ["node_modules/@shop", "node_modules/plain", "common"] {
             fs::create_dir_all(place(directory)).unwrap();
         }
-        fs::write(place("shared/index.js"), "1").unwrap();
-        for (link, target) in [("@shop/shared", "../../shared"), ("shared", "../shared"), ("gone", "../gone")] {
+        fs::write(place("common/index.js"), "1").unwrap();
+        for (link, target) in [("@shop/common", "../../common"), ("common", "../common"), ("gone", "../gone")] {
             symlink(target, place("node_modules").join(link)).unwrap();
         }
         replace_links(&place("node_modules")).unwrap();
-        for copied in ["@shop/shared", "shared"].map(|name| place("node_modules").join(name)) {
+        for copied in ["@shop/common", "common"].map(|name| place("node_modules").join(name)) {
             assert!(!copied.is_symlink() && copied.join("index.js").is_file());
         }
-        assert!(place("node_modules/plain").is_dir() && place("shared/index.js").is_file());
+        assert!(place("node_modules/plain").is_dir() && place("common/index.js").is_file());
     }
 
     #[test]
