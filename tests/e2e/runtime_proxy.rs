@@ -219,7 +219,9 @@ fn the_wrapper_sends_a_managed_runtime_to_the_proxy() {
         else {
             return;
         };
-        let invocations = vec![sandbox.invoke(br#"{"body":"ab"}"#).unwrap()];
+        let invocations = vec![
+            sandbox.invoke(br#"{"headers":{"x-datadog-trace-id":"7","x-datadog-parent-id":"8"},"body":"ab"}"#).unwrap(),
+        ];
         let life = end(sandbox, invocations);
         life.assert_unharmed();
         let lines = life.count_messages("runtime api 127.0.0.1:9000");

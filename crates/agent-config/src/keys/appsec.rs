@@ -48,8 +48,8 @@ keys! { KEYS
     }
     Datadog APM_TRACING_ENABLED {
         yaml: None, kind: Kind::Boolean, default: "true", example: "false", reader: "process",
-        meaning: "Off: App & API Protection without APM. Spans of invocations say so, and only traces with security events are kept. Counts only \
-                  together with `DD_SERVERLESS_APPSEC_ENABLED`.",
+        meaning: "Off: App & API Protection without APM. Of the spans that the extension builds, which say so, only those of \
+                  traces with security events are kept. Counts only together with `DD_SERVERLESS_APPSEC_ENABLED`.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.config.appsec.standalone = !on)),
     }
     Datadog EXPERIMENTAL_ENABLE_PROXY {

@@ -133,6 +133,10 @@ fn every_span_has_a_bar_that_leads_to_what_is_known_of_it() {
     let document = parsed(&page);
     let bars = elements(&document, "span");
     assert_eq!(bars.len(), 3);
+    for word in ["failed", "attacked"] {
+        let tips = bars.iter().filter(|bar| bar.attribute("data-tip").unwrap().contains(word));
+        assert_eq!(tips.count(), 1, "{word}");
+    }
     for bar in bars {
         let id = bar.attribute("data-about").unwrap();
         let article = document.descendants().find(|node| node.attribute("id") == Some(id)).unwrap();

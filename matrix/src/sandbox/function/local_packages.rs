@@ -238,7 +238,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(project.path()).unwrap();
         let local = LocalPackages::of(&project.path().join("function"), &manifest).unwrap();
-        let expected = ["function/archive.tgz", "function/lib", "common"].map(|name| root.join(name));
+        let expected = ["common", "function/archive.tgz", "function/lib"].map(|name| root.join(name));
         assert_eq!(local.paths, expected);
         let function = local.copy(home.path()).unwrap();
         assert_eq!(function, home.path().join(root.join("function").strip_prefix("/").unwrap()));
