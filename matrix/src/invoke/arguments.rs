@@ -86,9 +86,9 @@ pub struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=900))]
     pub timeout: Option<u32>,
 
-    /// Size of `/tmp` in MB
-    #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(512..=10_240))]
-    pub ephemeral_storage: u32,
+    /// Size of `/tmp` in MB, 512 to 10240 [default: that of the template, else 512]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(512..=10_240))]
+    pub ephemeral_storage: Option<u32>,
 
     /// The region that the function finds itself in
     #[arg(long, default_value = "us-east-1")]
@@ -98,7 +98,7 @@ pub struct Arguments {
     #[arg(long, default_value = "123456789012")]
     pub account: String,
 
-    /// The name of the function [default: that of its directory]
+    /// The name of the function [default: that of the template, else that of its directory]
     #[arg(long, value_name = "NAME")]
     pub function_name: Option<String>,
 

@@ -55,6 +55,8 @@ pub fn resolved(arguments: &Arguments) -> Result<(Arguments, Vec<String>), Error
     arguments.runtime = arguments.runtime.or(deployed.runtime);
     arguments.timeout = arguments.timeout.or(deployed.timeout);
     arguments.memory = arguments.memory.or(deployed.memory);
+    arguments.ephemeral_storage = arguments.ephemeral_storage.or(deployed.ephemeral_storage);
+    arguments.function_name = arguments.function_name.or(deployed.function_name);
     let own: Vec<Variable> = std::mem::take(&mut arguments.environment);
     let of_template = deployed.environment.into_iter().map(|(name, value)| Variable { name, value });
     arguments.environment = of_template.chain(own).collect();
@@ -202,12 +204,13 @@ mod tests {
     #[test]
     fn the_template_beside_the_function_is_used_below_the_command_line() {
         let directory = tempfile::tempdir().unwrap();
-        let service = "functions:\n  hello:\n    handler: handler.hello\n    timeout: 6\n    environment: {STAGE: dev}\n    events: [{sqs: 'arn'}]\n";
+        let service = "functions:\n  hello:\n    handler: handler.hello\n    timeout: 6\n    name: shop-hello\n    ephemeralStorageSize: 1024\n    environment: {STAGE: dev, ACCOUNT: 012345678901}\n    events: [{sqs: 'arn'}]\n";
         fs::write(directory.path().join("serverless.yml"), service).unwrap();
         let path = directory.path().to_str().unwrap();
         let (arguments, notes) = resolve(&[path, "--env", "STAGE=test"]).unwrap();
         assert_eq!((arguments.handler.as_deref(), arguments.timeout), (Some("handler.hello"), Some(6)));
-        assert_eq!(shown(&arguments), ["STAGE=dev", "STAGE=test"]);
+        assert_eq!((arguments.function_name.as_deref(), arguments.ephemeral_storage), (Some("shop-hello"), Some(1024)));
+        assert_eq!(shown(&arguments), ["ACCOUNT=012345678901", "STAGE=dev", "STAGE=test"]);
         assert!(notes[0].contains("hello of"), "{notes:?}");
         let sample = |line: &[&str]| {
             let (arguments, notes) = resolve(line).unwrap();

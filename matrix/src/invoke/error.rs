@@ -27,6 +27,10 @@ pub enum Error {
         directory.display()
     )]
     Java { directory: PathBuf, file: String },
+    #[error(
+        "the handler is one in {language}, which the runtime {wanted} does not run; name one of that language with --runtime, or change the template's"
+    )]
+    OtherRuntime { wanted: String, language: &'static str },
     #[error("the handler \"{0}\" is not of the form module.function")]
     Handler(String),
     #[error("the handler \"{handler}\" needs {}, or the same of Node with .js, .mjs or .cjs, and neither exists", file.display())]

@@ -22,6 +22,7 @@ mod stream;
 mod target;
 mod template_events;
 mod template_layers;
+mod template_numbers;
 mod template_parameters;
 mod templates;
 mod text;
@@ -62,6 +63,8 @@ const AGENT: &str = "datadog-agent";
 
 /// The memory of a function of which nothing else is said, in MB.
 const MEMORY_MB: u32 = 1024;
+/// The size of its `/tmp` in MB.
+const TMP_MB: u32 = 512;
 /// Its timeout in seconds.
 const TIMEOUT_SECONDS: u32 = 30;
 
@@ -192,7 +195,7 @@ impl Plan {
             initialization: initialization(arguments.init),
             network: network(arguments),
             cpu: Cpu::Boosted,
-            disk: Disk::Private { tmp_mb: arguments.ephemeral_storage },
+            disk: Disk::Private { tmp_mb: arguments.ephemeral_storage.unwrap_or(TMP_MB) },
             intake: Some(intake::Plan::default()),
             output: output(printer),
             ..Setup::default()
@@ -283,6 +286,7 @@ impl Preparation<'_> {
         let progress = |step: &str| spinner.set_message(step.to_owned());
         let environment = NodeEnvironment::ensure(&crate::workspace::target_directory(), progress)?;
         let own = format!("nodejs{}.x", environment.version());
+        self.require_runtime("nodejs", "Node")?;
         if let Some(wanted) = self.arguments.runtime.as_deref().filter(|wanted| *wanted != own) {
             notes.push(format!("The function runs with Node {}: this machine has no {wanted}.", environment.version()));
         }
@@ -308,7 +312,16 @@ impl Preparation<'_> {
         named.map(|variable| variable.value.as_str())
     }
 
+    /// Refuses a runtime of another language, in which Lambda would not find the handler.
+    fn require_runtime(&self, prefix: &str, language: &'static str) -> Result<(), Error> {
+        match self.arguments.runtime.as_deref().filter(|wanted| !wanted.starts_with(prefix)) {
+            Some(wanted) => Err(Error::OtherRuntime { wanted: wanted.to_owned(), language }),
+            None => Ok(()),
+        }
+    }
+
     fn python(&self, directory: PathBuf, handler: String, notes: &mut Vec<String>) -> Result<Function, Error> {
+        self.require_runtime("python", "Python")?;
         let spinner = build::spinner();
         let progress = |step: &str| spinner.set_message(step.to_owned());
         let wanted = self.arguments.runtime.as_deref();

@@ -2,6 +2,8 @@
 
 mod logs;
 
+use std::collections::BTreeSet;
+
 use console::{Style, measure_text_width, pad_str, truncate_str};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -9,7 +11,7 @@ use time::macros::format_description;
 
 use super::run_summary::{Extensions, Log, Metric, Missing, Outcome, RunSummary, Verdict};
 use super::security::SecurityEvent;
-use super::text;
+use super::text::{self, escaped};
 use crate::sandbox::intake::Answered;
 
 /// The terminal that the text is written to.
@@ -266,6 +268,12 @@ impl Text {
                 (bad, "The network is the machine's, although --network isolated was given.".to_owned())
             }
             Verdict::PayloadLost => (bad, "Something is missing at the intake.".to_owned()),
+            Verdict::FunctionFailed if self.page.brief => {
+                let failed = run_summary.invocations.iter().filter(|outcome| !outcome.succeeded);
+                let failed: BTreeSet<String> = failed.map(|outcome| one_line(&outcome.outcome)).collect();
+                let failed = failed.into_iter().collect::<Vec<_>>().join(", ");
+                (bad, format!("The function failed: {failed}. Without --quiet, its lines say why."))
+            }
             Verdict::FunctionFailed => {
                 (bad, "The function failed; its outcome and its lines above say why.".to_owned())
             }
@@ -297,6 +305,9 @@ impl Text {
             self.line("  none");
             return;
         }
+        // What a function says of itself must be no command to the terminal in any cell.
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
+        let rows = rows.as_slice();
         let widths: Vec<usize> = header
             .iter()
             .enumerate()
@@ -394,7 +405,8 @@ fn attempt(outcome: &Outcome) -> String {
 
 /// One line without control characters, which would move the cursor.
 fn one_line(text: &str) -> String {
-    text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let text: String = text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    escaped(&text)
 }
 
 fn milliseconds(value: f64) -> String {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::template_events;
 use super::template_layers::Layers;
+use super::template_numbers;
 use super::template_parameters::{self, Values};
 
 /// The files that are looked for in a function's directory.
@@ -44,6 +45,10 @@ pub struct Deployed {
     pub timeout: Option<u32>,
     /// The memory in MB.
     pub memory: Option<u32>,
+    /// The size of `/tmp` in MB.
+    pub ephemeral_storage: Option<u32>,
+    /// Its name where it is deployed.
+    pub function_name: Option<String>,
     /// What invokes it, as names of sample events.
     pub triggers: Vec<&'static str>,
     pub layers: Layers,
@@ -88,7 +93,7 @@ pub fn function(path: &Path, choice: Choice<'_>, values: Values) -> Result<Deplo
 
 fn read(path: &Path, values: Values) -> Result<Vec<Deployed>, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let mut root: Value = serde_saphyr::from_str(&marked(&text))
+    let mut root: Value = serde_saphyr::from_str(&marked(&template_numbers::as_deployed(&text)))
         .map_err(|error| Error::Syntax { path: path.to_owned(), reason: first_line(&error.to_string()) })?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(if root.get("Resources").is_some() {
@@ -137,8 +142,7 @@ fn of_stack(root: &Value, directory: &Path) -> Vec<Deployed> {
         let lists = [globals, own].into_iter().filter_map(|of| of.get("Layers"));
         let layers = Layers::of_stack(lists, root, directory);
         let settings = Settings { of: [globals, own], name, directory, layers, triggers: template_events::of_sam(own) };
-        let paths = ["/Handler", "/Runtime", "/Environment/Variables", "/Timeout", "/MemorySize"];
-        settings.deployed(&paths, code.as_deref())
+        settings.deployed(&OF_STACK, code.as_deref())
     };
     functions.map(function).collect()
 }
@@ -149,14 +153,44 @@ fn of_service(root: &Value, directory: &Path) -> Vec<Deployed> {
     let provider = root.get("provider").unwrap_or(&Value::Null);
     let functions = root.get("functions").and_then(Value::as_object).unwrap_or(&empty);
     let function = |(name, own): (&String, &Value)| {
-        let paths = ["/handler", "/runtime", "/environment", "/timeout", "/memorySize"];
         let triggers = template_events::of_serverless(own);
         // Those of a function replace those of all functions.
         let layers = Layers::of_service(own.get("layers").or_else(|| provider.get("layers")), root, directory);
-        Settings { of: [provider, own], name, directory, layers, triggers }.deployed(&paths, None)
+        Settings { of: [provider, own], name, directory, layers, triggers }.deployed(&OF_SERVICE, None)
     };
     functions.iter().map(function).collect()
 }
+
+/// Where the settings of a function are.
+struct Paths {
+    handler: &'static str,
+    runtime: &'static str,
+    variables: &'static str,
+    timeout: &'static str,
+    memory: &'static str,
+    ephemeral_storage: &'static str,
+    function_name: &'static str,
+}
+
+const OF_STACK: Paths = Paths {
+    handler: "/Handler",
+    runtime: "/Runtime",
+    variables: "/Environment/Variables",
+    timeout: "/Timeout",
+    memory: "/MemorySize",
+    ephemeral_storage: "/EphemeralStorage/Size",
+    function_name: "/FunctionName",
+};
+
+const OF_SERVICE: Paths = Paths {
+    handler: "/handler",
+    runtime: "/runtime",
+    variables: "/environment",
+    timeout: "/timeout",
+    memory: "/memorySize",
+    ephemeral_storage: "/ephemeralStorageSize",
+    function_name: "/name",
+};
 
 /// The settings of a function over those of all functions.
 struct Settings<'a> {
@@ -169,12 +203,10 @@ struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    /// The function whose handler, runtime, variables, timeout and memory are at these paths.
-    fn deployed(self, paths: &[&str; 5], code: Option<&str>) -> Deployed {
-        let [handler, runtime, variables, timeout, memory] = *paths;
+    fn deployed(self, paths: &Paths, code: Option<&str>) -> Deployed {
         let mut unresolved = Vec::new();
         let mut environment = BTreeMap::new();
-        for (name, value) in self.of.iter().filter_map(|of| of.pointer(variables)?.as_object()).flatten() {
+        for (name, value) in self.of.iter().filter_map(|of| of.pointer(paths.variables)?.as_object()).flatten() {
             match scalar(value).filter(|value| is_resolved(value)) {
                 Some(value) => drop(environment.insert(name.clone(), value)),
                 None => unresolved.push(name.clone()),
@@ -183,12 +215,15 @@ impl Settings<'_> {
         let number = |path| self.find(path).and_then(|text| text.parse().ok());
         Deployed {
             name: self.name.to_owned(),
-            handler: self.find(handler),
-            runtime: self.find(runtime),
+            handler: self.find(paths.handler),
+            runtime: self.find(paths.runtime),
             code: self.directory.join(code.unwrap_or_default()),
             environment,
-            timeout: number(timeout),
-            memory: number(memory),
+            timeout: number(paths.timeout),
+            memory: number(paths.memory),
+            ephemeral_storage: number(paths.ephemeral_storage),
+            // What all functions have, such as the name of the provider, is no name of this one.
+            function_name: self.of.last().and_then(|own| text(own, paths.function_name)),
             triggers: self.triggers,
             layers: self.layers,
             unresolved,

@@ -68,6 +68,21 @@ fn run_summary() -> RunSummary {
 }
 
 #[test]
+fn no_cell_of_a_table_is_a_command_to_the_terminal() {
+    let mut run_summary = run_summary();
+    run_summary.invocations[0].succeeded = false;
+    run_summary.invocations[0].outcome = "error \u{1b}[2JEverything".into();
+    run_summary.invocations[0].response = serde_json::json!(["\u{9b}31m \u{202e}"]);
+    run_summary.verdict = Verdict::FunctionFailed;
+    for brief in [false, true] {
+        let text = render(&run_summary, Page { brief, ..page(200, false) });
+        let is_safe = |letter: char| letter == '\n' || !(letter.is_control() || letter == '\u{202e}');
+        assert!(text.chars().all(is_safe), "{text:?}");
+        assert!(text.contains("[2JEverything"), "{text}");
+    }
+}
+
+#[test]
 fn every_part_of_the_account_is_told() {
     let text = render(&run_summary(), page(120, false));
     for part in [
