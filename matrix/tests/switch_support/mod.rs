@@ -60,9 +60,8 @@ pub fn share(manifest: &Manifest, cases: &mut [Case<'_>], switches: &[&str]) {
     let sets: BTreeSet<&str> = cases.iter().map(|case| case.set).collect();
     for set in sets {
         let levels = manifest.set_levels(set).unwrap();
-        let is_shared = |case: &Case<'_>| {
-            case.set == set && case.before == levels && switches.contains(&case.factor.name.as_str())
-        };
+        let is_shared =
+            |case: &Case<'_>| case.set == set && case.before == levels && switches.contains(&case.factor.name.as_str());
         let mut shared = levels.clone();
         for case in cases.iter().filter(|case| is_shared(case)) {
             shared.insert(case.factor.name.clone(), case.level.to_owned());
