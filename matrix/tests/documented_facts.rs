@@ -279,6 +279,7 @@ fn options_that_are_named_are_options() {
         "ci/reproduce",
         "ci/sizes",
         "ci/fips",
+        "ci/deny",
         "ci/mutants",
         "ci/fuzz",
         "ci/version",
