@@ -13,7 +13,8 @@
 //!               point out
 //!
 //!   platform: Lambda's APIs and ids    startup: the startup order    run: the event loops
-//!   runtime_proxy: between the runtime and its API, where somebody wants to know what passes
+//!   runtime_proxy: between the runtime and the Runtime API, where settings ask for it
+//!   waf_client: the client of the WAF worker
 //! ```
 
 pub mod build_info;

@@ -137,6 +137,11 @@ fn files_stay_short() {
 }
 
 #[test]
+fn names_of_functions_stay_short() {
+    assert_clean(&lengths::names(&Tree::of_repository()));
+}
+
+#[test]
 fn nothing_is_left_for_later() {
     assert_clean(&lengths::leftovers(&Tree::of_repository()));
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::switch_support::{Case, Life, built, cases, compiled, is_flag, name, told, without_flags};
+use crate::switch_support::{Case, Life, Lives, built, cases, compiled, is_flag, name, share, told, without_flags};
 use matrix::build::recipe::Recipe;
 use matrix::elf::Linkage;
 use matrix::manifest::{Levels, Manifest};
@@ -16,6 +16,13 @@ use object::read::elf::{ElfFile64, FileHeader as _};
 
 /// Sets to look at, separated by commas.
 const SETS: &str = "MATRIX_SWITCH_SETS";
+
+/// Whether the switches of [`OBSERVED_APART`] share one program in each set. They have programs of their own without it.
+const SHARED: &str = "MATRIX_SWITCHES_SHARED";
+
+/// Switches whose effects are seen in a file, a symbol or a text of their own, which nothing else in this list touches. `init-trace` is none of them: it counts CPUs, as
+/// the program without `runtime-sizing` does. Nor is `tag-cache`, which changes the size of a function by a few bytes, nor any switch about the order of steps.
+const OBSERVED_APART: &[&str] = &["runtime-sizing", "webpki-roots", "otlp", "appsec", "crypto", "allocator"];
 
 /// How often a switch is looked at again that has shown nothing, or something else each time.
 const FURTHER_LIVES: usize = 2;
@@ -73,6 +80,21 @@ fn flag_effect(factor: &str, levels: &Levels) -> String {
         "opt-level" => format!("{} bytes", file.len()),
         other => panic!("say what can be seen of {other}"),
     }
+}
+
+#[test]
+fn switches_that_share_a_program_are_all_in_it() {
+    let mut shared: Vec<Case<'_>> = cases(manifest(), &["baseline"]);
+    let alone = shared.len();
+    share(manifest(), &mut shared, OBSERVED_APART);
+    let of_list = |case: &&Case<'_>| OBSERVED_APART.contains(&case.factor.name.as_str());
+    let programs: BTreeSet<&Levels> = shared.iter().filter(of_list).map(|case| &case.after).collect();
+    assert_eq!((shared.len(), programs.len()), (alone, 1));
+    for case in shared.iter().filter(of_list) {
+        assert_eq!(case.after.get(&case.factor.name).map(String::as_str), Some(case.level), "{}", name(case));
+        assert_ne!(case.before.get(&case.factor.name), case.after.get(&case.factor.name), "{}", name(case));
+    }
+    assert_eq!(shared.iter().filter(of_list).count(), OBSERVED_APART.len());
 }
 
 #[test]
@@ -149,7 +171,10 @@ fn a_switch_shows_in_the_life_of_the_extension() {
     let sets: Vec<&str> = set_names().into_iter().filter(|set| asked.split(',').any(|asked| asked == *set)).collect();
     assert_eq!(sets.len(), asked.split(',').count(), "{SETS}={asked} names sets that there are not");
     let cases = cases(manifest(), &sets).into_iter();
-    let cases: Vec<Case<'_>> = cases.filter(|case| !is_flag(case.factor)).collect();
+    let mut cases: Vec<Case<'_>> = cases.filter(|case| !is_flag(case.factor)).collect();
+    if std::env::var_os(SHARED).is_some() {
+        share(manifest(), &mut cases, OBSERVED_APART);
+    }
     let mut levels: Vec<Levels> = Vec::new();
     let mut place = |of: &Levels| {
         let plain = without_flags(manifest(), of);
@@ -161,12 +186,15 @@ fn a_switch_shows_in_the_life_of_the_extension() {
     let places: Vec<[usize; 2]> = cases.iter().map(|case| [place(&case.before), place(&case.after)]).collect();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("switches");
     let programs = built(&folder, &levels);
-    let lives: Vec<Life> = programs.iter().map(|program| Life::of(&folder, program)).collect();
+    let mut lives = Lives::new(&folder, &programs);
     let mut same = Vec::new();
     for (case, places) in cases.iter().zip(places) {
-        let known = places.map(|place| effect(case, lives.get(place).unwrap()));
-        let again = || places.map(|place| effect(case, &Life::of(&folder, programs.get(place).unwrap())));
-        match difference(known, again) {
+        let mut rounds = 0..;
+        let mut effects = || {
+            let round = rounds.next().unwrap();
+            places.map(|place| effect(case, lives.of(round, place)))
+        };
+        match difference(effects(), effects) {
             Ok([before, after]) => eprintln!("{}: {before}, then {after}", name(case)),
             Err(seen) => same.push(format!("{}: {seen:?} (cells {places:?})", name(case))),
         }

@@ -57,7 +57,7 @@ impl DogStatsdSocket {
         if let Some(size) = settings.receive_buffer
             && let Err(error) = SockRef::from(&socket).set_recv_buffer_size(size.min(MAX_WAITING_BYTES))
         {
-            tracing::warn!("DOGSTATSD | The receive buffer stays as it is: {error}");
+            tracing::warn!("DOGSTATSD | cannot set SO_RCVBUF: {error}; the kernel may drop bursts");
         }
         let queue = Mutex::new(Queue::new(settings)?);
         let shared = Arc::new(Shared { socket, queue, arrived: Notify::new() });

@@ -1,4 +1,4 @@
-//! What listens: bytes come in, typed events go on.
+//! Listeners: telemetry, DogStatsD, trace agent, lifecycle calls and OTLP. They receive bytes and pass on typed events.
 
 mod body;
 pub mod dogstatsd;

@@ -144,7 +144,7 @@ pub fn report_if_complete() {
     if let Some(path) = std::env::var_os(REQUESTED_BY)
         && let Err(error) = write(Path::new(&path), &reached)
     {
-        tracing::warn!("the trace of the start could not be written: {error}");
+        tracing::warn!("INIT | cannot write checkpoints to {}: {error}", Path::new(&path).display());
     }
 }
 

@@ -21,7 +21,9 @@ const SERVICES: &CStr = c"files dns";
 /// Selects the built-in plug-ins. Must be called before the first name is resolved. Has no effect in a dynamically linked binary.
 pub fn use_builtin_resolver() {
     if STATIC && !choose(DATABASE, SERVICES) {
-        tracing::warn!("the C library does not let us choose how names are resolved; it reads /etc/nsswitch.conf");
+        tracing::warn!(
+            "EXTENSION | cannot select the built-in name resolver; using /etc/nsswitch.conf, so host names may not resolve"
+        );
     }
 }
 

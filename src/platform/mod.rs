@@ -1,4 +1,4 @@
-//! Lambda's side: who we run beside, and the Extensions and Telemetry APIs that we call.
+//! Lambda's Extensions and Telemetry APIs, and the environment of the sandbox.
 //!
 //! The requests are in `extension-protocol`, and the meaning of the responses in `requests`. Two transports carry them: `reqwest_transport`, an ordinary HTTP
 //! client, and `raw`, one plain socket.

@@ -131,7 +131,7 @@ pub fn start_telemetry(bound: io::Result<TelemetryListener>) -> Option<Telemetry
     listening
         .inspect_err(|error| {
             tracing::error!(
-                "TELEMETRY | No port can be bound, so neither logs nor metrics of invocations are to be had: {error}"
+                "TELEMETRY | cannot bind a telemetry port: {error}; logs and enhanced metrics are disabled in this sandbox"
             );
         })
         .ok()
@@ -141,9 +141,7 @@ pub fn start_telemetry(bound: io::Result<TelemetryListener>) -> Option<Telemetry
 pub fn start_dogstatsd(bound: io::Result<dogstatsd::DogStatsdSocket>, config: &Config) -> Option<DatagramQueue> {
     let served = bound.and_then(|bound| bound.serve(&config.dogstatsd)).inspect_err(|error| {
         let port = dogstatsd::PORT;
-        tracing::warn!(
-            "DOGSTATSD | Port {port} cannot be bound, so what the function measures is not collected: {error}"
-        );
+        tracing::warn!("DOGSTATSD | cannot bind port {port}: {error}; DogStatsD metrics are disabled");
     });
     checkpoint(Checkpoint::Dogstatsd);
     served.ok()

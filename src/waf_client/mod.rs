@@ -1,4 +1,4 @@
-//! The agent's end of the WAF worker: starts it, supervises it, and asks it.
+//! The client of the WAF worker: starts, supervises and queries it.
 //!
 //! The worker is a process of its own beside the agent (`crates/waf`), because the agent may be a static program, which can load no library, and because a library that parses
 //! what attackers send must not be able to end the extension. It may die, hang or answer nonsense: a request is then not evaluated, and nothing else changes.

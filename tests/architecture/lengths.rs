@@ -1,6 +1,9 @@
 //! How long files get, and what must not be left in them. The length of functions is clippy's `too_many_lines`.
 
-use crate::tree::{Complaint, Tree};
+use proc_macro2::TokenTree;
+
+use crate::tokens;
+use crate::tree::{Complaint, File, Tree};
 
 pub struct Exempt {
     pub path: &'static str,
@@ -12,6 +15,8 @@ pub const EXEMPT: &[Exempt] = &[];
 
 const FILE: usize = 500;
 const MAIN: usize = 40;
+/// Maximum length of a function's name, which for a test is its condition and its result.
+pub const NAME: usize = 96;
 
 pub fn lines(tree: &Tree, exempt: &[Exempt]) -> Vec<Complaint> {
     let mut complaints = Vec::new();
@@ -25,6 +30,31 @@ pub fn lines(tree: &Tree, exempt: &[Exempt]) -> Vec<Complaint> {
             }
             Some(Exempt { reason, .. }) if lines <= limit => {
                 complaints.push(Complaint::new(file, lines, format!("needs no exemption as \"{reason}\" any more")));
+            }
+            _ => {}
+        }
+    }
+    complaints
+}
+
+/// Functions whose names are too long to be read in a list of tests.
+pub fn names(tree: &Tree) -> Vec<Complaint> {
+    tree.rust("").flat_map(|file| long_names(file, &tokens::of(file))).collect()
+}
+
+fn long_names(file: &File, tokens: &[TokenTree]) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            TokenTree::Group(group) => {
+                complaints.extend(long_names(file, &group.stream().into_iter().collect::<Vec<_>>()));
+            }
+            TokenTree::Ident(name) if at > 0 && tokens::is_ident(tokens.get(at - 1), "fn") => {
+                let length = name.to_string().len();
+                if length > NAME {
+                    let what = format!("`{name}` has {length} characters, more than {NAME}");
+                    complaints.push(Complaint::new(file, tokens::line(token), what));
+                }
             }
             _ => {}
         }

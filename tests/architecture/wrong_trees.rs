@@ -313,6 +313,16 @@ fn long_files_are_found() {
 }
 
 #[test]
+fn long_names_of_functions_are_found() {
+    let found = |length: usize| {
+        let test = format!("mod tests {{\n    #[test]\n    fn {}() {{}}\n}}\n", "a".repeat(length));
+        places(&lengths::names(&Tree::default().with("src/a.rs", &test)))
+    };
+    assert_eq!(found(lengths::NAME), [""; 0]);
+    assert_eq!(found(lengths::NAME + 1), ["src/a.rs:3"]);
+}
+
+#[test]
 fn leftovers_are_found() {
     for left in [
         concat!("// TO", "DO: later"),

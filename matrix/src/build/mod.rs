@@ -1,4 +1,4 @@
-//! Cells become programs.
+//! Builds the program of each cell with cargo.
 //!
 //! Cells whose flags are the same share a target directory, in which only our own crate is compiled again for another combination of
 //! features. What is built is asked what it is, copied away, hashed, and told in a line of `builds.jsonl`.

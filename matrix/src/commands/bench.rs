@@ -34,7 +34,7 @@ With --dry-run nothing is either, and every condition that this user cannot prod
 One run at a time works in a directory.
 
 Every start is written to samples.jsonl as soon as it is over. Ctrl-C ends the run after the one that is under way; the same command goes on from
-there. What several partitions have left is put together by `cargo matrix merge`.
+there. What several shards have left is put together by `cargo matrix merge`.
 
 A start that the sandbox cannot make (no space, no process, no control group, a file that stays in memory) is tried three times. If it cannot be made, the run ends
 with status 7, and that is not counted against the program.
@@ -42,8 +42,11 @@ with status 7, and that is not counted against the program.
 Exit status:
   0    everything is measured; starts that failed are recorded as such
   2    the command line or one of the files is wrong
+  3    without a plan: a set could not be built
+  4    without a plan: a set does not deliver everything, or not what the first one delivers
   6    a file cannot be read or written, or the sandbox does not work here or does not produce the conditions
   7    the sandbox stopped working; the same command goes on from there
+  8    without a plan: a set did not start
   130  interrupted";
 
 /// Measure cold starts of every cell
@@ -63,7 +66,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Number of blocks for each condition [default: as planned]
+    /// Number of blocks for each condition [default: as planned; 40 without a plan]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub blocks: Option<u32>,
 
@@ -75,7 +78,7 @@ pub struct Arguments {
     #[arg(long)]
     pub require: bool,
 
-    /// Measures nothing, and says which conditions this user cannot produce on this machine
+    /// Measure nothing; list the conditions that this user cannot produce on this machine
     #[arg(long, requires = "planned")]
     pub dry_run: bool,
 }

@@ -1,4 +1,4 @@
-//! What a layer can be for, and what builds it: `flavours.toml`.
+//! Build flavours (processor, C library, compiler): `flavours.toml`.
 
 pub mod c_tools;
 mod compiler;

@@ -37,7 +37,7 @@ pub enum Error {
     NoDigestInBaseline { cell: String, condition: String },
     #[error("the plan has no cell {cell} that could be compared; there are {}", known.join(", "))]
     NoCell { cell: String, known: Vec<String> },
-    #[error("{candidate} and {reference} are compared by nobody: one of them has to be the first cell of the plan")]
+    #[error("the plan has no comparison of {candidate} with {reference}; make one of them the plan's first cell")]
     NotCompared { candidate: String, reference: String },
     #[error("the plan has one cell only: name a --baseline to compare it with, or store one with --save-baseline")]
     NothingToCompare,

@@ -1,4 +1,4 @@
-//! What a layer or a program is, whoever has made it, and whether it is what it says.
+//! Inspects a layer or program from any builder, and checks it against its manifest.
 
 mod ask;
 mod check;

@@ -68,7 +68,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SET", default_value = "ship")]
     pub set: String,
 
-    /// Switches to add to the set, or to remove with `-` before them
+    /// Switches or values to add to the set, such as `jemalloc` or `opt-level=3`, or to remove with `-` before them
     #[arg(long, value_name = "SWITCH,…", value_delimiter = ',', allow_hyphen_values = true)]
     pub features: Vec<String>,
 

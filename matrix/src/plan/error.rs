@@ -14,13 +14,13 @@ pub enum Error {
     Choice(#[from] WrongChoice),
     #[error("there is no set \"{name}\"; there are {}", known.join(", "))]
     Set { name: String, known: Vec<String> },
-    #[error("\"{cell}\" is no cell: {reason}")]
+    #[error("\"{cell}\": {reason}")]
     Cell { cell: String, reason: String },
     #[error("the design {design} has no use for --{option}")]
     Option { design: &'static str, option: &'static str },
     #[error("--shards is for the formats github and gitlab; say which with --format")]
     Shards,
-    #[error("the design list needs --cells")]
+    #[error("the design cells needs --cells")]
     NoCells,
     #[error(transparent)]
     Design(#[from] design::Error),

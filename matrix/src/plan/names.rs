@@ -40,14 +40,15 @@ pub fn read(manifest: &Manifest, name: &str) -> Result<Named, Error> {
     let wrong = |reason: String| Error::Cell { cell: name.to_owned(), reason };
     let sets = manifest.sets.iter().map(|set| set.name.clone());
     let Some((set_name, mut rest)) = longest(name, sets) else {
-        return Err(wrong("it does not begin with the name of a set".to_owned()));
+        let sets: Vec<&str> = manifest.sets.iter().map(|set| set.name.as_str()).collect();
+        return Err(wrong(format!("no set begins so; sets: {}", sets.join(", "))));
     };
     let set = manifest.set_levels(&set_name).unwrap_or_default();
     let (mut levels, mut words_read) = (set.clone(), Vec::new());
     while let Some(sign) = rest.chars().next() {
         let after = rest.get(1..).unwrap_or_default();
         let Some((word, next)) = longest(after, words(manifest)) else {
-            return Err(wrong(format!("nothing is called as what follows {sign} in \"{rest}\"")));
+            return Err(wrong(format!("no switch or value is named \"{after}\"; cargo matrix list shows all")));
         };
         let choice = choice(manifest, &word, sign == '+').map_err(|reason| wrong(format!("{word} {reason}")))?;
         levels.insert(choice.factor.clone(), choice.level.clone());
@@ -139,8 +140,9 @@ mod tests {
 
     #[test]
     fn what_is_no_cell_is_told_apart() {
-        assert!(of("nobody").unwrap_err().contains("begin with the name of a set"));
-        assert!(of("baseline+magic").unwrap_err().contains("nothing is called"));
+        assert!(of("nobody").unwrap_err().contains("no set begins so; sets: baseline, seed, ship,"));
+        assert!(of("baseline+magic").unwrap_err().contains("no switch or value is named \"magic\"; cargo matrix list"));
+        assert!(of("baseline+magic-jemalloc").unwrap_err().contains("named \"magic-jemalloc\""));
         assert!(of("baseline+crypto").unwrap_err().contains("name one of its values"));
         for refused in ["baseline+x86-64-v3", "baseline+target-cpu=x86-64-v3"] {
             assert!(of(refused).unwrap_err().contains("is refused: Lambda does not promise AVX2"));

@@ -1,7 +1,7 @@
 //! The cells in which a switch is said to matter, and what can be seen of a program from outside.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,30 @@ pub fn cases<'m>(manifest: &'m Manifest, sets: &[&'m str]) -> Vec<Case<'m>> {
         }
     }
     cases
+}
+
+/// Lets the cases of a set share one program that has all of these switches at their other levels, if they need nothing beside the set.
+pub fn share(manifest: &Manifest, cases: &mut [Case<'_>], switches: &[&str]) {
+    let sets: BTreeSet<&str> = cases.iter().map(|case| case.set).collect();
+    for set in sets {
+        let levels = manifest.set_levels(set).unwrap();
+        let is_shared =
+            |case: &Case<'_>| case.set == set && case.before == levels && switches.contains(&case.factor.name.as_str());
+        let mut shared = levels.clone();
+        for case in cases.iter().filter(|case| is_shared(case)) {
+            shared.insert(case.factor.name.clone(), case.level.to_owned());
+        }
+        drop_dependents(manifest, &mut shared);
+        if let Some(reason) = manifest.illegal(&shared) {
+            panic!("{switches:?} cannot share a program in {set}: {reason}");
+        }
+        for case in cases.iter_mut().filter(|case| is_shared(case)) {
+            // Of a switch with several other levels, one is in the program; the others keep programs of their own.
+            if shared.get(&case.factor.name).is_some_and(|level| level == case.level) {
+                case.after = shared.clone();
+            }
+        }
+    }
 }
 
 /// These levels with what a switch needs, and what that needs.
@@ -133,6 +157,25 @@ pub fn built(folder: &Path, levels: &[Levels]) -> Vec<BuildRecord> {
     let located = lines.into_iter().map(|built| (built.cell.clone(), built.located(folder)));
     let by_cell: BTreeMap<String, BuildRecord> = located.collect();
     plan.cells.iter().map(|cell| by_cell.get(&cell.id).unwrap().clone()).collect()
+}
+
+/// The lives of programs, in rounds: in each of them a program lives once, however many cases look at that.
+pub struct Lives<'p> {
+    folder: &'p Path,
+    programs: &'p [BuildRecord],
+    rounds: BTreeMap<(usize, usize), Life>,
+}
+
+impl<'p> Lives<'p> {
+    pub fn new(folder: &'p Path, programs: &'p [BuildRecord]) -> Self {
+        Self { folder, programs, rounds: BTreeMap::new() }
+    }
+
+    /// The life of a program, given by its place, in a round.
+    pub fn of(&mut self, round: usize, place: usize) -> &Life {
+        let live = || Life::of(self.folder, self.programs.get(place).unwrap());
+        self.rounds.entry((round, place)).or_insert_with(live)
+    }
 }
 
 /// What an extension did in a sandbox: its system calls, in order, and what it left behind.

@@ -167,16 +167,16 @@ impl BatchQueue {
     fn refuse(&self, error: &ReadError) -> (StatusCode, &'static str) {
         match error {
             ReadError::Stalled { .. } => {
-                tracing::warn!("TELEMETRY | A batch did not arrive as a whole: {error}");
+                tracing::warn!("TELEMETRY | timed out reading a telemetry batch: {error}; Lambda may retry");
                 (StatusCode::REQUEST_TIMEOUT, "stalled")
             }
             ReadError::NoMemory(_) | ReadError::NoRoom => {
-                tracing::warn!("TELEMETRY | A batch is refused: {error}");
+                tracing::warn!("TELEMETRY | rejected a telemetry batch with 503: {error}; Lambda may retry");
                 self.lost.fetch_add(1, Ordering::Relaxed);
                 (StatusCode::SERVICE_UNAVAILABLE, "no memory")
             }
             ReadError::TooLong { .. } | ReadError::Transport(_) => {
-                tracing::warn!("TELEMETRY | A batch could not be read and is lost: {error}");
+                tracing::warn!("TELEMETRY | dropped a telemetry batch: {error}");
                 self.lost.fetch_add(1, Ordering::Relaxed);
                 (StatusCode::OK, "unreadable")
             }
@@ -208,7 +208,7 @@ async fn receive(
     }
     let batch = parse(&body, clock::epoch_ms());
     if batch.malformed > 0 {
-        tracing::warn!("TELEMETRY | {} events made no sense and are lost", batch.malformed);
+        tracing::warn!("TELEMETRY | dropped {} malformed telemetry events", batch.malformed);
     }
     if batch.unknown > 0 {
         tracing::debug!("TELEMETRY | {} events of unknown type are ignored", batch.unknown);

@@ -1,4 +1,5 @@
-//! To the platform over one plain socket: three small requests need no client library, and so none has to be set up before the function may start.
+//! An HTTP/1.1 client for the Extensions and Telemetry APIs over one TCP socket (`raw-control-plane`): asynchronous here, and without a runtime in [`blocking`]. Three small
+//! requests need no client library, so none has to be set up before the function may start.
 
 pub mod blocking;
 

@@ -1,4 +1,4 @@
-//! Designs of experiments with factors of two levels, as tables of who is high when. Nothing here knows what a factor is.
+//! Two-level experimental designs as tables of factor levels. Nothing here knows what a factor is.
 //!
 //! In every design the first run has all factors low: it is the one that the others are read against.
 

@@ -1,4 +1,4 @@
-//! Takes the customer's data out of queries, commands and URLs, by the type of the span.
+//! Obfuscation: removes the customer's data from queries, commands and URLs, by the type of the span.
 //!
 //! Only what the public extension does by default is done: SQL, Redis commands in resources, and URLs. It leaves credit card numbers, Memcached commands and the
 //! queries of `MongoDB`, Elasticsearch and `OpenSearch` as they are, and offers no setting for them.
