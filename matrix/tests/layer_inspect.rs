@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::layer_support::{
-    answering, arm64_program, below, dynamic_program, ended, foreign, ingredients, made, matrix, program, rewritten,
-    told, with_directory, with_modes,
+    answering, arm64_program, below, doubled, dynamic_program, ended, foreign, ingredients, made, matrix, program,
+    rewritten, told, with_directory, with_modes,
 };
 use matrix::archive::{File, places};
 use matrix::build::waf;
@@ -375,6 +375,19 @@ fn a_file_that_has_come_or_gone_is_named() {
     });
     let (status, document) = Subject::new("layer.zip", &renamed).document();
     assert_eq!((status, &document["problems"][0]), (1, &"bottlecap/NOTICE is not in the manifest".into()));
+}
+
+#[test]
+fn a_second_entry_of_the_same_name_is_found_wherever_it_stands() {
+    let zip = doubled(&layer(), places::EXTENSION, b"#!/bin/sh\necho other\n");
+    let (status, said) = Subject::new("layer.zip", &zip).page(&["--require-manifest"]);
+    assert!(status == 1 && said.contains("\"extensions/datadog-agent\" is in it twice"), "{said}");
+    assert!(!said.contains("Every file is what the manifest says"), "{said}");
+    // By its entries, it has another name than by its directory.
+    let mut zip = layer();
+    let name = zip.windows(places::EXTENSION.len()).position(|name| name == places::EXTENSION.as_bytes()).unwrap();
+    zip[name] = b'E';
+    Subject::new("layer.zip", &zip).assert_refused(&[], "its directory is not that of its entries");
 }
 
 #[test]
