@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::layer_support::{
     answering, arm64_program, below, doubled, dynamic_program, ended, foreign, ingredients, made, matrix, program,
@@ -194,6 +196,30 @@ fn programs_are_started_by_run_only_as_nobody_and_without_a_network() {
     let told = &document["programs"][0]["told"];
     assert_eq!((&told["user"], &told["interfaces"]), (&65_534.into(), &1.into()), "{document:#}");
     assert_eq!(status, 1, "it is not what the manifest says");
+}
+
+#[test]
+fn nothing_that_a_program_has_started_is_left_behind() {
+    let duration = format!("6000.{}", std::process::id());
+    let start = format!(
+        "std::process::Command::new(\"setsid\").args([\"sleep\", \"{duration}\"]).stdout(std::process::Stdio::null()).spawn().unwrap();"
+    );
+    for (answer, status) in [("println!(\"{{}}\");", 0), ("loop { std::thread::park() }", 1)] {
+        let program = answering::<&str>(&format!("{start} {answer}"), &[]);
+        let (ended, said) = Subject::new("datadog-agent", &program).page(&["--run"]);
+        assert_eq!(ended, status, "{said}");
+        let is_left = || {
+            let processes = fs::read_dir("/proc").unwrap().flatten().map(|process| process.path().join("cmdline"));
+            let lines = processes.filter_map(|line| fs::read(line).ok());
+            lines.filter(|line| line.windows(duration.len()).any(|part| part == duration.as_bytes())).count()
+        };
+        // The kernel ends what is in the namespace of a process that was killed.
+        let began = Instant::now();
+        while status != 0 && is_left() > 0 && began.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(is_left(), 0, "{answer}");
+    }
 }
 
 #[test]
