@@ -4,16 +4,43 @@
 //! them are written. An existing file stays until then.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 /// The mode of a new file, less the umask.
 const MODE: u32 = 0o666;
+
+/// Why nothing is written: the command reads that file.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is read by this command, and {option} would overwrite it; name another file or directory with {option}", path.display())]
+pub struct Overwrites {
+    pub path: PathBuf,
+    pub option: &'static str,
+}
+
+/// Returns an error if a file that an option writes is one of those that the command reads, by whatever name.
+pub fn keep_inputs<O, I>(option: &'static str, outputs: O, inputs: I) -> Result<(), Overwrites>
+where
+    O: IntoIterator<Item: AsRef<Path>>,
+    I: IntoIterator<Item: AsRef<Path>>,
+{
+    // A device or a pipe is not replaced.
+    let identity = |path: &Path| {
+        let found = fs::metadata(path).ok().filter(Metadata::is_file);
+        found.map(|found| (found.dev(), found.ino()))
+    };
+    let inputs: BTreeSet<(u64, u64)> = inputs.into_iter().filter_map(|input| identity(input.as_ref())).collect();
+    let is_input = |output: &O::Item| identity(output.as_ref()).is_some_and(|found| inputs.contains(&found));
+    match outputs.into_iter().find(is_input) {
+        Some(output) => Err(Overwrites { path: output.as_ref().to_owned(), option }),
+        None => Ok(()),
+    }
+}
 
 /// Writes `bytes` to `path`, and creates the directory if needed. Symbolic links are followed; a device or a pipe is written directly.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
@@ -181,6 +208,22 @@ mod tests {
         write(&link, "after").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "after");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn an_output_that_is_an_input_is_found_by_whatever_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("plan.json"), "").unwrap();
+        fs::write(at("other"), "").unwrap();
+        std::os::unix::fs::symlink(at("plan.json"), at("link")).unwrap();
+        let inputs = || [at("samples.jsonl"), at("plan.json")];
+        for output in [at("plan.json"), at("link"), folder.path().join("./plan.json")] {
+            let error = keep_inputs("--out", [at("new"), output.clone()], inputs()).unwrap_err();
+            assert_eq!((error.path, error.option), (output, "--out"));
+        }
+        keep_inputs("--out", [at("samples.jsonl"), at("other"), at("new")], inputs()).unwrap();
+        keep_inputs("--out", ["/dev/null"], ["/dev/null"]).unwrap();
     }
 
     #[test]

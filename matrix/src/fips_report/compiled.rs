@@ -148,7 +148,7 @@ fn steers(line: &str) -> bool {
 /// Our own files that are more than Rust, each with the reason, where rustc has read these.
 fn own_files(root: &Path, read: &BTreeSet<PathBuf>) -> io::Result<BTreeMap<String, &'static str>> {
     let mut found = BTreeMap::new();
-    let all: BTreeSet<PathBuf> = sources::files(root)?.into_iter().chain(read.iter().cloned()).collect();
+    let all: BTreeSet<PathBuf> = sources::files(root, &[])?.into_iter().chain(read.iter().cloned()).collect();
     for name in all {
         let is_rust = name.extension().is_some_and(|ending| ending == "rs");
         let text = if is_rust { fs::read_to_string(root.join(&name))? } else { String::new() };
