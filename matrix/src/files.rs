@@ -5,15 +5,17 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 
 /// The mode of a new file, less the umask.
 const MODE: u32 = 0o666;
+/// Bytes of the largest layer or program that is read: more than a build with debug information has.
+const LARGEST: u64 = 1 << 30;
 
 /// Why nothing is written: the command reads that file.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,27 @@ where
         Some(output) => Err(Overwrites { path: output.as_ref().to_owned(), option }),
         None => Ok(()),
     }
+}
+
+/// The bytes of a layer or a program. A device or a pipe may have no end, or not begin; it is an error, and so is a file that no layer and no program is as large as.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let found = file.metadata()?;
+    if found.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !found.is_file() {
+        return Err(io::Error::other("it is a device or a pipe; save it as a file"));
+    }
+    let mut bytes = Vec::new();
+    if found.len() <= LARGEST {
+        file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    }
+    if found.len() > LARGEST || u64::try_from(bytes.len()).is_ok_and(|read| read > LARGEST) {
+        let reason = format!("it has more than {LARGEST} bytes, and no layer or program has");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
 }
 
 /// Writes `bytes` to `path`, and creates the directory if needed. Symbolic links are followed; a device or a pipe is written directly.
@@ -224,6 +247,21 @@ mod tests {
         }
         keep_inputs("--out", [at("samples.jsonl"), at("other"), at("new")], inputs()).unwrap();
         keep_inputs("--out", ["/dev/null"], ["/dev/null"]).unwrap();
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, large) = (folder.path().join("pipe"), folder.path().join("large"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
+        for path in [Path::new("/dev/zero"), &pipe] {
+            assert_eq!(read(path).unwrap_err().to_string(), "it is a device or a pipe; save it as a file");
+        }
+        assert_eq!(read(&large).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        fs::write(&large, "bytes").unwrap();
+        assert_eq!(read(&large).unwrap(), b"bytes");
     }
 
     #[test]

@@ -480,4 +480,11 @@ fn what_cannot_be_looked_at_has_its_own_status() {
     assert!(status == 1 && said.contains("\"../outside\" would not stay below /opt"), "{said}");
     let (status, said) = ended(&mut matrix(&["inspect", "/nonexistent/layer.zip"]));
     assert!(status == 6 && said.contains("/nonexistent/layer.zip cannot be read"), "{said}");
+    let pipe = Subject::new("pipe", b"");
+    fs::remove_file(&pipe.path).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe.path).status().unwrap().success());
+    for path in ["/dev/zero", pipe.path.to_str().unwrap()] {
+        let (status, said) = ended(&mut matrix(&["inspect", path]));
+        assert!(status == 6 && said.contains("it is a device or a pipe"), "{path}: {status}: {said}");
+    }
 }
