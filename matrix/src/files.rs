@@ -4,16 +4,66 @@
 //! them are written. An existing file stays until then.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::fs::{self, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 
 /// The mode of a new file, less the umask.
 const MODE: u32 = 0o666;
+/// Bytes of the largest layer or program that is read: more than a build with debug information has.
+const LARGEST: u64 = 1 << 30;
+
+/// Why nothing is written: the command reads that file.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is read by this command, and {option} would overwrite it; name another file or directory with {option}", path.display())]
+pub struct Overwrites {
+    pub path: PathBuf,
+    pub option: &'static str,
+}
+
+/// Returns an error if a file that an option writes is one of those that the command reads, by whatever name.
+pub fn keep_inputs<O, I>(option: &'static str, outputs: O, inputs: I) -> Result<(), Overwrites>
+where
+    O: IntoIterator<Item: AsRef<Path>>,
+    I: IntoIterator<Item: AsRef<Path>>,
+{
+    // A device or a pipe is not replaced.
+    let identity = |path: &Path| {
+        let found = fs::metadata(path).ok().filter(Metadata::is_file);
+        found.map(|found| (found.dev(), found.ino()))
+    };
+    let inputs: BTreeSet<(u64, u64)> = inputs.into_iter().filter_map(|input| identity(input.as_ref())).collect();
+    let is_input = |output: &O::Item| identity(output.as_ref()).is_some_and(|found| inputs.contains(&found));
+    match outputs.into_iter().find(is_input) {
+        Some(output) => Err(Overwrites { path: output.as_ref().to_owned(), option }),
+        None => Ok(()),
+    }
+}
+
+/// The bytes of a layer or a program. A device or a pipe may have no end, or not begin; it is an error, and so is a file that no layer and no program is as large as.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let found = file.metadata()?;
+    if found.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !found.is_file() {
+        return Err(io::Error::other("it is a device or a pipe; save it as a file"));
+    }
+    let mut bytes = Vec::new();
+    if found.len() <= LARGEST {
+        file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    }
+    if found.len() > LARGEST || u64::try_from(bytes.len()).is_ok_and(|read| read > LARGEST) {
+        let reason = format!("it has more than {LARGEST} bytes, and no layer or program has");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
+}
 
 /// Writes `bytes` to `path`, and creates the directory if needed. Symbolic links are followed; a device or a pipe is written directly.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
@@ -181,6 +231,37 @@ mod tests {
         write(&link, "after").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "after");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn an_output_that_is_an_input_is_found_by_whatever_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("plan.json"), "").unwrap();
+        fs::write(at("other"), "").unwrap();
+        std::os::unix::fs::symlink(at("plan.json"), at("link")).unwrap();
+        let inputs = || [at("samples.jsonl"), at("plan.json")];
+        for output in [at("plan.json"), at("link"), folder.path().join("./plan.json")] {
+            let error = keep_inputs("--out", [at("new"), output.clone()], inputs()).unwrap_err();
+            assert_eq!((error.path, error.option), (output, "--out"));
+        }
+        keep_inputs("--out", [at("samples.jsonl"), at("other"), at("new")], inputs()).unwrap();
+        keep_inputs("--out", ["/dev/null"], ["/dev/null"]).unwrap();
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, large) = (folder.path().join("pipe"), folder.path().join("large"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
+        for path in [Path::new("/dev/zero"), &pipe] {
+            assert_eq!(read(path).unwrap_err().to_string(), "it is a device or a pipe; save it as a file");
+        }
+        assert_eq!(read(&large).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        fs::write(&large, "bytes").unwrap();
+        assert_eq!(read(&large).unwrap(), b"bytes");
     }
 
     #[test]

@@ -258,3 +258,51 @@ fn the_comment_replaces_its_own_and_no_other() {
     assert!(request.contains("PATCH repos/a/b/issues/comments/4"), "{request}");
     assert_eq!(body, written);
 }
+
+#[test]
+fn no_command_overwrites_what_it_reads() {
+    const FILES: [&str; 8] = [
+        "plan.json",
+        "samples.jsonl",
+        "builds.jsonl",
+        "analysis.json",
+        "budgets.toml",
+        "report.json",
+        "gate.json",
+        "gate.md",
+    ];
+    let run = Run::new(&usual(), &calm(&usual()));
+    run.write("builds.jsonl", "");
+    assert_eq!(run.analyze().0, 0);
+    for (from, to) in [("analysis.json", "report.json"), ("analysis.json", "gate.json"), ("budgets.toml", "gate.md")] {
+        fs::write(run.path(to), fs::read(run.path(from)).unwrap()).unwrap();
+    }
+    std::os::unix::fs::symlink("samples.jsonl", run.path("link")).unwrap();
+    let contents = || FILES.map(|name| fs::read(run.path(name)).unwrap());
+    let before = contents();
+    let analyze = ["analyze", "plan.json", "samples.jsonl"];
+    let gate = ["gate", "analysis.json", "--budgets", "budgets.toml"];
+    for (command, option) in [
+        (&analyze[..], &["--out", "samples.jsonl"][..]),
+        (&analyze, &["--out", "plan.json"]),
+        (&analyze, &["--out", "builds.jsonl"]),
+        (&analyze, &["--out", "link"]),
+        (&analyze, &["--builds", "gate.md", "--out", "gate.md"]),
+        (&["report", "report.json"], &["--out", "."]),
+        (&["report", "report.json"], &["--format", "json,text", "--out", "."]),
+        (&["gate", "gate.json", "--budgets", "budgets.toml"], &["--out", "."]),
+        (&["gate", "analysis.json", "--budgets", "gate.md"], &["--out", "."]),
+        (&gate, &["--junit", "budgets.toml"]),
+        (&gate, &["--baseline", "report.json", "--junit", "report.json"]),
+        (&gate, &["--save-baseline", "analysis.json"]),
+        (&gate, &["--save-baseline", "plan.json"]),
+        (&["merge", "."], &["--out", "."]),
+    ] {
+        let (status, said) = run.matrix(&[command, option].concat());
+        assert!(status == 2 && said.contains("would overwrite it"), "{command:?} {option:?}: {status}: {said}");
+        assert!(contents() == before, "{command:?} {option:?}");
+    }
+    // Only formats that are written count.
+    assert_eq!(run.matrix(&["report", "report.json", "--format", "text", "--out", "."]).0, 0);
+    assert!(contents() == before);
+}

@@ -78,6 +78,65 @@ fn a_relative_target_directory_is_the_same_in_every_folder() {
     }
 }
 
+/// A folder with `ci/ablation` in it, and how that ends there, with what it says. There is no cargo.
+fn ablation() -> (tempfile::TempDir, impl Fn(&str) -> (Option<i32>, String)) {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["ci/ablation", "ci/lib/groups.sh", "ci/lib/sources.sh", "ci/lib/target.sh"] {
+        fs::create_dir_all(folder.path().join(file).parent().unwrap()).unwrap();
+        executable::copy(&root().join(file), &folder.path().join(file)).unwrap();
+    }
+    fs::create_dir(folder.path().join("path")).unwrap();
+    executable::write(&folder.path().join("path/cargo"), "#!/bin/sh\nexit 101\n").unwrap();
+    let (place, paths) = (folder.path().to_owned(), std::env::var("PATH").unwrap());
+    let sh = move |line: &str| {
+        let mut command = Command::new("bash");
+        command.args(["-euc", line]).current_dir(&place).env_remove("CARGO_TARGET_DIR");
+        let output = command.env("PATH", format!("{}:{paths}", place.join("path").display())).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    (folder, sh)
+}
+
+#[test]
+fn the_gate_passes_without_shards_only_where_the_plan_says_that_nothing_has_to_be_measured() {
+    let (_folder, sh) = ablation();
+    let begin = "rm -rf target/ablation; mkdir -p target/ablation/plan; cd target/ablation; echo '{\"partition\":[\"0/2\"]}' >matrix.yml;";
+    let pack = "tar --create --file plan.tar plan; rm -r plan;";
+    for failed in [
+        String::new(),
+        ": >plan.tar;".to_owned(),
+        format!("touch plan/plan.json; {pack}"),
+        format!("touch plan/unchanged; head -c 5000 /dev/urandom >plan/other; {pack} truncate --size 100 plan.tar;"),
+    ] {
+        let (status, said) = sh(&format!("{begin} {failed} cd ../..; ci/ablation gate"));
+        assert!(
+            status == Some(6) && said.contains("there is no target/ablation/shards"),
+            "{failed}: {status:?}: {said}"
+        );
+    }
+    let (status, said) = sh(&format!("{begin} touch plan/unchanged; {pack} cd ../..; ci/ablation gate"));
+    assert!(status == Some(0) && said.contains("nothing but documents differs"), "{status:?}: {said}");
+    let (status, said) = sh("rm -r target/ablation; ci/ablation gate");
+    assert_eq!(status, Some(6), "{said}");
+}
+
+#[test]
+fn a_folder_that_the_script_has_not_made_is_not_emptied() {
+    let (folder, sh) = ablation();
+    let commit = "git -c user.name=a -c user.email=a@b commit --quiet --allow-empty --message x";
+    let (status, said) = sh(&format!("git init --quiet; {commit}; mkdir mine; echo precious >mine/file"));
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = sh("ci/ablation base HEAD mine");
+    assert!(status == Some(2) && said.contains("mine has files in it"), "{said}");
+    assert_eq!(fs::read_to_string(folder.path().join("mine/file")).unwrap(), "precious\n");
+    // Its own is, even if it was interrupted in it. Nothing can be built here.
+    for line in ["ci/ablation base HEAD ahead", "touch ahead/old; ci/ablation base HEAD ahead"] {
+        assert!(!sh(line).1.contains("files in it"), "{line}");
+        assert!(folder.path().join("ahead").is_dir() && !folder.path().join("ahead/old").exists());
+    }
+}
+
 /// What `ci/bencher` says with this token, and the folder with what it has sent, if it has.
 fn sent(token: Option<&str>) -> (String, tempfile::TempDir) {
     // In the place of curl: it keeps what it is told, by words, in the file of a header, and as its input.

@@ -5,10 +5,12 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::layer_support::{
-    answering, arm64_program, below, dynamic_program, ended, foreign, ingredients, made, matrix, program, rewritten,
-    told, with_directory, with_modes,
+    answering, arm64_program, below, doubled, dynamic_program, ended, foreign, ingredients, made, matrix, program,
+    rewritten, told, with_directory, with_modes,
 };
 use matrix::archive::{File, places};
 use matrix::build::waf;
@@ -197,6 +199,30 @@ fn programs_are_started_by_run_only_as_nobody_and_without_a_network() {
 }
 
 #[test]
+fn nothing_that_a_program_has_started_is_left_behind() {
+    let duration = format!("6000.{}", std::process::id());
+    let start = format!(
+        "std::process::Command::new(\"setsid\").args([\"sleep\", \"{duration}\"]).stdout(std::process::Stdio::null()).spawn().unwrap();"
+    );
+    for (answer, status) in [("println!(\"{{}}\");", 0), ("loop { std::thread::park() }", 1)] {
+        let program = answering::<&str>(&format!("{start} {answer}"), &[]);
+        let (ended, said) = Subject::new("datadog-agent", &program).page(&["--run"]);
+        assert_eq!(ended, status, "{said}");
+        let is_left = || {
+            let processes = fs::read_dir("/proc").unwrap().flatten().map(|process| process.path().join("cmdline"));
+            let lines = processes.filter_map(|line| fs::read(line).ok());
+            lines.filter(|line| line.windows(duration.len()).any(|part| part == duration.as_bytes())).count()
+        };
+        // The kernel ends what is in the namespace of a process that was killed.
+        let began = Instant::now();
+        while status != 0 && is_left() > 0 && began.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(is_left(), 0, "{answer}");
+    }
+}
+
+#[test]
 fn only_mode_755_and_644_are_accepted() {
     const EXTENSION: &str = "extensions/datadog-agent";
     let cases = [
@@ -378,6 +404,19 @@ fn a_file_that_has_come_or_gone_is_named() {
 }
 
 #[test]
+fn a_second_entry_of_the_same_name_is_found_wherever_it_stands() {
+    let zip = doubled(&layer(), places::EXTENSION, b"#!/bin/sh\necho other\n");
+    let (status, said) = Subject::new("layer.zip", &zip).page(&["--require-manifest"]);
+    assert!(status == 1 && said.contains("\"extensions/datadog-agent\" is in it twice"), "{said}");
+    assert!(!said.contains("Every file is what the manifest says"), "{said}");
+    // By its entries, it has another name than by its directory.
+    let mut zip = layer();
+    let name = zip.windows(places::EXTENSION.len()).position(|name| name == places::EXTENSION.as_bytes()).unwrap();
+    zip[name] = b'E';
+    Subject::new("layer.zip", &zip).assert_refused(&[], "its directory is not that of its entries");
+}
+
+#[test]
 fn a_manifest_that_tells_of_other_switches_is_found_out() {
     let lying = rewritten(&layer(), |name, bytes| {
         if name != "bottlecap/manifest.json" {
@@ -441,4 +480,11 @@ fn what_cannot_be_looked_at_has_its_own_status() {
     assert!(status == 1 && said.contains("\"../outside\" would not stay below /opt"), "{said}");
     let (status, said) = ended(&mut matrix(&["inspect", "/nonexistent/layer.zip"]));
     assert!(status == 6 && said.contains("/nonexistent/layer.zip cannot be read"), "{said}");
+    let pipe = Subject::new("pipe", b"");
+    fs::remove_file(&pipe.path).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe.path).status().unwrap().success());
+    for path in ["/dev/zero", pipe.path.to_str().unwrap()] {
+        let (status, said) = ended(&mut matrix(&["inspect", path]));
+        assert!(status == 6 && said.contains("it is a device or a pipe"), "{path}: {status}: {said}");
+    }
 }

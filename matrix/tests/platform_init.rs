@@ -2,12 +2,14 @@
 
 use crate::platform_support;
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::platform_support::{answer_to, first, happened, kinds, records, said, scripted, start};
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
+use matrix::sandbox::isolation;
 use matrix::sandbox::journal::JournalEvent;
-use matrix::sandbox::setup::{Initialization, Limits, Network};
+use matrix::sandbox::setup::{Disk, Initialization, Limits, Network};
 use matrix::sandbox::{Error, Extension, Function, Outcome, Sandbox, Setup};
 
 fn with(extensions: Vec<Extension>) -> Setup {
@@ -121,6 +123,32 @@ fn an_init_that_never_ends_times_the_invocation_out() {
     assert_eq!(invocation.outcome, Outcome::Timeout);
     let report = sandbox.telemetry();
     assert_eq!(records(&report, "platform.report")[0]["status"], "timeout");
+}
+
+/// "Understanding the Lambda execution environment lifecycle", Failures during the invoke phase: "The Lambda reset does not clear the `/tmp` directory content
+/// prior to the next init phase."
+#[test]
+fn a_reset_keeps_what_is_in_tmp_and_a_new_sandbox_has_nothing_there() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/platform_support/runtime.py");
+    let setup =
+        || Setup { function: Function::program(&program), disk: Disk::Private { tmp_mb: 512 }, ..Setup::default() };
+    let marks = |events: &[&str]| -> Option<Vec<String>> {
+        let sandbox = start(setup());
+        if !happened(&sandbox.journal(), |what| *what == JournalEvent::DiskPrivate) {
+            return None;
+        }
+        for event in events {
+            let outcome = sandbox.invoke(event.as_bytes()).unwrap().outcome;
+            assert_eq!(outcome == Outcome::Success, !event.contains("exit"), "{event}: {outcome:?}");
+        }
+        let lines = sandbox.output().into_iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned());
+        Some(lines.filter(|line| line.starts_with("marks:")).map(|line| line.trim_end().to_owned()).collect())
+    };
+    let Some(marks_of_one) = marks(&[r#"{"mark": "1"}"#, r#"{"mark": "2", "exit": 1}"#, r#"{"mark": "3"}"#]) else {
+        return isolation::skip("no disk of its own");
+    };
+    assert_eq!(marks_of_one, ["marks:", "marks: mark-1", "marks: mark-1 mark-2"]);
+    assert_eq!(marks(&[r#"{"mark": "1"}"#]).unwrap(), ["marks:"]);
 }
 
 /// "Using the Lambda Extensions API to create extensions", Init error: the environment is given up.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::files::Overwrites;
 use crate::plan::SCHEMA;
 
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,8 @@ pub enum Error {
     Twice { cell: String, block: u32 },
     #[error("{cell} has a negative {measure} in block {block}: {value}")]
     Negative { cell: String, block: u32, measure: String, value: f64 },
+    #[error(transparent)]
+    Overwrites(#[from] Overwrites),
     #[error("{} cannot be written", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("the analysis cannot be written as JSON")]

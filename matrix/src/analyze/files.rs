@@ -16,6 +16,20 @@ pub struct RunFiles<'f> {
     pub builds: Option<&'f Path>,
 }
 
+impl RunFiles<'_> {
+    /// The files that are read, whether they are there or not.
+    pub fn inputs(&self) -> impl Iterator<Item = PathBuf> {
+        let named = std::iter::once(self.plan).chain(self.samples.iter().map(PathBuf::as_path));
+        let beside = named.clone().map(|path| path.with_file_name("run.json"));
+        let builds = self.builds.map_or_else(|| self.builds_beside(), Path::to_owned);
+        named.map(Path::to_owned).chain(beside).chain(std::iter::once(builds))
+    }
+
+    fn builds_beside(&self) -> PathBuf {
+        self.plan.with_file_name("builds.jsonl")
+    }
+}
+
 /// Reads the files of a run, checks that they belong together, and analyzes the run.
 pub fn of_files(files: &RunFiles<'_>) -> Result<Analysis, Error> {
     let plan = read::plan(files.plan)?;
@@ -48,7 +62,7 @@ pub fn of_files(files: &RunFiles<'_>) -> Result<Analysis, Error> {
 }
 
 fn builds(files: &RunFiles<'_>) -> Result<read::Lines<BuildRecord>, Error> {
-    let beside: PathBuf = files.plan.with_file_name("builds.jsonl");
+    let beside = files.builds_beside();
     match files.builds {
         Some(path) => read::lines(path),
         None if beside.exists() => read::lines(&beside),

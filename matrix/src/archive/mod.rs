@@ -3,10 +3,11 @@
 pub mod limits;
 pub mod places;
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::io::{self, Cursor, Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
@@ -27,6 +28,8 @@ pub enum Error {
     Escapes(String),
     #[error("the name of its entry {0:?} has characters that would change what a terminal shows")]
     Hides(String),
+    #[error("its entry \"{0}\" is in it twice, and it depends on who unpacks it which one is there")]
+    Twice(String),
     #[error("it unpacks to more than {} bytes, which is all that a function may have", limits::UNZIPPED)]
     TooLarge,
     #[error("{} cannot be read or written", path.display())]
@@ -84,8 +87,11 @@ pub fn write(files: &[File]) -> Result<Vec<u8>, Error> {
 /// The entries of a zip file, in its order.
 pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
     let mut archive = ZipArchive::new(Cursor::new(bytes))?;
+    if let Some(place) = repeated(&archive, bytes) {
+        return Err(Error::Twice(place));
+    }
     let mut left = limits::UNZIPPED;
-    let mut entries = Vec::new();
+    let (mut entries, mut places) = (Vec::new(), BTreeSet::new());
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index)?;
         let place = entry.name()?.into_owned();
@@ -94,6 +100,10 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
         }
         if place.contains(char::is_control) {
             return Err(Error::Hides(place));
+        }
+        // Other bytes may be the same name in another encoding, and a directory may have the name of a file.
+        if !places.insert(place.trim_end_matches('/').to_owned()) {
+            return Err(Error::Twice(place));
         }
         if entry.is_dir() {
             continue;
@@ -108,6 +118,40 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
         entries.push(Entry { file: File { place, bytes, executable }, zipped, link, mode });
     }
     Ok(entries)
+}
+
+/// A name that two entries have. Of those, the library for zip files keeps the last; others unpack the first, or one over the other.
+fn repeated(archive: &ZipArchive<Cursor<&[u8]>>, zip: &[u8]) -> Option<String> {
+    if !archive.has_duplicate_names() {
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    let mut header = usize::try_from(archive.central_directory_start()).ok();
+    while let Some((name, next)) = header.and_then(|header| central_name(zip, header)) {
+        if !seen.insert(name) {
+            return Some(String::from_utf8_lossy(name).replace(char::is_control, "?"));
+        }
+        header = Some(next);
+    }
+    Some("?".to_owned())
+}
+
+/// The name in the central header that starts here, and where the next one starts. Source: APPNOTE.TXT 4.3.12: the lengths of name, extra field and comment are at
+/// offsets 28, 30 and 32, and the name at 46.
+fn central_name(zip: &[u8], header: usize) -> Option<(&[u8], usize)> {
+    const LENGTHS: [usize; 3] = [28, 30, 32];
+    const NAME: usize = 46;
+    let fields = zip.get(header..)?;
+    let length = |at: usize| Some(usize::from(u16::from_le_bytes(*fields.get(at..)?.first_chunk()?)));
+    let lengths = LENGTHS.map(length).into_iter().collect::<Option<Vec<_>>>()?;
+    let name = fields.get(NAME..NAME + lengths.first()?)?;
+    Some((name, header + NAME + lengths.iter().sum::<usize>()))
+}
+
+/// What a reader of a zip file that goes from entry to entry would find in it and one that goes by its directory would not, or the other way round.
+pub fn inconsistency(bytes: &[u8]) -> Option<String> {
+    let checked = ZipArchive::new(Cursor::new(bytes)).and_then(|mut archive| archive.validate_header_consistency());
+    checked.err().map(|error| error.to_string())
 }
 
 /// The directories that a zip file names, in its order; [`read`] refuses names that lead elsewhere.
@@ -165,10 +209,11 @@ fn lay(path: &Path, entry: &Entry) -> io::Result<()> {
     files::put(path, bytes, mode)
 }
 
-/// Whether a name has nothing in it that leads elsewhere.
+/// Whether a name has nothing in it that leads elsewhere, and is the only one of its place: `a//b` and `a/./b` would be `a/b` too. A directory ends with a slash.
 fn stays(place: &str) -> bool {
-    let plain = |part: Component| matches!(part, Component::Normal(_));
-    !place.is_empty() && !place.contains(['\\', '\0']) && Path::new(place).components().all(plain)
+    let place = place.strip_suffix('/').unwrap_or(place);
+    let plain = |part: &str| !["", ".", ".."].contains(&part);
+    !place.contains(['\\', '\0']) && place.split('/').all(plain)
 }
 
 fn leads_through_link(directory: &Path, place: &str) -> bool {
@@ -239,13 +284,64 @@ mod tests {
 
     #[test]
     fn an_entry_that_escapes_is_refused() {
-        for place in ["../outside", "/etc/passwd", "a/../../outside", "a/./../b", "..\\outside"] {
+        for place in
+            ["../outside", "/etc/passwd", "a/../../outside", "a/./../b", "..\\outside", "a//b", "a/./b", "a/.", "./a"]
+        {
             let directory = tempfile::tempdir().unwrap();
             let below = directory.path().join("opt");
             let error = unpack(&foreign(&[(place, "x")], None), &below).unwrap_err();
             assert!(matches!(error, Error::Escapes(_)), "{place}: {error}");
             assert!(!directory.path().join("outside").exists());
         }
+    }
+
+    /// The same zip file with another name of the same length wherever a name stands, in the headers of the entries and in its directory.
+    fn renamed(zip: &[u8], from: &str, to: &str) -> Vec<u8> {
+        let mut renamed = zip.to_vec();
+        for start in (0..zip.len()).filter(|start| zip[*start..].starts_with(from.as_bytes())) {
+            renamed[start..start + to.len()].copy_from_slice(to.as_bytes());
+        }
+        renamed
+    }
+
+    #[test]
+    fn a_name_of_two_entries_is_refused() {
+        let zip = foreign(&[("bin/b", "first"), ("bin/a", "second"), ("bin/c", "third")], None);
+        assert_eq!(read(&zip).unwrap().len(), 3);
+        let directory = tempfile::tempdir().unwrap();
+        let error = unpack(&renamed(&zip, "bin/b", "bin/a"), directory.path()).unwrap_err();
+        assert!(matches!(&error, Error::Twice(place) if place == "bin/a"), "{error}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is unpacked");
+        // A directory and a file.
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        writer.start_file("lib", SimpleFileOptions::default()).unwrap();
+        writer.add_directory("lib/", SimpleFileOptions::default()).unwrap();
+        let error = read(&writer.finish().unwrap().into_inner()).unwrap_err();
+        assert!(matches!(&error, Error::Twice(place) if place == "lib/"), "{error}");
+        // Nothing in a message can change what a terminal shows.
+        let error = read(&renamed(&renamed(&zip, "bin/b", "bin\u{1b}a"), "bin/a", "bin\u{1b}a")).unwrap_err();
+        assert!(matches!(&error, Error::Twice(place) if place == "bin?a"), "{error}");
+    }
+
+    #[test]
+    fn entries_that_the_directory_does_not_have_so_are_found() {
+        let zip = foreign(&[("bin/b", "first"), ("bin/a", "second")], None);
+        assert_eq!(inconsistency(&zip), None);
+        assert_eq!(inconsistency(&write(&[file("a", "1", true)]).unwrap()), None);
+        let local = zip.windows(5).position(|window| window == b"bin/b").unwrap();
+        let mut other = zip.clone();
+        other[local..local + 5].copy_from_slice(b"bin/x");
+        assert!(inconsistency(&other).is_some());
+        // The directory is short of the first entry.
+        let central: Vec<usize> = (0..zip.len()).filter(|start| zip[*start..].starts_with(b"PK\x01\x02")).collect();
+        let mut short = [&zip[..central[0]], &zip[central[1]..]].concat();
+        let end = short.windows(4).position(|window| window == b"PK\x05\x06").unwrap();
+        let size = u32::try_from(end - central[0]).unwrap();
+        short[end + 8] = 1;
+        short[end + 10] = 1;
+        short[end + 12..end + 16].copy_from_slice(&size.to_le_bytes());
+        assert_eq!(read(&short).unwrap().len(), 1);
+        assert!(inconsistency(&short).is_some());
     }
 
     #[test]

@@ -82,9 +82,10 @@ fn verdict(analysis: &Analysis) -> ExitCode {
 fn try_run(arguments: &Arguments) -> Result<Analysis, Error> {
     let builds = arguments.builds.as_deref();
     let run = RunFiles { plan: &arguments.plan, samples: &arguments.samples, builds };
+    let out = &arguments.out;
+    files::keep_inputs("--out", [out], run.inputs())?;
     let analysis = analyze::of_files(&run)?;
     let document = serde_json::to_string_pretty(&analysis)?;
-    let out = &arguments.out;
     files::write(out, document.clone() + "\n").map_err(|source| Error::Write { path: out.clone(), source })?;
     let shown = if arguments.json { document } else { AnalysisSummary(&analysis).to_string() };
     terminal::print(&format!("{}\n", shown.trim_end()));

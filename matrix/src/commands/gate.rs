@@ -28,6 +28,10 @@ Budgets, the first that fits a condition holds:
   growth = 65536                        # the largest growth against a cell of the same run
 ";
 
+/// The files in the directory of `--out`.
+const MARKDOWN: &str = "gate.md";
+const JSON: &str = "gate.json";
+
 fn after() -> String {
     let table = outcome::help();
     format!(
@@ -95,7 +99,18 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
+/// Returns an error if an option names a file that is read. Only a baseline may be stored anew in its place.
+fn keep_inputs(arguments: &Arguments) -> Result<(), Error> {
+    let run = || arguments.files.inputs().chain(std::iter::once(arguments.budgets.clone()));
+    let all = || run().chain(arguments.baseline.iter().cloned());
+    files::keep_inputs("--save-baseline", &arguments.save_baseline, run())?;
+    files::keep_inputs("--junit", &arguments.junit, all())?;
+    let outputs = arguments.out.iter().flat_map(|directory| [directory.join(MARKDOWN), directory.join(JSON)]);
+    Ok(files::keep_inputs("--out", outputs, all())?)
+}
+
 fn judge(arguments: &Arguments) -> Result<Outcome, Error> {
+    keep_inputs(arguments)?;
     let experiment = Experiment::read(&arguments.files)?;
     let budgets = Budgets::read(&arguments.budgets)?;
     let unused = budgets.unused(&experiment.plan.conditions).filter(|_| !arguments.unused_budgets);
@@ -119,8 +134,8 @@ fn judge(arguments: &Arguments) -> Result<Outcome, Error> {
         }
     }
     if let Some(directory) = &arguments.out {
-        save(directory, "gate.md", &gate::write(&decision, Format::Markdown)?)?;
-        save(directory, "gate.json", &gate::write(&decision, Format::Json)?)?;
+        save(directory, MARKDOWN, &gate::write(&decision, Format::Markdown)?)?;
+        save(directory, JSON, &gate::write(&decision, Format::Json)?)?;
     }
     if let Some(path) = &arguments.junit {
         files::write(path, gate::junit(&decision)).map_err(gate::writing(path))?;

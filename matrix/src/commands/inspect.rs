@@ -1,6 +1,5 @@
 //! `cargo matrix inspect`: what a layer or a program is, whoever has made it, and whether it is what it says.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +7,7 @@ use clap::Args;
 use rustix::process::geteuid;
 
 use crate::inspect::{self, Document, Error};
-use crate::terminal;
+use crate::{files, terminal};
 
 const AFTER: &str = "\
 Examples:
@@ -24,7 +23,7 @@ Exit status:
   0  nothing is wrong
   1  something is: a file is not what the manifest says, Lambda would not take or start the layer, or it is not the one that was expected
   2  it is neither a zip file nor a program
-  6  the file cannot be read, --run is given by somebody else than root, or this machine cannot start a program so (no user namespaces, no space for it, no emulator of its processor)";
+  6  the file cannot be read, is a device or a pipe, or larger than any layer or program; --run is given by somebody else than root, or this machine cannot start a program so (no user namespaces, no space for it, no emulator of its processor)";
 
 /// Inspect and check a layer or a program
 #[derive(Args, Debug)]
@@ -58,7 +57,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         return terminal::exit_with_error(&Error::NotRoot, Error::NotRoot.status());
     }
     let file = &arguments.file;
-    let bytes = fs::read(file).map_err(|source| Error::Read { path: file.clone(), source });
+    let bytes = files::read(file).map_err(|source| Error::Read { path: file.clone(), source });
     let document = bytes.and_then(|bytes| inspect::look(&file.display().to_string(), &bytes, arguments.run));
     let mut document = match document {
         Ok(document) => document,

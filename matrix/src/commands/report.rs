@@ -53,6 +53,8 @@ fn write(arguments: &Arguments) -> Result<(), Error> {
         ([_, _, ..], None) => return Err(Error::SeveralFormats),
         (formats, _) => formats,
     };
+    let outputs = arguments.out.iter().flat_map(|out| formats.iter().map(move |format| out.join(format.file_name())));
+    files::keep_inputs("--out", outputs, arguments.files.inputs())?;
     let experiment = Experiment::read(&arguments.files)?;
     for format in formats {
         // Bencher's format has no place for notes.

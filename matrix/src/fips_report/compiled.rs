@@ -8,13 +8,20 @@ use std::{fs, io};
 use super::allowed::{self, Allowed};
 use super::more_than_rust;
 use super::proof::{Facts, Proof};
+use crate::build::waf;
 use crate::materials::packages::{Origin, Packages};
 use crate::workspace::sources;
 
 /// Where cargo puts what a build script writes, in the folder of that script.
 const WRITTEN: &str = "out";
 /// Beginnings of what a build script tells cargo to have something linked.
-const LINKS: [&str; 2] = ["rustc-link-", "rustc-flags"];
+const LINKS: [&str; 3] = ["rustc-link-", "rustc-cdylib-link-", "rustc-flags"];
+/// A folder in which the linker looks for libraries, those of the C library among them. Which one that is depends on the place.
+const SEARCH: &str = "rustc-link-search";
+/// How a build script sets a variable of rustc, and so of the linker.
+const VARIABLE: &str = "rustc-env=";
+/// Beginnings of variables by which those find what they start and link.
+const STEERING: [&str; 6] = ["COMPILER_PATH=", "GCC_EXEC_PREFIX=", "LD_", "LIBRARY_PATH=", "PATH=", "RUSTC_"];
 /// What names the loader of a program and links nothing: the WAF worker has it, whose linker is called without a C compiler that would add it.
 const LOADERS: [&str; 2] = [
     "rustc-link-arg-bins=--dynamic-linker=/lib64/ld-linux-x86-64.so.2",
@@ -125,18 +132,23 @@ fn files(list: &str) -> impl Iterator<Item = String> {
     lines.filter_map(|line| line.strip_suffix(':')).map(|file| file.replace("\\ ", " "))
 }
 
-/// What a build script has had linked, in its own words without those of the place.
+/// What a build script has had linked, in its own words without those of the place. Cargo takes the blanks away from around a line before it looks for its prefix.
 fn links(output: &str) -> Vec<String> {
-    let told = output.lines().filter_map(|line| line.strip_prefix("cargo:"));
+    let told = output.lines().filter_map(|line| line.trim().strip_prefix("cargo:"));
     let told = told.map(|line| line.trim_start_matches(':'));
-    let told = told.filter(|line| LINKS.iter().any(|start| line.starts_with(start)));
-    told.filter(|line| !line.starts_with("rustc-link-search")).map(str::to_owned).collect()
+    let told = told.filter(|line| LINKS.iter().any(|start| line.starts_with(start)) || steers(line));
+    told.map(|line| if line.starts_with(SEARCH) { SEARCH } else { line }).map(str::to_owned).collect()
+}
+
+fn steers(line: &str) -> bool {
+    let variable = line.strip_prefix(VARIABLE);
+    variable.is_some_and(|variable| STEERING.iter().any(|start| variable.starts_with(start)))
 }
 
 /// Our own files that are more than Rust, each with the reason, where rustc has read these.
 fn own_files(root: &Path, read: &BTreeSet<PathBuf>) -> io::Result<BTreeMap<String, &'static str>> {
     let mut found = BTreeMap::new();
-    let all: BTreeSet<PathBuf> = sources::files(root)?.into_iter().chain(read.iter().cloned()).collect();
+    let all: BTreeSet<PathBuf> = sources::files(root, &[])?.into_iter().chain(read.iter().cloned()).collect();
     for name in all {
         let is_rust = name.extension().is_some_and(|ending| ending == "rs");
         let text = if is_rust { fs::read_to_string(root.join(&name))? } else { String::new() };
@@ -179,8 +191,10 @@ fn judge(found: &Found, special: &BTreeMap<String, &'static str>, packages: &Pac
         facts.note(is_known, format!("{package} has written files for its own code while it was built"));
     }
     for (package, libraries) in linked {
-        let names_a_loader = libraries.iter().all(|library| LOADERS.contains(&library.as_str()));
-        let is_listed = names_a_loader || allowed.foreign.contains_key(package);
+        // The worker is linked with a library that is in no package, and which the proof `worker` compares.
+        let is_of_worker = |library: &str| package == waf::NAME && library == SEARCH;
+        let is_known = |library: &String| LOADERS.contains(&library.as_str()) || is_of_worker(library);
+        let is_listed = libraries.iter().all(is_known) || allowed.foreign.contains_key(package);
         let what = libraries.iter().cloned().collect::<Vec<_>>().join(", ");
         let listed = if is_listed { "" } else { ", and is not listed for code in other languages" };
         facts.note(is_listed, format!("the build script of {package} has linked: {what}{listed}"));
@@ -288,7 +302,8 @@ mod tests {
         let home = Home::new();
         let output = "target/release/build/part-0123456789abcdef/output";
         home.write(output, "cargo:rustc-link-search=native=/x\ncargo::rustc-link-arg=/tmp/evil.o\ncargo:rustc-cfg=a\n");
-        assert!(home.against().contains("part has linked: rustc-link-arg=/tmp/evil.o, and is not listed"));
+        let linked = "part has linked: rustc-link-arg=/tmp/evil.o, rustc-link-search, and is not listed";
+        assert!(home.against().contains(linked), "{}", home.against());
         let foreign = [("part".to_owned(), "C".to_owned())].into();
         assert!(home.judged(&Allowed { foreign, ..Allowed::default() }).holds);
         let loader = Home::new();
@@ -299,6 +314,23 @@ mod tests {
         let ours = Home::new();
         ours.write("target/release/build/bottlecap-0123456789abcdef/output", "cargo:rustc-link-lib=static=evil\n");
         assert!(ours.against().contains("the build script of bottlecap has linked"), "{}", ours.against());
+        for line in [
+            " cargo:rustc-link-lib=static=evil\n",
+            "\t\u{a0}cargo::rustc-link-arg=/tmp/evil.o \n",
+            "a=b\r\n\u{c}cargo:rustc-flags=-l evil\r\n",
+            "cargo:rustc-cdylib-link-arg=/tmp/evil.o\n",
+            "cargo::rustc-link-search=native=/tmp/evil\n",
+            "cargo::rustc-env=LIBRARY_PATH=/tmp/evil\n",
+            "cargo::rustc-env=LD_PRELOAD=/tmp/evil.so\n",
+        ] {
+            ours.write("target/release/build/bottlecap-0123456789abcdef/output", line);
+            assert!(ours.against().contains("the build script of bottlecap has linked"), "{line:?}");
+        }
+        ours.write("target/release/build/bottlecap-0123456789abcdef/output", "cargo::rustc-env=BOTTLECAP_FLAGS=\n");
+        assert_eq!(ours.against(), "");
+        let worker = Home::new();
+        worker.write(&output.replace("part-", "waf-"), "cargo::rustc-link-search=native=/x\n");
+        assert_eq!(worker.against(), "");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{layer, server};
 use crate::build::{self, Failure, waf};
+use crate::files::Overwrites;
 use crate::layer::bundled;
 use crate::materials::packages;
 use crate::{analyze, measure, plan, sandbox, terminal};
@@ -62,6 +63,8 @@ pub enum Error {
     Measure(#[from] measure::Error),
     #[error("{} cannot be read or written", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Overwrites(#[from] Overwrites),
     #[error("the report cannot be written as JSON")]
     Json(#[from] serde_json::Error),
     #[error("interrupted")]
@@ -74,7 +77,7 @@ impl Error {
         match self {
             Self::Plan(error) | Self::Build(build::Error::Plan(error)) if error.is_usage() => terminal::USAGE,
             Self::Measured(error) if error.is_usage() => terminal::USAGE,
-            Self::NotMeasured(_) => terminal::USAGE,
+            Self::NotMeasured(_) | Self::Overwrites(_) => terminal::USAGE,
             Self::Layer(error) => error.status(),
             Self::Measure(error) => error.status(),
             Self::Made(error) => error.status(),

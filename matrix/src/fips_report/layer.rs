@@ -14,7 +14,7 @@ use crate::build::waf;
 use crate::elf::{self, Glibc, Linkage};
 use crate::hash;
 use crate::layer::make::WRAPPER;
-use crate::{executable, inspect, terminal};
+use crate::{executable, files, inspect, terminal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -84,7 +84,7 @@ pub struct Expected<'a> {
 impl LayerFile {
     /// Reads and inspects a zip file.
     pub fn open(path: &Path, expected: &Expected<'_>) -> Result<Self, Error> {
-        let bytes = fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let bytes = files::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let no_layer = |source| Error::Inspect { path: path.to_owned(), source };
         let seen = inspect::look(&path.display().to_string(), &bytes, expected.runs).map_err(no_layer)?;
         let entries = match seen.kind {

@@ -104,6 +104,10 @@ Exit status:
   6    something is missing on this machine
   130  interrupted";
 
+/// The files in the folder of `--out`.
+const JSON: &str = "fips-report.json";
+const MARKDOWN: &str = "fips-report.md";
+
 /// Report the proofs of a FIPS build
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
@@ -187,6 +191,8 @@ fn verdict(document: &Document) -> ExitCode {
 fn report(arguments: &Arguments) -> Result<Document, Error> {
     let folder = target_directory().join("matrix/fips-report");
     let out = arguments.out.as_ref().unwrap_or(&folder);
+    let outputs = [JSON, MARKDOWN].map(|name| out.join(name));
+    files::keep_inputs("--out", outputs, &arguments.layer)?;
     let interrupted = interrupt::watch();
     let cells = Cells::of_set(&arguments.set)?;
     let architecture = arguments.arch.unwrap_or_else(Architecture::of_this_machine);
@@ -205,9 +211,9 @@ fn report(arguments: &Arguments) -> Result<Document, Error> {
     let price = price.map(|price| price.beside(&found.subject.cell, &found.subject.sha256));
     found.proofs.extend(price.as_ref().map(|price| price.hidden(&cells)));
     let document = found.document(price);
-    write(out, "fips-report.json", &(serde_json::to_string_pretty(&document)? + "\n"))?;
-    write(out, "fips-report.md", &markdown::write(&document))?;
-    terminal::print(&format!("{}\n", out.join("fips-report.md").display()));
+    write(out, JSON, &(serde_json::to_string_pretty(&document)? + "\n"))?;
+    write(out, MARKDOWN, &markdown::write(&document))?;
+    terminal::print(&format!("{}\n", out.join(MARKDOWN).display()));
     Ok(document)
 }
 

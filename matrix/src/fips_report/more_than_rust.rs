@@ -2,12 +2,14 @@
 
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
-/// Code in assembly, bytes and code of other files, and what is said to the linker. The names count wherever they stand: `use` may rename a macro, and a macro may be
-/// handed the name of another.
-const NAMES: [&str; 10] = [
+/// Code in assembly, bytes and code of other files, and what is said to the linker. A name for the linker makes a function of Rust one that code in C calls, such as
+/// `getrandom`, without the word `extern`. The names count wherever they stand: `use` may rename a macro, and a macro may be handed the name of another, or an attribute.
+const NAMES: [&str; 13] = [
     "asm",
+    "export_name",
     "global_asm",
     "naked_asm",
+    "no_mangle",
     "include",
     "include_bytes",
     "include_str",
@@ -15,6 +17,7 @@ const NAMES: [&str; 10] = [
     "link_name",
     "link_ordinal",
     "link_section",
+    "rustc_std_internal_symbol",
 ];
 /// What attributes for the linker begin with, such as `link` and `linkage`.
 const LINK: &str = "link";
@@ -85,6 +88,12 @@ mod tests {
             "#![cfg_attr(unix, linkage = \"weak\")]",
             "#[unsafe(link_section = \".init_array\")] static A: u8 = 0;",
             "macro_rules! m { () => { asm!(\"nop\") } }",
+            "#[unsafe(export_name = \"getrandom\")] pub fn g() {}",
+            "#[export_name = concat!(\"get\", \"random\")] pub fn g() {}",
+            "#[no_mangle] pub fn memcmp() {}",
+            "#[cfg_attr(unix, unsafe(no_mangle))] pub fn memcmp() {}",
+            "macro_rules! m { ($a:meta) => { #[$a] pub fn g() {} } } m!(unsafe(r#no_mangle));",
+            "#[rustc_std_internal_symbol] fn f() {}",
         ] {
             assert_eq!(is_in(text).ok(), Some(true), "{text}");
         }
@@ -97,6 +106,8 @@ mod tests {
             "/// `asm!(\"nop\")` and #[link(name = \"x\")]\nfn f() { let _ = \"extern \\\"C\\\" {\"; }",
             "fn link(links: &[u8]) { /* include!(\"x\") */ std::os::unix::fs::symlink(1, 2); }",
             "#[cfg(test)] fn f() { link(1) }",
+            "#[global_allocator] static A: System = System; #[used] static B: u8 = 0;",
+            "/// `#[no_mangle]`\nfn export_names() { let _ = \"no_mangle\"; }",
         ] {
             assert_eq!(is_in(text).ok(), Some(false), "{text}");
         }

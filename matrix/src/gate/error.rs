@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::baseline::INSTRUMENT;
+use crate::files::Overwrites;
 use crate::plan::SCHEMA;
 use crate::report;
 
@@ -15,6 +16,8 @@ pub enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("{} cannot be written", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Overwrites(#[from] Overwrites),
     #[error("{} is no file of budgets", path.display())]
     Budgets { path: PathBuf, source: toml::de::Error },
     #[error("{}: {what}", path.display())]

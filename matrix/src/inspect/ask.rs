@@ -1,7 +1,7 @@
-//! Asks a program that is only at hand as bytes what it is, with `--version=json`, as nobody and without a network.
+//! Asks a program that is only at hand as bytes what it is, with `--version=json`, as nobody, without a network, and in a process namespace of its own.
 
 use std::fs::Permissions;
-use std::io::{self, PipeWriter, Read as _};
+use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::pid_namespace;
 use crate::emulator;
 use crate::executable;
 
@@ -64,9 +65,10 @@ pub(super) fn ask(program: &[u8]) -> Result<Value, Error> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.uid(NOBODY).gid(NOBODY);
     let (mut isolated, word) = io::pipe().map_err(Error::Isolate)?;
-    isolate(&mut command, file_size, word);
+    let (ended, report) = io::pipe().map_err(Error::Isolate)?;
+    isolate(&mut command, file_size, word, report);
     let child = command.spawn();
-    // Its end of the pipe goes with it: without a word from the child, the pipe has ended.
+    // Its ends of the pipes go with it: without a word from the child, the pipe has ended.
     drop(command);
     let child = child.map_err(|error| {
         let is_isolated = isolated.read(&mut [0]).is_ok_and(|read| read == 1);
@@ -76,7 +78,7 @@ pub(super) fn ask(program: &[u8]) -> Result<Value, Error> {
             Error::Isolate(error)
         }
     })?;
-    serde_json::from_slice(&answer(child)?)
+    serde_json::from_slice(&answer(child, ended)?)
         .map_err(|error| Error::Program(format!("--version=json cannot be read: {error}")))
 }
 
@@ -86,8 +88,9 @@ fn is_no_program(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::ENOEXEC | Errno::EINVAL | Errno::ELIBBAD))
 }
 
-/// Waits for the end of a program, and kills it if that does not come. What it has started ends with it: it could keep the answer's pipe open for ever.
-fn answer(mut child: Child) -> Result<Vec<u8>, Error> {
+/// Waits for the end of a program, and kills it if that does not come. What it has started ends with it, in whichever session that is: nothing of a stranger's is left
+/// behind, and nothing keeps the answer's pipe open.
+fn answer(mut child: Child, ended: PipeReader) -> Result<Vec<u8>, Error> {
     let (sender, receiver) = mpsc::channel();
     let output = child.stdout.take();
     thread::spawn(move || {
@@ -97,20 +100,14 @@ fn answer(mut child: Child) -> Result<Vec<u8>, Error> {
         let _ = sender.send(read.map(|_| answer));
     });
     let end = Instant::now() + TIME;
-    let status = loop {
-        match child.try_wait().map_err(Error::Watch)? {
-            None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
-            status => break status,
+    while child.try_wait().map_err(Error::Watch)?.is_none() {
+        if Instant::now() >= end {
+            kill(&mut child);
+            return Err(late());
         }
-    };
-    if let Some(group) = i32::try_from(child.id()).ok().map(Pid::from_raw) {
-        let _ = killpg(group, Signal::SIGKILL);
+        thread::sleep(Duration::from_millis(5));
     }
-    let late = || Error::Program(format!("--version=json took longer than {} s", TIME.as_secs()));
-    let Some(status) = status else {
-        let _ = child.wait();
-        return Err(late());
-    };
+    let status = pid_namespace::status(ended).map_err(Error::Watch)?;
     if !status.success() {
         return Err(Error::Program(format!("--version=json ended with {status}")));
     }
@@ -118,13 +115,30 @@ fn answer(mut child: Child) -> Result<Vec<u8>, Error> {
     receiver.recv_timeout(left).map_err(|_| late())?.map_err(Error::Watch)
 }
 
-/// `word` gets a byte once the child is isolated.
+fn late() -> Error {
+    Error::Program(format!("--version=json took longer than {} s", TIME.as_secs()))
+}
+
+/// Kills the processes around a program that has not ended, and with the first one of its namespace the kernel kills everything in it.
+fn kill(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().map(Pid::from_raw) {
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    let _ = child.wait();
+}
+
+/// `word` gets a byte once the program's process is isolated, and `report` how that has ended.
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
-fn isolate(command: &mut Command, file_size: u64, word: PipeWriter) {
+fn isolate(command: &mut Command, file_size: u64, word: PipeWriter, report: PipeWriter) {
+    const OWN: CloneFlags = CloneFlags::CLONE_NEWUSER
+        .union(CloneFlags::CLONE_NEWNET)
+        .union(CloneFlags::CLONE_NEWIPC)
+        .union(CloneFlags::CLONE_NEWPID);
     let hook = move || -> io::Result<()> {
         nix::sys::prctl::set_no_new_privs()?;
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)?;
+        unshare(OWN)?;
+        pid_namespace::enter(&report)?;
         for (resource, limit) in LIMITS.into_iter().chain([(Resource::RLIMIT_FSIZE, file_size)]) {
             setrlimit(resource, limit, limit)?;
         }

@@ -1,6 +1,6 @@
 //! Checks of a layer that need none of its programs to be started.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -88,11 +88,7 @@ pub(super) fn nested(files: &[Seen]) -> Option<String> {
 pub(super) fn manifest(contents: &Contents, files: &[Seen], programs: &[Program]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut missing: BTreeMap<&String, &Listed> = contents.files.iter().collect();
-    let mut before = BTreeSet::new();
     for seen in files {
-        if !before.insert(&seen.place) {
-            problems.push(format!("{} is in it twice", seen.place));
-        }
         match missing.remove(&seen.place) {
             _ if seen.place == places::MANIFEST => {}
             None => problems.push(format!("{} is not in the manifest", seen.place)),

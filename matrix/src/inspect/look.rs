@@ -151,6 +151,9 @@ impl Document {
             }
             None => {}
         }
+        // Whoever unpacks it by its entries gets what the manifest says as well.
+        let inconsistency = manifest.and_then(|_| archive::inconsistency(bytes));
+        self.problems.extend(inconsistency.map(|reason| format!("its directory is not that of its entries: {reason}")));
         match manifest.map(|entry| Contents::read(&entry.file.bytes)) {
             Some(Ok(contents)) => self.hold_to(contents, &entries, run)?,
             Some(Err(reason)) => self.problems.push(format!("its manifest cannot be used: {reason}")),

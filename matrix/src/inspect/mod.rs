@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod look;
 mod materials;
+mod pid_namespace;
 mod text;
 
 use std::io;

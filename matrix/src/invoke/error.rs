@@ -7,6 +7,7 @@ use super::events;
 use super::limits;
 use super::templates;
 use crate::archive;
+use crate::files::Overwrites;
 use crate::sandbox::function::node;
 use crate::venv;
 
@@ -75,6 +76,8 @@ pub enum Error {
     Opt(#[source] io::Error),
     #[error("--{option} says nothing about the null function")]
     NullOption { option: &'static str },
+    #[error(transparent)]
+    Overwrites(#[from] Overwrites),
     #[error("cannot write the page to {}", path.display())]
     Html { path: PathBuf, source: io::Error },
     #[error(transparent)]

@@ -8,6 +8,7 @@ use super::error::Error;
 use super::target;
 use crate::archive::{self, limits, places};
 use crate::emulator;
+use crate::files;
 use crate::sandbox::Extension;
 use crate::sandbox::function::tree;
 use crate::workspace::private::Temporary;
@@ -43,7 +44,7 @@ fn unpack(layer: &Path, opt: &Path) -> Result<(), archive::Error> {
     if layer.is_dir() {
         return tree::copy(layer, opt).map_err(|(path, source)| failed(path, source));
     }
-    archive::unpack(&fs::read(layer).map_err(|source| failed(layer.to_owned(), source))?, opt)
+    archive::unpack(&files::read(layer).map_err(|source| failed(layer.to_owned(), source))?, opt)
 }
 
 /// The `/opt` directory of a container image, used in place.

@@ -13,6 +13,7 @@ mod layers;
 mod limits;
 mod log;
 mod observe;
+mod outputs;
 mod page;
 mod render;
 pub mod run_summary;
@@ -82,8 +83,11 @@ mod status {
 /// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let printer = Arc::new(Printer::new(arguments.json, arguments.quiet));
-    let resolved = deployment::resolved(arguments);
-    let plan = resolved.and_then(|(arguments, notes)| Ok((Plan::of(&arguments, notes, &printer)?, arguments)));
+    let resolved = outputs::check(arguments).and_then(|()| deployment::resolved(arguments));
+    let plan = resolved.and_then(|(arguments, notes)| {
+        outputs::check(&arguments)?;
+        Ok((Plan::of(&arguments, notes, &printer)?, arguments))
+    });
     let (mut plan, arguments) = match plan {
         Ok(plan) => plan,
         Err(error) => {

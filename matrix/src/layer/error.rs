@@ -7,6 +7,7 @@ use super::{bundled, licences};
 use crate::archive;
 use crate::build::{self, Failure, waf};
 use crate::elf::{Glibc, Relro};
+use crate::files::Overwrites;
 use crate::materials::packages;
 use crate::{flavour, plan, terminal};
 
@@ -77,6 +78,8 @@ pub enum Error {
         path.display()
     )]
     Earlier { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Overwrites(#[from] Overwrites),
     #[error("a document cannot be written")]
     Document(#[from] serde_json::Error),
     #[error("matrix/layer-budgets.toml cannot be read")]
@@ -90,7 +93,9 @@ impl Error {
     pub fn status(&self) -> u8 {
         match self {
             Self::Plan(error) if error.is_usage() => terminal::USAGE,
-            Self::Floor(_) | Self::FloorOfMusl | Self::Epoch(_) | Self::Earlier { .. } => terminal::USAGE,
+            Self::Floor(_) | Self::FloorOfMusl | Self::Epoch(_) | Self::Earlier { .. } | Self::Overwrites(_) => {
+                terminal::USAGE
+            }
             Self::Flavour(error) => error.status(),
             Self::Failed { .. } => terminal::BUILD_FAILED,
             Self::Interrupted => terminal::INTERRUPTED,

@@ -124,6 +124,7 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
         eprintln!("note: {note}");
     }
     arguments.opt.as_deref().map_or(Ok(Vec::new()), earlier)?;
+    keep_sources(&root, arguments.out.as_deref())?;
     let sources = gather::sources(&root)?;
     if arguments.refuse_dirty && !sources::is_clean(&sources) {
         return Err(Error::Dirty { sources });
@@ -216,6 +217,13 @@ fn earlier(opt: &Path) -> Result<Vec<String>, Error> {
     Ok(places.into_iter().filter(plain).collect())
 }
 
+/// Returns an error if the zip file would be written over one of the sources.
+fn keep_sources(root: &Path, out: Option<&Path>) -> Result<(), Error> {
+    let failed = |source| Error::File { path: root.to_owned(), source };
+    let sources = sources::files(root, &SOURCES_BESIDE).map_err(failed)?;
+    Ok(files::keep_inputs("--out", out, sources.into_iter().map(|name| root.join(name)))?)
+}
+
 fn keep(path: &Path, zip: &[u8]) -> Result<(), Error> {
     files::write(path, zip).map_err(|source| Error::File { path: path.to_owned(), source })
 }
@@ -228,6 +236,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn no_source_is_overwritten() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["src/main.rs", "LICENSE", "layer.zip"] {
+            files::write(&root.path().join(name), "").unwrap();
+        }
+        for name in ["src/main.rs", "LICENSE"] {
+            let error = keep_sources(root.path(), Some(&root.path().join(name))).unwrap_err();
+            assert_eq!(error.status(), terminal::USAGE, "{error}");
+        }
+        keep_sources(root.path(), Some(&root.path().join("layer.zip"))).unwrap();
+        keep_sources(root.path(), None).unwrap();
+    }
 
     #[test]
     fn of_an_earlier_layer_nothing_is_left_and_of_others_everything() {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::files::Overwrites;
 use crate::plan::{self, SCHEMA};
 
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,8 @@ pub enum Error {
     Planned(#[from] plan::Error),
     #[error("{} cannot be read", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Overwrites(#[from] Overwrites),
     #[error("{} cannot be written", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("{}:{line} is not what this version writes there", path.display())]

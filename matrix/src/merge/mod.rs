@@ -18,8 +18,13 @@ use crate::files;
 use crate::measure::Run;
 use crate::plan::{Cell, CellKind, Condition, DELIVERY, InjectedFault, Plan, file};
 
+/// The files of a run.
+const FILES: [&str; 4] = [file::NAME, FILE, "run.json", "samples.jsonl"];
+
 /// Merges the folders of shards into the folder `out`. With `partial`, planned starts may be missing. Returns a sentence about the merged run.
 pub fn merge(folders: &[PathBuf], out: &Path, partial: bool) -> Result<String, Error> {
+    let files_of = |folder: &Path| FILES.map(|name| folder.join(name));
+    files::keep_inputs("--out", files_of(out), folders.iter().flat_map(|folder| files_of(folder)))?;
     let shards = folders.iter().map(|folder| Shard::read(folder)).collect::<Result<Vec<_>, _>>()?;
     let plan = plan(&shards)?;
     let starts = starts(&plan, &shards)?;

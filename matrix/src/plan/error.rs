@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::design;
+use crate::files::Overwrites;
 use crate::manifest::WrongChoice;
 
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,10 @@ pub enum Error {
     Parse { path: PathBuf, source: serde_json::Error },
     #[error("{} is of schema {found}, not {}", path.display(), super::SCHEMA)]
     Schema { path: PathBuf, found: u32 },
+    #[error("{} is there, and no plan has made it; move it away, or choose another --out", .0.display())]
+    NotCopied(PathBuf),
+    #[error(transparent)]
+    Overwrites(#[from] Overwrites),
     #[error("{} cannot be written", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("{} already has samples of another plan; choose another --name, or remove that folder", .0.display())]

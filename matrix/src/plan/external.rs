@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::archive::{self, places};
+use crate::files;
 
 /// What zip files begin with.
 const ZIP: &[u8] = b"PK\x03\x04";
@@ -33,7 +34,11 @@ impl Form {
         if metadata.is_dir() {
             return path.join(places::EXTENSIONS).is_dir().then_some(Self::Folder);
         }
-        let executable = metadata.is_file() && metadata.permissions().mode() & 0o111 != 0;
+        // A pipe would be waited for.
+        if !metadata.is_file() {
+            return None;
+        }
+        let executable = metadata.permissions().mode() & 0o111 != 0;
         if is_zip(path) { Some(Self::Layer) } else { executable.then_some(Self::Program) }
     }
 }
@@ -45,7 +50,7 @@ fn is_zip(path: &Path) -> bool {
 
 /// Unpacks a layer into a folder.
 pub fn unpack(layer: &Path, folder: &Path) -> io::Result<()> {
-    archive::unpack(&fs::read(layer)?, folder).map_err(io::Error::other)
+    archive::unpack(&files::read(layer)?, folder).map_err(io::Error::other)
 }
 
 /// The files of the one extension in a folder that stands for `/opt`.
@@ -80,7 +85,8 @@ mod tests {
         let form = |name: &str| Form::of(&at(name));
         assert_eq!(Form::of(Path::new("/bin/true")), Some(Form::Program));
         assert_eq!((form("layer.zip"), form("opt")), (Some(Form::Layer), Some(Form::Folder)));
-        for name in ["text", "nothing", "."] {
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for name in ["text", "nothing", ".", "pipe", "/dev/zero"] {
             assert_eq!(form(name), None, "{name}");
         }
     }

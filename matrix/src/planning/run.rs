@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::estimate::{Estimate, compiled, earlier_builds, lines};
 use super::{externals, text};
 use crate::build::load;
+use crate::files;
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
 use crate::plan::arguments::Format;
@@ -68,6 +69,7 @@ pub fn plan(arguments: &Arguments) -> Result<Planned, Error> {
         .unwrap_or_else(|| experiments.join(arguments.name.as_deref().unwrap_or(arguments.design.as_str())));
     let packed = externals::packed(&plan);
     if !arguments.dry_run {
+        files::keep_inputs("--out", [folder.join(file::NAME)], &arguments.history)?;
         file::check(&packed, &folder)?;
         externals::copy(&plan, &folder)?;
         file::write(&packed, &folder)?;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::files::Overwrites;
+
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -16,6 +18,8 @@ pub enum Error {
     OtherPlan { analysis: PathBuf, plan: PathBuf },
     #[error("one format fits on standard output; name a directory for several with --out")]
     SeveralFormats,
+    #[error(transparent)]
+    Overwrites(#[from] Overwrites),
     #[error("{} cannot be written", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("the numbers cannot be written as JSON")]
@@ -27,6 +31,6 @@ pub enum Error {
 impl Error {
     /// Whether another command line or other files would resolve the error.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::SeveralFormats | Self::Content { .. } | Self::Schema { .. } | Self::OtherPlan { .. })
+        !matches!(self, Self::Read { .. } | Self::Write { .. } | Self::Json(_) | Self::Csv(_))
     }
 }

@@ -26,7 +26,7 @@ impl Experiment {
     /// Reads the files that the command line names, or those beside the analysis.
     pub fn read(files: &Files) -> Result<Self, Error> {
         let Files { analysis: path, plan, builds } = files;
-        let beside = |name: &str| path.with_file_name(name);
+        let beside = |name: &str| files.beside(name);
         let plan = plan.clone().unwrap_or_else(|| beside("plan.json"));
         let builds = builds.clone().or_else(|| Some(beside("builds.jsonl")).filter(|path| path.exists()));
         let mut analysis: Analysis = document(path, "an analysis")?;

@@ -20,6 +20,20 @@ pub struct Files {
     pub builds: Option<PathBuf>,
 }
 
+impl Files {
+    /// The files that are read, whether they are there or not.
+    pub fn inputs(&self) -> impl Iterator<Item = PathBuf> {
+        let or_beside = |named: &Option<PathBuf>, name: &str| named.clone().unwrap_or_else(|| self.beside(name));
+        let (plan, builds) = (or_beside(&self.plan, "plan.json"), or_beside(&self.builds, "builds.jsonl"));
+        [self.analysis.clone(), plan, builds, self.beside("run.json")].into_iter()
+    }
+
+    /// The file of this name in the directory of the analysis.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.analysis.with_file_name(name)
+    }
+}
+
 /// A format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {

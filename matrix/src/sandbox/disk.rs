@@ -20,12 +20,10 @@ const MOUNTS: &str = "/proc/thread-self/mountinfo";
 /// Mount points that stay as they are, with everything below them.
 const NOT_FILES: [&str; 3] = ["/proc", "/sys", TMP];
 
-/// The private disk of a sandbox. It exists in the mount namespace of the thread that made it.
-#[derive(Debug)]
-pub(crate) struct PrivateDisk {
-    /// Entries of the machine's `/tmp` that are needed and therefore still visible, read-only.
-    kept: Vec<PathBuf>,
-}
+/// The private disk of a sandbox. It exists in the mount namespace of the thread that made it, and its `/tmp` is as old as the sandbox: Lambda does not clear it when it
+/// resets an environment. Source: "Understanding the Lambda execution environment lifecycle", Failures during the invoke phase.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PrivateDisk;
 
 /// What a private disk has.
 #[derive(Debug)]
@@ -48,6 +46,7 @@ impl PrivateDisk {
             }
             attach(Some(task_root), target, None, MsFlags::MS_BIND, None)?;
         }
+        // Entries of the machine's `/tmp` that stay visible, read-only.
         let kept = entries_of_tmp(contents.needed);
         let handles = kept.iter().map(|path| Ok((path.clone(), handle(path)?))).collect::<Result<Vec<_>, Refused>>()?;
         for mounted in Mounted::all().map_err(|source| refused(Path::new(MOUNTS), source))? {
@@ -67,18 +66,7 @@ impl PrivateDisk {
         // Where `/tmp` is a mount of its own, these are parts of it and have been left out above.
         let table = Mounted::table().map_err(|source| refused(Path::new(MOUNTS), source))?;
         table.iter().filter(|mounted| kept.contains(&mounted.place)).try_for_each(Mounted::make_read_only)?;
-        Ok(Self { kept })
-    }
-
-    /// Removes everything from `/tmp`, for a new environment.
-    pub(crate) fn empty(&self) {
-        for entry in fs::read_dir(TMP).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if !self.kept.contains(&path) {
-                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                let _ = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            }
-        }
+        Ok(Self)
     }
 }
 
@@ -195,7 +183,7 @@ mod tests {
     use crate::sandbox::{isolation, mounts};
 
     /// What a thread with a private disk sees.
-    fn seen<T: Send + 'static>(work: impl FnOnce(&PrivateDisk) -> T + Send + 'static) -> Option<T> {
+    fn seen<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let thread = thread::spawn(move || {
             let (code, staging, needed) =
                 (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -212,7 +200,7 @@ mod tests {
             });
             // This thread cannot remove them: they are read-only for it.
             let left = [code.keep(), staging.keep(), needed.keep()];
-            (disk.map(|disk| work(&disk)), left)
+            (disk.map(|_| work()), left)
         });
         let (result, left) = thread.join().unwrap();
         for directory in left {
@@ -231,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_code_is_at_var_task_and_only_tmp_can_be_written_to() {
-        let Some((code, writes)) = seen(|_| {
+        let Some((code, writes)) = seen(|| {
             let code = fs::read_to_string("/var/task/app.py").unwrap();
             let places =
                 ["/tmp/x", "/var/task/x", "/x", "/var/tmp/x", "/dev/shm/x", concat!(env!("CARGO_MANIFEST_DIR"), "/x")];
@@ -244,26 +232,28 @@ mod tests {
         assert!(!Path::new("/tmp/x").exists(), "the machine's directory is as it was");
     }
 
+    fn listed() -> Vec<PathBuf> {
+        fs::read_dir(TMP).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
     #[test]
-    fn tmp_has_its_size_and_is_empty_for_a_new_environment_but_for_what_is_needed() {
-        let Some((size, kept)) = seen(|disk| {
-            let status = statvfs("/tmp").unwrap();
-            fs::write("/tmp/of-the-first", "x").unwrap();
-            fs::create_dir_all("/tmp/a/b").unwrap();
-            disk.empty();
-            let kept: Vec<PathBuf> = fs::read_dir("/tmp").unwrap().map(|entry| entry.unwrap().path()).collect();
-            assert_eq!(fs::read_to_string(kept[0].join("program")).unwrap(), "needed");
-            (status.blocks() * status.fragment_size(), kept)
+    fn tmp_has_its_size_and_nothing_in_it_but_what_is_needed() {
+        let Some((size, entries)) = seen(|| {
+            let status = statvfs(TMP).unwrap();
+            let entries = listed();
+            assert_eq!(fs::read_to_string(entries[0].join("program")).unwrap(), "needed");
+            (status.blocks() * status.fragment_size(), entries)
         }) else {
             return;
         };
-        assert_eq!((size, kept.len()), (512 << 20, 1));
+        assert_eq!((size, entries.len()), (512 << 20, 1));
     }
 
     #[test]
     fn what_is_needed_of_the_machines_tmp_cannot_be_changed() {
-        let Some(changes) = seen(|disk| {
-            let [kept] = disk.kept.as_slice() else { panic!("{disk:?}") };
+        let Some(changes) = seen(|| {
+            let entries = listed();
+            let [kept] = entries.as_slice() else { panic!("{entries:?}") };
             let removed = fs::remove_file(kept.join("program")).is_ok();
             [removed, fs::write(kept.join("program"), "other").is_ok(), fs::write(kept.join("new"), "x").is_ok()]
         }) else {

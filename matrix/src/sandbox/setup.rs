@@ -275,7 +275,7 @@ pub enum Cpu {
 pub enum Disk {
     /// Those of the machine.
     Machine,
-    /// As on Lambda: the function's code is at `/var/task`, only `/tmp` can be written to, and it is empty at the beginning of each environment. If that is
+    /// As on Lambda: the function's code is at `/var/task`, only `/tmp` can be written to. It is empty at first, and a reset leaves it as it is. If that is
     /// refused, the processes see the machine's files, and the journal says so.
     Private {
         /// The size of `/tmp` in MB, 512..=10240.

@@ -1,6 +1,7 @@
 //! The workspace whose extension is built, and the cargo that builds it.
 
 pub mod environment;
+mod leftovers;
 pub mod private;
 pub mod sources;
 

@@ -2,28 +2,23 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
-use tempfile::TempDir;
+use rustix::process::geteuid;
+
+use super::leftovers;
 
 /// The mode of a directory that only its owner can enter.
-const PRIVATE: u32 = 0o700;
+pub(super) const PRIVATE: u32 = 0o700;
 const READABLE: u32 = 0o755;
 const WRITABLE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
-/// The beginning of the names of temporary directories.
-const TEMPORARY: &str = "matrix-run-";
 /// The variable that tells programs where to put temporary files.
 pub(crate) const TMPDIR: &str = "TMPDIR";
 /// Files by which cargo and rustup decide what they execute. They look for them in every directory above the present one.
 const GUIDES: [&str; 5] =
     ["Cargo.toml", "rust-toolchain", "rust-toolchain.toml", ".cargo/config", ".cargo/config.toml"];
-/// The age below which a directory may not have been locked yet.
-const NEW: Duration = Duration::from_secs(10);
 
 /// Why a directory is not used.
 #[derive(Debug, thiserror::Error)]
@@ -62,24 +57,28 @@ pub(crate) fn ensure(directory: &Path) -> Result<(), Error> {
 /// A directory of an unpredictable name that only this user can enter. Dropping it removes it; if this process is killed, the next run removes it.
 #[derive(Debug)]
 pub(crate) struct Temporary {
-    directory: TempDir,
+    directory: PathBuf,
     /// Locked as long as the directory is in use.
     _lock: File,
 }
 
 impl Temporary {
-    /// Makes a directory whose name begins with [`TEMPORARY`], whatever the umask is, and removes those of runs that were killed.
+    /// Makes a directory, whatever the umask is, and removes those of runs that were killed.
     pub(crate) fn new() -> io::Result<Self> {
-        sweep(&std::env::temp_dir());
-        let made = tempfile::Builder::new().prefix(TEMPORARY).permissions(Permissions::from_mode(PRIVATE)).tempdir();
-        let directory = made?;
-        let lock = File::open(directory.path())?;
+        leftovers::sweep(&std::env::temp_dir());
+        let made = tempfile::Builder::new()
+            .prefix(leftovers::PREFIX)
+            .rand_bytes(leftovers::RANDOM)
+            .permissions(Permissions::from_mode(PRIVATE))
+            .tempdir()?;
+        let lock = File::open(made.path())?;
         lock.lock()?;
-        Ok(Self { directory, _lock: lock })
+        leftovers::mark(made.path())?;
+        Ok(Self { directory: made.keep(), _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+        &self.directory
     }
 
     /// Makes a directory in it that everybody may read, whatever the umask is. Nobody gets there but by a mount.
@@ -91,38 +90,10 @@ impl Temporary {
     }
 }
 
-/// Removes the user's directories that nobody has locked. New ones may not have been locked yet.
-fn sweep(parent: &Path) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let is_named = entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY));
-        let path = entry.path();
-        let Some(found) = is_named.then(|| fs::symlink_metadata(&path).ok()).flatten() else { continue };
-        let is_old = found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > NEW));
-        let is_ours = found.is_dir() && found.uid() == geteuid().as_raw();
-        if is_ours && is_old && File::open(&path).is_ok_and(|lock| lock.try_lock().is_ok()) {
-            end_processes_of(&path);
-            let _ = fs::remove_dir_all(&path);
-        }
-    }
-}
-
-/// Ends the processes that a killed run has left: those that see its directory mounted, and those that have it for temporary files. Its name is random, so that
-/// no other process knows it.
-fn end_processes_of(directory: &Path) {
-    let (Some(name), own) = (directory.file_name(), std::process::id().to_string()) else { return };
-    let has = |file: PathBuf, part: &[u8]| {
-        fs::read(file).is_ok_and(|text| text.windows(part.len().max(1)).any(|window| window == part))
-    };
-    let variable = [TMPDIR.as_bytes(), b"=", directory.as_os_str().as_bytes(), b"\0"].concat();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    for process in processes.filter(|process| *process.file_name() != *own) {
-        let id = process.file_name().to_str().and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
-        // The descriptor is of this process and never of a later one with its id.
-        let Some(handle) = id.and_then(|id| pidfd_open(id, PidfdFlags::empty()).ok()) else { continue };
-        let path = process.path();
-        if has(path.join("mountinfo"), name.as_bytes()) || has(path.join("environ"), &variable) {
-            let _ = pidfd_send_signal(&handle, Signal::KILL);
-        }
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What cannot be removed now, the next run tries.
+        let _ = leftovers::remove(&self.directory);
     }
 }
 
@@ -172,11 +143,7 @@ pub(super) fn is_own_workspace(manifest: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::FileTimes;
     use std::os::unix::fs::{chown, symlink};
-    use std::os::unix::process::ExitStatusExt as _;
-    use std::process::Command;
-    use std::time::SystemTime;
 
     use super::*;
 
@@ -201,41 +168,6 @@ mod tests {
         ensure(&new).unwrap();
         assert_eq!(mode(&new), PRIVATE);
         assert_eq!(mode(Temporary::new().unwrap().path()), PRIVATE);
-    }
-
-    #[test]
-    fn directories_of_killed_runs_are_removed_and_no_others() {
-        let parent = tempfile::tempdir().unwrap();
-        let made = |name: &str| {
-            let path = parent.path().join(name);
-            fs::create_dir(&path).unwrap();
-            let old = FileTimes::new().set_modified(SystemTime::now() - 2 * NEW);
-            File::open(&path).unwrap().set_times(old).unwrap();
-            path
-        };
-        let (dead, living, other) = (made("matrix-run-dead"), made("matrix-run-living"), made("other"));
-        let new = parent.path().join("matrix-run-new");
-        fs::create_dir(&new).unwrap();
-        let lock = File::open(&living).unwrap();
-        lock.lock().unwrap();
-        sweep(parent.path());
-        assert_eq!([&dead, &living, &other, &new].map(|path| path.exists()), [false, true, true, true]);
-    }
-
-    #[test]
-    fn processes_of_killed_runs_end() {
-        let parent = tempfile::tempdir().unwrap();
-        let dead = parent.path().join("matrix-run-ended");
-        fs::create_dir(&dead).unwrap();
-        let old = FileTimes::new().set_modified(SystemTime::now() - 2 * NEW);
-        File::open(&dead).unwrap().set_times(old).unwrap();
-        let sleeper = |directory: &Path| Command::new("sleep").arg("60").env(TMPDIR, directory).spawn().unwrap();
-        let (mut of_dead, mut other) = (sleeper(&dead), sleeper(parent.path()));
-        sweep(parent.path());
-        assert_eq!(of_dead.wait().unwrap().signal(), Some(9));
-        assert_eq!(other.try_wait().unwrap(), None);
-        other.kill().unwrap();
-        other.wait().unwrap();
     }
 
     #[test]

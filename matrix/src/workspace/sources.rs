@@ -181,9 +181,9 @@ pub fn is_part(name: &Path) -> bool {
     PARTS.iter().any(|part| name.starts_with(part)) && !BUILT.iter().any(|built| name.starts_with(built))
 }
 
-/// The names of all files and links that a build of the extension is made from, below the root.
-pub fn files(root: &Path) -> io::Result<Vec<PathBuf>> {
-    Ok(list_parts(root, &[])?.into_keys().collect())
+/// The names of all files and links that a build of the extension is made from, and of those of other parts `beside` them, below the root.
+pub fn files(root: &Path, beside: &[&'static str]) -> io::Result<Vec<PathBuf>> {
+    Ok(list_parts(root, beside)?.into_keys().collect())
 }
 
 fn parts(beside: &[&'static str]) -> impl Iterator<Item = &'static str> {

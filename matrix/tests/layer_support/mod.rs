@@ -211,6 +211,24 @@ pub fn with_directory(zip: &[u8], name: &str) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
+/// The same zip file with another entry of this name ahead of all others. The library that writes zip files has no name twice.
+pub fn doubled(zip: &[u8], name: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut archive = ZipArchive::new(Cursor::new(zip)).unwrap();
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let for_now = "~".repeat(name.len());
+    writer.start_file(for_now.as_str(), SimpleFileOptions::default().unix_permissions(0o755)).unwrap();
+    writer.write_all(bytes).unwrap();
+    for index in 0..archive.len() {
+        writer.raw_copy_file(archive.by_index_raw(index).unwrap()).unwrap();
+    }
+    let mut zip = writer.finish().unwrap().into_inner();
+    let places: Vec<usize> = (0..zip.len()).filter(|start| zip[*start..].starts_with(for_now.as_bytes())).collect();
+    for start in places {
+        zip[start..start + name.len()].copy_from_slice(name.as_bytes());
+    }
+    zip
+}
+
 /// The same files below this folder.
 pub fn below(folder: &str, zip: &[u8]) -> Vec<u8> {
     rezipped(zip, |name, mode, bytes| Some((format!("{folder}/{name}"), mode, bytes)))

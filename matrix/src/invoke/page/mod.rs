@@ -11,9 +11,17 @@ use super::run_summary::{RunSummary, Verdict};
 use super::timeline::Timeline;
 use crate::markup::{self, Element};
 
+/// What the title of every page ends with.
+const TITLE: &str = " in the sandbox";
+
+/// Whether this is the beginning of a page.
+pub fn is_head(text: &str) -> bool {
+    text.starts_with("<!DOCTYPE html>") && text.contains(&format!("{TITLE}</title>"))
+}
+
 /// Writes the page. `function` is the name of the function.
 pub fn page(function: &str, run_summary: &RunSummary, timeline: &Timeline) -> String {
-    let title = format!("{function}: {} in the sandbox", count(run_summary.invocations.len(), "invocation"));
+    let title = format!("{function}: {}{TITLE}", count(run_summary.invocations.len(), "invocation"));
     let head = markup::head(&title).child(Element::new("style").style(include_str!("style.css")));
     let body = Element::new("body")
         .child(header(&title, run_summary))

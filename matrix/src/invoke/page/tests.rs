@@ -101,6 +101,7 @@ fn the_page_is_well_formed_and_needs_nothing_from_elsewhere() {
     for foreign in ["http:", "https:", "@import", "url("] {
         assert!(!page.contains(foreign), "{foreign}");
     }
+    assert!(is_head(&page));
     assert!(page.contains("prefers-color-scheme: dark") && page.contains("operation &lt;1&gt;"));
 }
 

@@ -70,9 +70,6 @@ impl EnvironmentLifecycle {
         // The thread of an in-process function is made before the measurement begins. Everything that reads the extensions' files happens before they are
         // dropped.
         let prepared = self.prepare(phase);
-        if let Some(disk) = &self.disk {
-            disk.empty();
-        }
         let began = Instant::now();
         platform.telemetry.open();
         platform.journal.write_at(began, JournalEvent::InitStarted { phase: phase.name() });
