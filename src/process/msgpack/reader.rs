@@ -20,8 +20,6 @@ pub enum DecodeError {
     TooManyStrings { strings: usize, max: usize },
     #[error("byte {offset}: {what} of {length} elements instead of {expected}")]
     WrongLength { offset: usize, what: &'static str, length: usize, expected: usize },
-    #[error("byte {0}: a string is not UTF-8")]
-    NotUtf8(usize),
     #[error("byte {0}: what is decoded takes too much memory")]
     TooLarge(usize),
 }
@@ -216,12 +214,6 @@ impl<'b> Reader<'b> {
     fn replaced(&mut self, bytes: &'b [u8]) -> Result<Cow<'b, str>, DecodeError> {
         self.charge(bytes.len().saturating_mul(3))?;
         Ok(String::from_utf8_lossy(bytes))
-    }
-
-    /// A text; what is no UTF-8 is an error.
-    pub(crate) fn valid_text(&mut self) -> Result<&'b str, DecodeError> {
-        let offset = self.offset();
-        str::from_utf8(self.string()?).map_err(|_| DecodeError::NotUtf8(offset))
     }
 
     /// A text; nil is an empty one.

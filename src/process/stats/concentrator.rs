@@ -187,14 +187,15 @@ impl Concentrator {
 
     fn payload(&self, batch: &[EncodedBucket], is_part: bool) -> ClientPayload {
         let origin = &self.origin;
+        let env = if origin.env.is_empty() { "unknown-env" } else { &*origin.env };
         let head = ClientHead {
-            env: if origin.env.is_empty() { "unknown-env" } else { &origin.env },
-            version: &origin.version,
-            service: &origin.service,
-            language: &origin.language,
-            tracer_version: &origin.tracer_version,
-            runtime_id: &origin.runtime_id,
-            container_id: &origin.container_id,
+            env: Cow::Borrowed(env),
+            version: Cow::Borrowed(&origin.version),
+            service: Cow::Borrowed(&origin.service),
+            language: Cow::Borrowed(&origin.language),
+            tracer_version: Cow::Borrowed(&origin.tracer_version),
+            runtime_id: Cow::Borrowed(&origin.runtime_id),
+            container_id: Cow::Borrowed(&origin.container_id),
             ..ClientHead::default()
         };
         let mut out = Writer::default();
