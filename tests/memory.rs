@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
+#[path = "memory/decoded.rs"]
+mod decoded;
 #[path = "memory/spans.rs"]
 mod spans;
 
@@ -22,9 +24,11 @@ use bottlecap::{
         metrics::{Measured, unsealed},
         tls::sha256,
     },
+    os::allocator::release_free_memory,
     platform::Environment,
     process::{
         dogstatsd::read,
+        trace::decode::{DecodeError, MAX_TRACE_BYTES},
         trigger::{Event, Settings},
     },
 };
@@ -223,6 +227,31 @@ fn measure_queued_spans() {
         assert!(waiting > payload / 2, "{waiting} bytes cannot be: this measures something else");
         assert!(waiting * 2 <= request.max(payload) * 3, "{waiting}");
     }
+}
+
+#[test]
+fn a_trace_takes_the_memory_that_its_spans_are_counted_for() {
+    in_own_process("a_trace_takes_the_memory_that_its_spans_are_counted_for", measure_traces);
+}
+
+fn measure_traces() {
+    measure_decoded(MAX_TRACE_BYTES, &decoded::traces_v04(), |body| {
+        assert!(matches!(decoded::decode_v04(body), Err(DecodeError::TooLarge(_))));
+    });
+}
+
+/// Measures the decoding of bodies of which each meets the bound.
+fn measure_decoded(bound: usize, shapes: &[decoded::Shape], decode: impl Fn(&[u8])) {
+    let mut most = 0;
+    for (shape, body) in shapes {
+        release_free_memory();
+        let grown = peak(|| decode(body));
+        println!("{shape}: {} MiB", grown / MEBIBYTE);
+        // The allocator has some bytes for each list.
+        assert!(grown < bound / 4 * 5, "{shape}: {grown} bytes");
+        most = most.max(grown);
+    }
+    assert!(most > bound / 2, "{most} bytes cannot be: this measures something else");
 }
 
 /// Posts a body that comes in parts, and waits for the answer.

@@ -56,20 +56,37 @@ impl<'b> Reader<'b> {
         self.memory = bytes;
     }
 
+    /// What may still be allocated.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+
     /// Counts memory that is about to be allocated.
     pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
         self.memory = self.memory.checked_sub(bytes).ok_or(DecodeError::TooLarge(self.offset()))?;
         Ok(())
     }
 
-    /// An empty list with room for what is to come, as far as that can be believed.
+    /// An empty list with room for what is to come, as far as that can be believed. The room is counted.
     pub(crate) fn list<T>(&mut self, count: usize) -> Result<Vec<T>, DecodeError> {
-        // An array of spans counts its elements one by one; this is for what is reserved at once.
         let reserved = count.min(RESERVED);
-        if reserved.saturating_mul(size_of::<T>()) > self.memory {
-            return Err(DecodeError::TooLarge(self.offset()));
-        }
+        self.charge(reserved.saturating_mul(size_of::<T>()))?;
         Ok(Vec::with_capacity(reserved))
+    }
+
+    /// Makes room for one more element of a list that is to have so many. New room is counted, and is at most as much as there is.
+    #[inline]
+    pub(crate) fn make_room<T>(&mut self, list: &mut Vec<T>, count: usize) -> Result<(), DecodeError> {
+        if list.len() == list.capacity() { self.grow(list, count) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn grow<T>(&mut self, list: &mut Vec<T>, count: usize) -> Result<(), DecodeError> {
+        let more = list.len().min(count.saturating_sub(list.len())).max(1);
+        self.charge(more.saturating_mul(size_of::<T>()))?;
+        list.reserve_exact(more);
+        Ok(())
     }
 
     /// Truncated inside a value.

@@ -134,7 +134,7 @@ fn texts<'b>(reader: &mut Reader<'b>) -> Result<Vec<Cow<'b, str>>, DecodeError> 
     let count = reader.array_or_nil()?;
     let mut texts = reader.list(count)?;
     for _ in 0..count {
-        reader.charge(size_of::<Cow<'_, str>>())?;
+        reader.make_room(&mut texts, count)?;
         texts.push(reader.text_or_nil()?);
     }
     Ok(texts)

@@ -127,6 +127,12 @@ impl<'b, V> Map<'b, V> {
         self.pairs.is_empty()
     }
 
+    /// How many entries there is room for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.pairs.capacity()
+    }
+
     pub(super) fn into_owned<U>(self, value: impl Fn(V) -> U) -> Map<'static, U> {
         let pairs = self.pairs.into_iter().map(|(key, old)| (owned(key), value(old))).collect();
         Map { pairs, filter: self.filter }
