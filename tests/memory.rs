@@ -28,6 +28,10 @@ use bottlecap::{
     platform::Environment,
     process::{
         dogstatsd::read,
+        otlp::{
+            Encoding,
+            decode::{self, MAX_DECODED_BYTES},
+        },
         trace::decode::{DecodeError, MAX_TRACE_BYTES},
         trigger::{Event, Settings},
     },
@@ -237,6 +241,20 @@ fn a_trace_takes_the_memory_that_its_spans_are_counted_for() {
 fn measure_traces() {
     measure_decoded(MAX_TRACE_BYTES, &decoded::traces_v04(), |body| {
         assert!(matches!(decoded::decode_v04(body), Err(DecodeError::TooLarge(_))));
+    });
+}
+
+#[test]
+fn a_request_over_otlp_takes_the_memory_that_it_is_counted_for() {
+    in_own_process("a_request_over_otlp_takes_the_memory_that_it_is_counted_for", measure_otlp);
+}
+
+fn measure_otlp() {
+    measure_decoded(MAX_DECODED_BYTES, &decoded::otlp_protobuf(), |body| {
+        assert!(decoded::is_too_large(&decode::request(Encoding::Protobuf, body)));
+    });
+    measure_decoded(MAX_DECODED_BYTES, &decoded::otlp_json(), |body| {
+        assert!(decoded::is_too_large(&decode::request(Encoding::Json, body)));
     });
 }
 

@@ -1,6 +1,9 @@
 //! Bodies that say little and ask for much: what is reserved for their lists is as much as the lists are counted for.
 
-use bottlecap::process::trace::decode::{DecodeError, Version, traces};
+use bottlecap::process::{
+    otlp::{decode, message::Request},
+    trace::decode::{DecodeError, Version, traces},
+};
 
 /// A body, and what it is called.
 pub type Shape = (&'static str, Vec<u8>);
@@ -22,4 +25,44 @@ pub fn traces_v04() -> [Shape; 3] {
 pub fn decode_v04(body: &[u8]) -> Result<usize, DecodeError> {
     let decoded: Vec<_> = traces(Version::V04, body)?.collect::<Result<_, _>>()?;
     Ok(decoded.iter().map(Vec::len).sum())
+}
+
+/// A field of protobuf that has a length.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    let mut length = content.len();
+    while length > 0x7f {
+        out.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+        length >>= 7;
+    }
+    out.push(u8::try_from(length).unwrap());
+    [&out, content].concat()
+}
+
+/// Requests over OTLP in protobuf: lists with one element each, and one list with many.
+pub fn otlp_protobuf() -> [Shape; 5] {
+    const TIMES: usize = 900_000;
+    let of_spans = |spans: &[u8]| field(1, &field(2, spans));
+    let span = |content: &[u8]| field(2, content);
+    let list = field(2, &field(5, &field(1, &[])));
+    [
+        ("resources", field(1, &field(2, &span(&[]))).repeat(TIMES)),
+        ("spans", of_spans(&span(&[]).repeat(TIMES))),
+        ("attributes", of_spans(&span(&field(9, &[])).repeat(TIMES))),
+        ("events and links", of_spans(&span(&[field(11, &[]), field(13, &[])].concat()).repeat(TIMES))),
+        ("lists", of_spans(&span(&field(9, &list).repeat(TIMES)))),
+    ]
+}
+
+/// The same in JSON.
+pub fn otlp_json() -> [Shape; 2] {
+    const TIMES: usize = 900_000;
+    let of = |resources: &str| format!("{{\"resourceSpans\":[{resources}{{}}]}}").into_bytes();
+    let resource = |spans: &str| format!("{{\"scopeSpans\":[{{\"spans\":[{spans}{{}}]}}]}},");
+    [("resources", of(&resource("").repeat(TIMES))), ("spans", of(&resource(&"{},".repeat(TIMES))))]
+}
+
+/// Whether a request is refused because of what it would take.
+pub fn is_too_large(decoded: &Result<Request<'_>, decode::DecodeError>) -> bool {
+    matches!(decoded, Err(decode::DecodeError::TooLarge(_)))
 }
