@@ -110,8 +110,8 @@ impl<'b, V> Map<'b, V> {
         self.pairs.iter().map(|(key, value)| (&**key, value))
     }
 
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.pairs.iter_mut().map(|(_, value)| value)
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut V)> {
+        self.pairs.iter_mut().map(|(key, value)| (&**key, value))
     }
 
     /// The entries themselves.

@@ -29,8 +29,9 @@ struct Rule {
     has_groups: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Target {
+    /// All but those that begin with an underscore.
     AllTags,
     Resource,
     Tag(String),
@@ -75,7 +76,10 @@ impl Replacements {
     pub(super) fn apply(&self, span: &mut Span<'_>) {
         for rule in &self.0 {
             match &rule.target {
-                Target::AllTags => span.meta.values_mut().for_each(|value| rule.apply(value)),
+                Target::AllTags => {
+                    let tags = span.meta.iter_mut().filter(|(key, _)| !is_hidden(key));
+                    tags.for_each(|(_, value)| rule.apply(value));
+                }
                 Target::Resource => rule.apply(&mut span.resource),
                 Target::Tag(key) => {
                     if let Some(value) = span.meta.get_mut(key) {
@@ -89,11 +93,21 @@ impl Replacements {
     /// Applies the rules that mean this tag.
     pub(super) fn apply_to_tag(&self, key: &str, value: &mut Text<'_>) {
         for rule in &self.0 {
-            if rule.target == Target::AllTags || matches!(&rule.target, Target::Tag(tag) if tag == key) {
+            let is_meant = match &rule.target {
+                Target::AllTags => !is_hidden(key),
+                Target::Resource => false,
+                Target::Tag(tag) => tag == key,
+            };
+            if is_meant {
                 rule.apply(value);
             }
         }
     }
+}
+
+/// Whether a tag is Datadog's own, such as the high half of the trace id: no rule for all tags means it, as in the full agent.
+fn is_hidden(key: &str) -> bool {
+    key.starts_with('_')
 }
 
 impl Rule {
@@ -161,6 +175,24 @@ mod tests {
         let span = applied(&[rule("*", r"\d+", "?")]);
         assert_eq!(span.meta.iter().map(|(_, value)| &**value).collect::<Vec<_>>(), ["pay ? ?", "joe-?"]);
         assert_eq!(span.resource, "GET /user/17", "tags only");
+    }
+
+    #[test]
+    fn a_rule_for_all_tags_means_none_of_datadogs_own() {
+        let replaced = |rule: ReplaceRule| {
+            let replacements = Replacements::compile(&[rule], &mut Vec::new());
+            let mut span = Span::default();
+            for (key, value) in [("_dd.p.tid", "66f0a1b200000000"), ("_dd.p.dm", "-1"), ("user", "joe-17")] {
+                span.meta.set(key, value.into());
+                let mut common = Text::Borrowed(value);
+                replacements.apply_to_tag(key, &mut common);
+                replacements.apply(&mut span);
+                assert_eq!(span.meta.get(key), Some(&common), "tags of all spans are as those of one: {key}");
+            }
+            span.meta.iter().map(|(_, value)| value.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(replaced(rule("*", r"\d+", "?")), ["66f0a1b200000000", "-1", "joe-?"]);
+        assert_eq!(replaced(rule("_dd.p.dm", r"\d+", "?")), ["66f0a1b200000000", "-?", "joe-17"], "but one by its name");
     }
 
     #[test]
