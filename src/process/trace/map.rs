@@ -98,6 +98,18 @@ impl<'b, V> Map<'b, V> {
         Some(self.pairs.remove(index).1)
     }
 
+    /// Changes values in place, and takes out the entries for which there is something else, with that in place of their value.
+    pub(super) fn take_changed<U>(&mut self, mut change: impl FnMut(&str, &mut V) -> Option<U>) -> Vec<(Text<'b>, U)> {
+        let mut taken = Vec::new();
+        self.pairs.retain_mut(|(key, value)| {
+            let changed = change(key, value);
+            let is_kept = changed.is_none();
+            taken.extend(changed.map(|changed| (std::mem::take(key), changed)));
+            is_kept
+        });
+        taken
+    }
+
     /// Keeps the entries whose key is wanted.
     pub fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
         // Most often every entry is: the list is looked at before it is rebuilt.

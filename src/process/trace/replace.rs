@@ -79,11 +79,15 @@ impl Replacements {
                 Target::AllTags => {
                     let tags = span.meta.iter_mut().filter(|(key, _)| !is_hidden(key));
                     tags.for_each(|(_, value)| rule.apply(value));
+                    rule.apply_to_numbers(span, |key| !is_hidden(key));
                 }
                 Target::Resource => rule.apply(&mut span.resource),
                 Target::Tag(key) => {
                     if let Some(value) = span.meta.get_mut(key) {
                         rule.apply(value);
+                    }
+                    if span.metrics.contains(key) {
+                        rule.apply_to_numbers(span, |tag| tag == key);
                     }
                 }
             }
@@ -112,10 +116,31 @@ fn is_hidden(key: &str) -> bool {
 
 impl Rule {
     fn apply(&self, text: &mut Text<'_>) {
-        let replaced = if self.has_groups { self.expand(text) } else { self.replace(text) };
-        if let Some(replaced) = replaced {
+        if let Some(replaced) = self.replaced(text) {
             *text = Cow::Owned(replaced);
         }
+    }
+
+    /// Applies the rule to numeric tags, as the full agent does: one that is a number no more becomes a text tag.
+    fn apply_to_numbers(&self, span: &mut Span<'_>, is_meant: impl Fn(&str) -> bool) {
+        let texts = span.metrics.take_changed(|key, number| {
+            let text = if is_meant(key) { self.replaced(&number.to_string())? } else { return None };
+            match text.parse::<f64>() {
+                Ok(replaced) if replaced.is_finite() => {
+                    *number = replaced;
+                    None
+                }
+                _ => Some(Text::Owned(text)),
+            }
+        });
+        if !texts.is_empty() {
+            span.meta.extend(texts);
+        }
+    }
+
+    /// The text with its matches replaced; None if it has none.
+    fn replaced(&self, text: &str) -> Option<String> {
+        if self.has_groups { self.expand(text) } else { self.replace(text) }
     }
 
     fn replace(&self, text: &str) -> Option<String> {
@@ -193,6 +218,39 @@ mod tests {
         };
         assert_eq!(replaced(rule("*", r"\d+", "?")), ["66f0a1b200000000", "-1", "joe-?"]);
         assert_eq!(replaced(rule("_dd.p.dm", r"\d+", "?")), ["66f0a1b200000000", "-?", "joe-17"], "but one by its name");
+    }
+
+    #[test]
+    fn a_numeric_tag_that_is_no_number_any_more_is_a_text_tag() {
+        let replaced = |rules: &[ReplaceRule]| {
+            let replacements = Replacements::compile(rules, &mut Vec::new());
+            let mut span = Span::default();
+            span.meta.set("card.type", "visa 4".into());
+            let metrics = [("card.number", 4_111_111_111_111_111.0), ("_sampling_priority_v1", 2.0), ("ratio", 0.25)];
+            metrics.into_iter().for_each(|(key, value)| span.metrics.set(key, value));
+            replacements.apply(&mut span);
+            let meta: Vec<_> = span.meta.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let metrics: Vec<_> = span.metrics.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            assert!(span.owned_bytes() >= span.meta.get("card.number").map_or(0, |text| text.len()));
+            format!("{} | {}", meta.join(" "), metrics.join(" "))
+        };
+        let priority = "_sampling_priority_v1=2";
+        assert_eq!(
+            replaced(&[rule("card.number", ".*", "?")]),
+            format!("card.type=visa 4 card.number=? | {priority} ratio=0.25")
+        );
+        assert_eq!(
+            replaced(&[rule("card.number", r"^\d{12}", "0"), rule("card.number", "x", "y")]),
+            format!("card.type=visa 4 | card.number=1111 {priority} ratio=0.25"),
+            "digits are a number"
+        );
+        assert_eq!(
+            replaced(&[rule("*", r"\d+", "?"), rule("card.number", r"\?", "none")]),
+            format!("card.type=visa ? card.number=none ratio=?.? | {priority}"),
+            "and further rules see the text"
+        );
+        assert_eq!(replaced(&[rule("ratio", ".*", "inf")]), format!("card.type=visa 4 ratio=inf | card.number=4111111111111111 {priority}"));
+        assert_eq!(replaced(&[rule("resource.name", ".*", "?")]).matches('?').count(), 0);
     }
 
     #[test]
