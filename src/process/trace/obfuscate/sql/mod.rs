@@ -20,9 +20,9 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// By the tag `db.type`.
+    /// By the tag `db.type` of Datadog's tracers, or by the system as OpenTelemetry names it.
     pub(super) fn of(name: &str) -> Self {
-        if name.eq_ignore_ascii_case("mssql") {
+        if name.eq_ignore_ascii_case("mssql") || name.eq_ignore_ascii_case("microsoft.sql_server") {
             Self::SqlServer
         } else if name.eq_ignore_ascii_case("postgresql") {
             Self::Postgres
