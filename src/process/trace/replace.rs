@@ -6,7 +6,7 @@ use regex::{NoExpand, Regex, RegexBuilder};
 
 use super::{
     settings::ReplaceRule,
-    span::{Span, Text},
+    span::{Span, Text, Value},
 };
 
 /// Maximum memory of one compiled pattern in bytes, and of all of them together, which share it in equal parts.
@@ -80,6 +80,8 @@ impl Replacements {
                     let tags = span.meta.iter_mut().filter(|(key, _)| !is_hidden(key));
                     tags.for_each(|(_, value)| rule.apply(value));
                     rule.apply_to_numbers(span, |key| !is_hidden(key));
+                    let attributes = span.events.iter_mut().flat_map(|event| event.attributes.iter_mut());
+                    attributes.filter(|(key, _)| !is_hidden(key)).for_each(|(_, value)| rule.apply_to_value(value));
                 }
                 Target::Resource => rule.apply(&mut span.resource),
                 Target::Tag(key) => {
@@ -89,6 +91,8 @@ impl Replacements {
                     if span.metrics.contains(key) {
                         rule.apply_to_numbers(span, |tag| tag == key);
                     }
+                    let attributes = span.events.iter_mut().filter_map(|event| event.attributes.get_mut(key));
+                    attributes.for_each(|value| rule.apply_to_value(value));
                 }
             }
         }
@@ -138,6 +142,22 @@ impl Rule {
         }
     }
 
+    /// Applies the rule to an attribute of an event, which keeps its type as long as what is left is of it.
+    fn apply_to_value(&self, value: &mut Value<'_>) {
+        let text = match value {
+            Value::Text(text) => return self.apply(text),
+            Value::Array(values) => return values.iter_mut().for_each(|value| self.apply_to_value(value)),
+            Value::Bool(value) => value.to_string(),
+            Value::Int(value) => value.to_string(),
+            Value::Double(value) => value.to_string(),
+        };
+        if let Some(replaced) = self.replaced(&text) {
+            let double = || replaced.parse().ok().filter(|double: &f64| double.is_finite()).map(Value::Double);
+            let same = replaced.parse().ok().map(Value::Int).or_else(double);
+            *value = same.or_else(|| replaced.parse().ok().map(Value::Bool)).unwrap_or(Value::Text(Cow::Owned(replaced)));
+        }
+    }
+
     /// The text with its matches replaced; None if it has none.
     fn replaced(&self, text: &str) -> Option<String> {
         if self.has_groups { self.expand(text) } else { self.replace(text) }
@@ -175,6 +195,7 @@ fn cut(mut text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::trace::span::Event;
 
     fn rule(name: &str, pattern: &str, replacement: &str) -> ReplaceRule {
         ReplaceRule { name: name.to_owned(), pattern: pattern.to_owned(), replacement: replacement.to_owned() }
@@ -251,6 +272,35 @@ mod tests {
         );
         assert_eq!(replaced(&[rule("ratio", ".*", "inf")]), format!("card.type=visa 4 ratio=inf | card.number=4111111111111111 {priority}"));
         assert_eq!(replaced(&[rule("resource.name", ".*", "?")]).matches('?').count(), 0);
+    }
+
+    #[test]
+    fn attributes_of_events_are_replaced_like_tags() {
+        let replaced = |rules: &[ReplaceRule]| {
+            let replacements = Replacements::compile(rules, &mut Vec::new());
+            let mut event = Event::default();
+            let array = vec![Value::Int(41), Value::Text("card 4".into())];
+            for (key, value) in [
+                ("card", Value::Int(4111)),
+                ("cards", Value::Array(array)),
+                ("ok", Value::Bool(true)),
+                ("ratio", Value::Double(0.5)),
+                ("_dd.id", Value::Int(7)),
+            ] {
+                event.attributes.set(key, value);
+            }
+            let mut span = Span { events: vec![event], ..Span::default() };
+            replacements.apply(&mut span);
+            let texts = span.owned_bytes();
+            (span.events.remove(0).attributes.into_pairs().map(|(_, value)| value).collect::<Vec<_>>(), texts)
+        };
+        let text = |text: &'static str| Value::Text(text.into());
+        let (values, texts) = replaced(&[rule("*", r"\d+|true", "?")]);
+        let array = Value::Array(vec![text("?"), text("card ?")]);
+        assert_eq!(values, [text("?"), array, text("?"), text("?.?"), Value::Int(7)]);
+        assert!(texts >= "??card ???.?".len(), "the texts count: {texts}");
+        let (values, _) = replaced(&[rule("card", "^41", "2"), rule("ok", "true", "false"), rule("_dd.id", "7", "0.5")]);
+        assert_eq!((&values[0], &values[2], &values[4]), (&Value::Int(211), &Value::Bool(false), &Value::Double(0.5)));
     }
 
     #[test]
