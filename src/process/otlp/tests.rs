@@ -371,7 +371,11 @@ fn literals_of_queries_and_arguments_of_commands_are_in_no_payload_and_in_no_sta
         (CLIENT, json!({"db.system.name": "redis", "db.query.text": redis}), "SET"),
         (CLIENT, json!({"db.system": "mysql", "db.statement": sql}), "SELECT * FROM users WHERE ssn = ?"),
         (CLIENT, json!({"db.system": "redis", "db.statement": redis}), "SET"),
-        (CLIENT, json!({"span.type": "sql", "resource.name": sql, "db.statement": sql}), "SELECT * FROM users WHERE ssn = ?"),
+        (
+            CLIENT,
+            json!({"span.type": "sql", "resource.name": sql, "db.statement": sql}),
+            "SELECT * FROM users WHERE ssn = ?",
+        ),
     ] {
         let body = request(&json!({}), &json!({}), &[span(kind, &own, &json!({"spanId": "00000000000000ab"}))]);
         let decoded = decode::request(Encoding::Json, &body).unwrap();
@@ -381,7 +385,8 @@ fn literals_of_queries_and_arguments_of_commands_are_in_no_payload_and_in_no_sta
         let mut concentrator = Concentrator::new(Origin::default(), NOW, None);
         concentrator.merge(output.stats, NOW);
         let stats = concentrator.flush(NOW, Flush::All);
-        let payloads = output.payloads.iter().map(|payload| payload.bytes()).chain(stats.iter().map(|stats| stats.bytes()));
+        let payloads =
+            output.payloads.iter().map(|payload| payload.bytes()).chain(stats.iter().map(|stats| stats.bytes()));
         let sent: Vec<_> = payloads.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
         assert_eq!(sent.len(), 2, "a payload and its statistics: {own}");
         assert!(sent.iter().all(|sent| !sent.contains(secret)), "{own}: {sent:?}");

@@ -127,7 +127,8 @@ fn a_chunk_that_is_too_large_is_spread_over_chunks_of_the_same_trace() {
     let tags = tags();
     // A span of 13 MB does not fit, whether or not it is the one that says what the trace as a whole does.
     for oversized in [4, 1] {
-        let mut spans: Vec<_> = (1..=30).map(|id| span(id, if id == oversized { 13_000_000 } else { 1_000_000 })).collect();
+        let mut spans: Vec<_> =
+            (1..=30).map(|id| span(id, if id == oversized { 13_000_000 } else { 1_000_000 })).collect();
         spans[0].meta.set("_dd.p.tid", "abc".into());
         spans[0].meta.set("_dd.p.dm", "-1".into());
         spans[20].meta.set("_dd.p.dm", "-4".into());

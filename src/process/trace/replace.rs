@@ -154,7 +154,8 @@ impl Rule {
         if let Some(replaced) = self.replaced(&text) {
             let double = || replaced.parse().ok().filter(|double: &f64| double.is_finite()).map(Value::Double);
             let same = replaced.parse().ok().map(Value::Int).or_else(double);
-            *value = same.or_else(|| replaced.parse().ok().map(Value::Bool)).unwrap_or(Value::Text(Cow::Owned(replaced)));
+            *value =
+                same.or_else(|| replaced.parse().ok().map(Value::Bool)).unwrap_or(Value::Text(Cow::Owned(replaced)));
         }
     }
 
@@ -238,7 +239,11 @@ mod tests {
             span.meta.iter().map(|(_, value)| value.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(replaced(rule("*", r"\d+", "?")), ["66f0a1b200000000", "-1", "joe-?"]);
-        assert_eq!(replaced(rule("_dd.p.dm", r"\d+", "?")), ["66f0a1b200000000", "-?", "joe-17"], "but one by its name");
+        assert_eq!(
+            replaced(rule("_dd.p.dm", r"\d+", "?")),
+            ["66f0a1b200000000", "-?", "joe-17"],
+            "but one by its name"
+        );
     }
 
     #[test]
@@ -270,7 +275,10 @@ mod tests {
             format!("card.type=visa ? card.number=none ratio=?.? | {priority}"),
             "and further rules see the text"
         );
-        assert_eq!(replaced(&[rule("ratio", ".*", "inf")]), format!("card.type=visa 4 ratio=inf | card.number=4111111111111111 {priority}"));
+        assert_eq!(
+            replaced(&[rule("ratio", ".*", "inf")]),
+            format!("card.type=visa 4 ratio=inf | card.number=4111111111111111 {priority}")
+        );
         assert_eq!(replaced(&[rule("resource.name", ".*", "?")]).matches('?').count(), 0);
     }
 
@@ -299,7 +307,8 @@ mod tests {
         let array = Value::Array(vec![text("?"), text("card ?")]);
         assert_eq!(values, [text("?"), array, text("?"), text("?.?"), Value::Int(7)]);
         assert!(texts >= "??card ???.?".len(), "the texts count: {texts}");
-        let (values, _) = replaced(&[rule("card", "^41", "2"), rule("ok", "true", "false"), rule("_dd.id", "7", "0.5")]);
+        let (values, _) =
+            replaced(&[rule("card", "^41", "2"), rule("ok", "true", "false"), rule("_dd.id", "7", "0.5")]);
         assert_eq!((&values[0], &values[2], &values[4]), (&Value::Int(211), &Value::Bool(false), &Value::Double(0.5)));
     }
 

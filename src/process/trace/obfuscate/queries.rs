@@ -10,8 +10,7 @@ const QUERIES: [&str; 2] = ["db.query.text", "db.statement"];
 
 /// Systems whose commands stay as they are, like those of spans that tracers give their types. Everything else is read as SQL: systems that have it come up each
 /// year, and of a text that is none, numbers and quoted texts go as well.
-const LEFT: [&str; 7] =
-    ["memcached", "mongodb", "elasticsearch", "opensearch", "dynamodb", "aws.dynamodb", "couchdb"];
+const LEFT: [&str; 7] = ["memcached", "mongodb", "elasticsearch", "opensearch", "dynamodb", "aws.dynamodb", "couchdb"];
 
 /// What a query is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

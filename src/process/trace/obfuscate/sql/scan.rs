@@ -180,8 +180,7 @@ impl<'q> Scanner<'q> {
         }
         let (mut meant, mut chars) = (String::with_capacity(name.len()), name.chars());
         while let Some(char) = chars.next() {
-            let stands_for_next =
-                char == char::from(quote) || (char == '\\' && self.escapes == Escapes::Backslash);
+            let stands_for_next = char == char::from(quote) || (char == '\\' && self.escapes == Escapes::Backslash);
             meant.push(if stands_for_next { chars.next().unwrap_or(char) } else { char });
         }
         Cow::Owned(meant)
