@@ -258,6 +258,21 @@ fn measure_otlp() {
     });
 }
 
+#[test]
+fn a_trace_of_its_own_for_each_span_over_otlp_takes_little_beside_them() {
+    in_own_process("a_trace_of_its_own_for_each_span_over_otlp_takes_little_beside_them", measure_otlp_traces);
+}
+
+fn measure_otlp_traces() {
+    const SPANS: u32 = 250_000;
+    let body = decoded::otlp_traces(SPANS);
+    let mut converted = 0;
+    let grown = peak(|| converted = decoded::convert_otlp(&body));
+    println!("{} MiB", grown / MEBIBYTE);
+    assert_eq!(converted, SPANS as usize);
+    assert!((MAX_DECODED_BYTES / 4..MAX_DECODED_BYTES).contains(&grown), "{grown} bytes");
+}
+
 /// Measures the decoding of bodies of which each meets the bound.
 fn measure_decoded(bound: usize, shapes: &[decoded::Shape], decode: impl Fn(&[u8])) {
     let mut most = 0;

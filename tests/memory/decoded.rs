@@ -1,7 +1,7 @@
 //! Bodies that say little and ask for much: what is reserved for their lists is as much as the lists are counted for.
 
 use bottlecap::process::{
-    otlp::{decode, message::Request},
+    otlp::{Encoding, Settings, Traces, decode, message::Request},
     trace::decode::{DecodeError, Version, traces},
 };
 
@@ -60,6 +60,19 @@ pub fn otlp_json() -> [Shape; 2] {
     let of = |resources: &str| format!("{{\"resourceSpans\":[{resources}{{}}]}}").into_bytes();
     let resource = |spans: &str| format!("{{\"scopeSpans\":[{{\"spans\":[{spans}{{}}]}}]}},");
     [("resources", of(&resource("").repeat(TIMES))), ("spans", of(&resource(&"{},".repeat(TIMES))))]
+}
+
+/// A request over OTLP with so many spans, each of a trace of its own.
+pub fn otlp_traces(spans: u32) -> Vec<u8> {
+    let id = |number: u32| [&[1; 12][..], &number.to_be_bytes()].concat();
+    let spans: Vec<_> = (0..spans).flat_map(|number| field(2, &field(1, &id(number)))).collect();
+    field(1, &field(2, &spans))
+}
+
+/// How many spans a request over OTLP becomes.
+pub fn convert_otlp(body: &[u8]) -> usize {
+    let request = decode::request(Encoding::Protobuf, body).unwrap();
+    Traces::new(request, &Settings::default()).map(|trace| trace.unwrap().len()).sum()
 }
 
 /// Whether a request is refused because of what it would take.
