@@ -10,9 +10,9 @@ use crate::{
     config::Config,
     platform::environment::Environment,
     process::{
-        stats::{Concentrator, Flush, Keys, Origin},
+        stats::{ClientPayload, Concentrator, Flush, Keys, Origin},
         tags::FunctionTags,
-        trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders},
+        trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders, TracerPayload},
     },
 };
 
@@ -385,8 +385,7 @@ fn literals_of_queries_and_arguments_of_commands_are_in_no_payload_and_in_no_sta
         let mut concentrator = Concentrator::new(Origin::default(), NOW, None);
         concentrator.merge(output.stats, NOW);
         let stats = concentrator.flush(NOW, Flush::All);
-        let payloads =
-            output.payloads.iter().map(|payload| payload.bytes()).chain(stats.iter().map(|stats| stats.bytes()));
+        let payloads = output.payloads.iter().map(TracerPayload::bytes).chain(stats.iter().map(ClientPayload::bytes));
         let sent: Vec<_> = payloads.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
         assert_eq!(sent.len(), 2, "a payload and its statistics: {own}");
         assert!(sent.iter().all(|sent| !sent.contains(secret)), "{own}: {sent:?}");

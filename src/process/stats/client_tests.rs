@@ -47,10 +47,8 @@ fn invalid_utf8_costs_the_character_and_not_the_stats() {
         out.into_bytes()
     };
     let mut body = with("GET /?");
-    for at in 0..body.len() {
-        if body[at] == b'?' {
-            body[at] = 0xff;
-        }
+    for byte in body.iter_mut().filter(|byte| **byte == b'?') {
+        *byte = 0xff;
     }
     let read = read(&body, 10).unwrap().unwrap();
     let mut expected = Writer::default();

@@ -253,7 +253,9 @@ mod tests {
             let mut span = Span::default();
             span.meta.set("card.type", "visa 4".into());
             let metrics = [("card.number", 4_111_111_111_111_111.0), ("_sampling_priority_v1", 2.0), ("ratio", 0.25)];
-            metrics.into_iter().for_each(|(key, value)| span.metrics.set(key, value));
+            for (key, value) in metrics {
+                span.metrics.set(key, value);
+            }
             replacements.apply(&mut span);
             let meta: Vec<_> = span.meta.iter().map(|(key, value)| format!("{key}={value}")).collect();
             let metrics: Vec<_> = span.metrics.iter().map(|(key, value)| format!("{key}={value}")).collect();

@@ -71,7 +71,9 @@ mod tests {
     /// A span of that type and system whose resource is its query, or another text.
     fn obfuscated(kind: &str, tags: &[(&'static str, &'static str)], resource: &'static str) -> Span<'static> {
         let mut span = Span { kind: kind.to_owned().into(), resource: resource.into(), ..Span::default() };
-        tags.iter().for_each(|(key, value)| span.meta.set(*key, (*value).into()));
+        for (key, value) in tags {
+            span.meta.set(*key, (*value).into());
+        }
         super::super::span(&mut span, &Obfuscation::default(), &mut LastQuery::default());
         span
     }
