@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
+#[path = "memory/decoded.rs"]
+mod decoded;
 #[path = "memory/spans.rs"]
 mod spans;
 
@@ -22,9 +24,15 @@ use bottlecap::{
         metrics::{Measured, unsealed},
         tls::sha256,
     },
+    os::allocator::release_free_memory,
     platform::Environment,
     process::{
         dogstatsd::read,
+        otlp::{
+            Encoding,
+            decode::{self, MAX_DECODED_BYTES},
+        },
+        trace::decode::{DecodeError, MAX_TRACE_BYTES},
         trigger::{Event, Settings},
     },
 };
@@ -223,6 +231,60 @@ fn measure_queued_spans() {
         assert!(waiting > payload / 2, "{waiting} bytes cannot be: this measures something else");
         assert!(waiting * 2 <= request.max(payload) * 3, "{waiting}");
     }
+}
+
+#[test]
+fn a_trace_takes_the_memory_that_its_spans_are_counted_for() {
+    in_own_process("a_trace_takes_the_memory_that_its_spans_are_counted_for", measure_traces);
+}
+
+fn measure_traces() {
+    measure_decoded(MAX_TRACE_BYTES, &decoded::traces_v04(), |body| {
+        assert!(matches!(decoded::decode_v04(body), Err(DecodeError::TooLarge(_))));
+    });
+}
+
+#[test]
+fn a_request_over_otlp_takes_the_memory_that_it_is_counted_for() {
+    in_own_process("a_request_over_otlp_takes_the_memory_that_it_is_counted_for", measure_otlp);
+}
+
+fn measure_otlp() {
+    measure_decoded(MAX_DECODED_BYTES, &decoded::otlp_protobuf(), |body| {
+        assert!(decoded::is_too_large(&decode::request(Encoding::Protobuf, body)));
+    });
+    measure_decoded(MAX_DECODED_BYTES, &decoded::otlp_json(), |body| {
+        assert!(decoded::is_too_large(&decode::request(Encoding::Json, body)));
+    });
+}
+
+#[test]
+fn a_trace_of_its_own_for_each_span_over_otlp_takes_little_beside_them() {
+    in_own_process("a_trace_of_its_own_for_each_span_over_otlp_takes_little_beside_them", measure_otlp_traces);
+}
+
+fn measure_otlp_traces() {
+    const SPANS: u32 = 250_000;
+    let body = decoded::otlp_traces(SPANS);
+    let mut converted = 0;
+    let grown = peak(|| converted = decoded::convert_otlp(&body));
+    println!("{} MiB", grown / MEBIBYTE);
+    assert_eq!(converted, SPANS as usize);
+    assert!((MAX_DECODED_BYTES / 4..MAX_DECODED_BYTES).contains(&grown), "{grown} bytes");
+}
+
+/// Measures the decoding of bodies of which each meets the bound.
+fn measure_decoded(bound: usize, shapes: &[decoded::Shape], decode: impl Fn(&[u8])) {
+    let mut most = 0;
+    for (shape, body) in shapes {
+        release_free_memory();
+        let grown = peak(|| decode(body));
+        println!("{shape}: {} MiB", grown / MEBIBYTE);
+        // The allocator has some bytes for each list.
+        assert!(grown < bound / 4 * 5, "{shape}: {grown} bytes");
+        most = most.max(grown);
+    }
+    assert!(most > bound / 2, "{most} bytes cannot be: this measures something else");
 }
 
 /// Posts a body that comes in parts, and waits for the answer.

@@ -327,12 +327,17 @@ fn settings_filter_obfuscate_and_replace() {
             span.meta.insert(key.to_owned(), value.to_owned());
             vec![span]
         };
-        let traces = [
+        let mut traces = [
             tagged([1, 1, 0], "http.url", "http://user:secret@shop/orders/17?token=abc"),
             tagged([2, 2, 0], "team", "noisy"),
             tagged([3, 3, 0], "card", "number 1234-5678"),
             tagged([4, 4, 0], "path", "/health"),
         ];
+        let [_, _, card, _] = &mut traces;
+        card[0].metrics.insert("card.number".to_owned(), 4_111_111_111_111_111.0);
+        for (key, value) in [("db.system", "mysql"), ("db.statement", "SELECT 'it\\' , secret' FROM t")] {
+            card[0].meta.insert(key.to_owned(), value.to_owned());
+        }
         accepted(&post("/v0.4/traces", &[], &tracer::v04(&traces)));
     });
     let variables = [
@@ -340,13 +345,18 @@ fn settings_filter_obfuscate_and_replace() {
         ("DD_APM_FILTER_TAGS_REGEX_REJECT", "path:^/heal"),
         ("DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_QUERY_STRING", "true"),
         ("DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS", "true"),
-        ("DD_APM_REPLACE_TAGS", r#"[{"name":"card","pattern":"[0-9]{4}","repl":"****"}]"#),
+        (
+            "DD_APM_REPLACE_TAGS",
+            r#"[{"name":"card","pattern":"[0-9]{4}","repl":"****"},{"name":"card.number","pattern":".+","repl":"****"}]"#,
+        ),
     ];
     let Some(life) = live(with(function, &variables), 1) else { return };
     let found: BTreeMap<u64, Span> = life.intake.spans().into_iter().map(|span| (span.trace_id, span)).collect();
     assert_eq!(found.keys().copied().collect::<Vec<_>>(), [1, 3]);
     assert_eq!(found[&1].meta["http.url"], "http://shop/orders/??");
-    assert_eq!(found[&3].meta["card"], "number ****-****");
+    let [card, number, query] = ["card", "card.number", "db.statement"].map(|key| &*found[&3].meta[key]);
+    assert_eq!([card, number, query], ["number ****-****", "****", "SELECT ? FROM t"]);
+    assert!(!found[&3].metrics.contains_key("card.number"), "{:?}", found[&3].metrics);
     assert!(!life.own_lines().contains("not supported"), "{}", life.own_lines());
 }
 

@@ -20,8 +20,6 @@ pub enum DecodeError {
     TooManyStrings { strings: usize, max: usize },
     #[error("byte {offset}: {what} of {length} elements instead of {expected}")]
     WrongLength { offset: usize, what: &'static str, length: usize, expected: usize },
-    #[error("byte {0}: a string is not UTF-8")]
-    NotUtf8(usize),
     #[error("byte {0}: what is decoded takes too much memory")]
     TooLarge(usize),
 }
@@ -58,20 +56,37 @@ impl<'b> Reader<'b> {
         self.memory = bytes;
     }
 
+    /// What may still be allocated.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+
     /// Counts memory that is about to be allocated.
     pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
         self.memory = self.memory.checked_sub(bytes).ok_or(DecodeError::TooLarge(self.offset()))?;
         Ok(())
     }
 
-    /// An empty list with room for what is to come, as far as that can be believed.
+    /// An empty list with room for what is to come, as far as that can be believed. The room is counted.
     pub(crate) fn list<T>(&mut self, count: usize) -> Result<Vec<T>, DecodeError> {
-        // An array of spans counts its elements one by one; this is for what is reserved at once.
         let reserved = count.min(RESERVED);
-        if reserved.saturating_mul(size_of::<T>()) > self.memory {
-            return Err(DecodeError::TooLarge(self.offset()));
-        }
+        self.charge(reserved.saturating_mul(size_of::<T>()))?;
         Ok(Vec::with_capacity(reserved))
+    }
+
+    /// Makes room for one more element of a list that is to have so many. New room is counted, and is at most as much as there is.
+    #[inline]
+    pub(crate) fn make_room<T>(&mut self, list: &mut Vec<T>, count: usize) -> Result<(), DecodeError> {
+        if list.len() == list.capacity() { self.grow(list, count) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn grow<T>(&mut self, list: &mut Vec<T>, count: usize) -> Result<(), DecodeError> {
+        let more = list.len().min(count.saturating_sub(list.len())).max(1);
+        self.charge(more.saturating_mul(size_of::<T>()))?;
+        list.reserve_exact(more);
+        Ok(())
     }
 
     /// Truncated inside a value.
@@ -216,12 +231,6 @@ impl<'b> Reader<'b> {
     fn replaced(&mut self, bytes: &'b [u8]) -> Result<Cow<'b, str>, DecodeError> {
         self.charge(bytes.len().saturating_mul(3))?;
         Ok(String::from_utf8_lossy(bytes))
-    }
-
-    /// A text; what is no UTF-8 is an error.
-    pub(crate) fn valid_text(&mut self) -> Result<&'b str, DecodeError> {
-        let offset = self.offset();
-        str::from_utf8(self.string()?).map_err(|_| DecodeError::NotUtf8(offset))
     }
 
     /// A text; nil is an empty one.

@@ -1,14 +1,15 @@
 //! Spans of OpenTelemetry become spans of ours, one trace after the other.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap},
+    ops::Range,
     vec,
 };
 
 use super::{
     TooLarge,
     attributes::{Lookup, ResourceAttributes, find},
-    message::{self, Kind, Request, ResourceSpans, STATUS_ERROR, Scope, Value},
+    message::{self, Kind, Request, ResourceSpans, STATUS_ERROR, Scope, ScopeSpans, Value},
     naming,
     tagging::Tags,
 };
@@ -78,6 +79,17 @@ impl Room {
         self.request = self.request.checked_sub(bytes).ok_or(TooLarge)?;
         Ok(())
     }
+
+    /// Adds an element to a list, all of whose room is counted.
+    pub(super) fn push<T>(&mut self, list: &mut Vec<T>, element: T) -> Result<(), TooLarge> {
+        if list.len() == list.capacity() {
+            let more = list.len().max(4);
+            self.take(more.saturating_mul(size_of::<T>()))?;
+            list.reserve_exact(more);
+        }
+        list.push(element);
+        Ok(())
+    }
 }
 
 /// The traces of a request: the spans of one resource and one trace each. After an error there are no more.
@@ -91,14 +103,18 @@ pub struct Traces<'b, 's> {
 /// A resource whose traces are converted.
 struct Current<'b> {
     resource: ResourceAttributes<'b>,
-    scopes: Vec<Scope<'b>>,
-    traces: vec::IntoIter<Vec<Member<'b>>>,
+    scopes: Vec<ScopeSpans<'b>>,
+    /// Where its spans are, those of one trace beside each other. The spans themselves are hundreds of bytes each, and stay where they were decoded.
+    places: Vec<Place>,
+    /// The first place of the next trace.
+    next: usize,
 }
 
-/// A span, and where its scope is.
-struct Member<'b> {
-    span: message::Span<'b>,
+/// Where a span is, and which trace it belongs to.
+struct Place {
+    trace: usize,
     scope: usize,
+    span: usize,
 }
 
 impl<'b, 's> Traces<'b, 's> {
@@ -116,18 +132,12 @@ impl<'b, 's> Traces<'b, 's> {
                 self.current = Some(Current::new(self.resources.next()?));
                 continue;
             };
-            let Some(members) = current.traces.next() else {
+            let Some(trace) = current.next_trace() else {
                 self.current = None;
                 continue;
             };
             self.room.trace = self.room.max_trace;
-            let none = Scope::default();
-            let convert = |member: Member<'b>| {
-                let scope = current.scopes.get(member.scope).unwrap_or(&none);
-                let lookup = Lookup { span: &member.span, resource: &current.resource };
-                Conversion { lookup, scope, settings: self.settings }.span(&mut self.room)
-            };
-            return Some(members.into_iter().map(convert).collect());
+            return Some(current.convert(trace, self.settings, &mut self.room));
         }
     }
 }
@@ -157,24 +167,40 @@ fn has_trace(span: &message::Span<'_>) -> bool {
 impl<'b> Current<'b> {
     /// Spans of one trace are those whose ids have the same low half, as far as the intake knows.
     fn new(resource: ResourceSpans<'b>) -> Self {
-        let (mut scopes, mut traces) = (Vec::new(), Vec::<Vec<Member<'b>>>::new());
+        let scopes = resource.scope_spans;
+        let mut places = Vec::with_capacity(scopes.iter().map(|scope| scope.spans.len()).sum());
         let mut known = HashMap::new();
-        for (scope, of_scope) in resource.scope_spans.into_iter().enumerate() {
-            scopes.push(of_scope.scope);
-            for span in of_scope.spans.into_iter().filter(has_trace) {
-                let index = match known.entry(low_half(span.trace_id.unwrap_or_default())) {
-                    Entry::Occupied(known) => *known.get(),
-                    Entry::Vacant(new) => {
-                        traces.push(Vec::new());
-                        *new.insert(traces.len() - 1)
-                    }
-                };
-                if let Some(trace) = traces.get_mut(index) {
-                    trace.push(Member { span, scope });
-                }
+        for (scope, of_scope) in scopes.iter().enumerate() {
+            for (span, of_trace) in of_scope.spans.iter().enumerate().filter(|(_, span)| has_trace(span)) {
+                let new = known.len();
+                let trace = *known.entry(low_half(of_trace.trace_id.unwrap_or_default())).or_insert(new);
+                places.push(Place { trace, scope, span });
             }
         }
-        Self { resource: ResourceAttributes::new(resource.resource), scopes, traces: traces.into_iter() }
+        places.sort_by_key(|place| place.trace);
+        Self { resource: ResourceAttributes::new(resource.resource), scopes, places, next: 0 }
+    }
+
+    /// The places of the spans of the next trace.
+    fn next_trace(&mut self) -> Option<Range<usize>> {
+        let rest = self.places.get(self.next..)?;
+        let trace = rest.first()?.trace;
+        let start = self.next;
+        self.next += rest.iter().take_while(|place| place.trace == trace).count();
+        Some(start..self.next)
+    }
+
+    fn convert(&self, trace: Range<usize>, settings: &Settings, room: &mut Room) -> Result<Vec<Span<'b>>, TooLarge> {
+        let places = self.places.get(trace).unwrap_or_default();
+        room.take(places.len().saturating_mul(size_of::<Span>()))?;
+        let mut spans = Vec::with_capacity(places.len());
+        for place in places {
+            let Some(ScopeSpans { scope, spans: of_scope }) = self.scopes.get(place.scope) else { continue };
+            let Some(span) = of_scope.get(place.span) else { continue };
+            let lookup = Lookup { span, resource: &self.resource };
+            spans.push(Conversion { lookup, scope, settings }.span(room)?);
+        }
+        Ok(spans)
     }
 }
 
@@ -193,7 +219,6 @@ pub(super) struct Conversion<'a, 'b> {
 impl<'b> Conversion<'_, 'b> {
     fn span(&self, room: &mut Room) -> Result<Span<'b>, TooLarge> {
         let span = self.lookup.span;
-        room.take(size_of::<Span>())?;
         let start = i64::try_from(span.start).unwrap_or(i64::MAX);
         let mut converted = Span {
             service: self.service(),

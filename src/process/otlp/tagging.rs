@@ -68,22 +68,19 @@ impl<'b, 'r> Tags<'b, 'r> {
     fn set(&mut self, key: impl Into<Text<'b>>, value: impl Into<Text<'b>>) -> Result<(), TooLarge> {
         let (key, value) = (key.into(), value.into());
         let owned = |text: &Text<'_>| if let Text::Owned(text) = text { text.len() } else { 0 };
-        self.room.take(size_of::<(Text, Text)>() + owned(&key) + owned(&value))?;
+        self.room.take(owned(&key) + owned(&value))?;
         if let Some(mapped) = self.mapped_mut(&key) {
             *mapped = true;
         }
-        self.meta.push((key, value));
-        Ok(())
+        self.room.push(&mut self.meta, (key, value))
     }
 
     fn set_metric(&mut self, key: impl Into<Text<'b>>, value: f64) -> Result<(), TooLarge> {
-        self.room.take(size_of::<(Text, f64)>())?;
         let key = key.into();
         if let Some(mapped) = of_mapped(&mut self.mapped_metrics, &key) {
             *mapped = true;
         }
-        self.metrics.push((key, value));
-        Ok(())
+        self.room.push(&mut self.metrics, (key, value))
     }
 
     fn mapped_mut(&mut self, key: &str) -> Option<&mut bool> {

@@ -6,7 +6,15 @@ use super::{
     convert::{Room, invalid_spans},
     *,
 };
-use crate::process::trace::Span;
+use crate::{
+    config::Config,
+    platform::environment::Environment,
+    process::{
+        stats::{ClientPayload, Concentrator, Flush, Keys, Origin},
+        tags::FunctionTags,
+        trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders, TracerPayload},
+    },
+};
 
 const TRACE_ID: &str = "5b8efff798038103d269b633813fc60c";
 
@@ -346,6 +354,42 @@ fn an_error_is_told_by_its_events_or_its_status() {
     assert_eq!(meta(&failed(&json!({"http.response.status_code": 503}), &[], ""), "error.msg"), Some("503"));
     for (value, expected) in [(json!(1), 1), (json!(0), 0), (json!(true), 1), (json!("1"), 1), (json!("no"), 0)] {
         assert_eq!(failed(&json!({"datadog.error": value}), &[], "").error, expected, "{value}");
+    }
+}
+
+#[test]
+fn literals_of_queries_and_arguments_of_commands_are_in_no_payload_and_in_no_statistics() {
+    const NOW: i64 = 1_700_000_000_000_000_000;
+    let function = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
+    let settings = TraceSettings { compute_stats: true, ..TraceSettings::default() };
+    let (pipeline, _) = Pipeline::new(settings, &function, Keys::default());
+    let secret = "123-45-6789";
+    let (sql, redis) = (format!("SELECT * FROM users WHERE ssn='{secret}'"), format!("SET session:1 {secret}"));
+    for (kind, own, kept) in [
+        (CLIENT, json!({"db.system.name": "postgresql", "db.query.text": sql}), "SELECT * FROM users WHERE ssn = ?"),
+        (INTERNAL, json!({"db.system.name": "mysql", "db.query.text": sql}), "SELECT * FROM users WHERE ssn = ?"),
+        (CLIENT, json!({"db.system.name": "redis", "db.query.text": redis}), "SET"),
+        (CLIENT, json!({"db.system": "mysql", "db.statement": sql}), "SELECT * FROM users WHERE ssn = ?"),
+        (CLIENT, json!({"db.system": "redis", "db.statement": redis}), "SET"),
+        (
+            CLIENT,
+            json!({"span.type": "sql", "resource.name": sql, "db.statement": sql}),
+            "SELECT * FROM users WHERE ssn = ?",
+        ),
+    ] {
+        let body = request(&json!({}), &json!({}), &[span(kind, &own, &json!({"spanId": "00000000000000ab"}))]);
+        let decoded = decode::request(Encoding::Json, &body).unwrap();
+        let headers = TracerHeaders::default();
+        let source = Source { headers: &headers, now: NOW, room: usize::MAX };
+        let output = pipeline.run(source, Traces::new(decoded, &Settings::default())).unwrap();
+        let mut concentrator = Concentrator::new(Origin::default(), NOW, None);
+        concentrator.merge(output.stats, NOW);
+        let stats = concentrator.flush(NOW, Flush::All);
+        let payloads = output.payloads.iter().map(TracerPayload::bytes).chain(stats.iter().map(ClientPayload::bytes));
+        let sent: Vec<_> = payloads.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
+        assert_eq!(sent.len(), 2, "a payload and its statistics: {own}");
+        assert!(sent.iter().all(|sent| !sent.contains(secret)), "{own}: {sent:?}");
+        assert!(sent[0].contains(kept), "{own}: {sent:?}");
     }
 }
 

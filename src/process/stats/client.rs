@@ -1,5 +1,7 @@
 //! Stats that a tracer has computed itself: the body of `/v0.6/stats`, decoded, checked and encoded again.
 
+use std::borrow::Cow;
+
 use super::{
     ClientPayload,
     encode::{self, ClientHead, WireGroup},
@@ -20,21 +22,21 @@ pub fn read(body: &[u8], now: u64) -> Result<Option<ClientPayload>, DecodeError>
     for _ in 0..reader.map_or_nil()? {
         let reader = &mut reader;
         match reader.string()? {
-            b"Hostname" => head.hostname = text(reader)?,
-            b"Env" => head.env = text(reader)?,
-            b"Version" => head.version = text(reader)?,
-            b"Lang" => head.language = text(reader)?,
-            b"TracerVersion" => head.tracer_version = text(reader)?,
-            b"RuntimeID" => head.runtime_id = text(reader)?,
+            b"Hostname" => head.hostname = reader.text_or_nil()?,
+            b"Env" => head.env = reader.text_or_nil()?,
+            b"Version" => head.version = reader.text_or_nil()?,
+            b"Lang" => head.language = reader.text_or_nil()?,
+            b"TracerVersion" => head.tracer_version = reader.text_or_nil()?,
+            b"RuntimeID" => head.runtime_id = reader.text_or_nil()?,
             b"Sequence" => head.sequence = reader.integer()?,
-            b"AgentAggregation" => head.agent_aggregation = text(reader)?,
-            b"Service" => head.service = text(reader)?,
-            b"ContainerID" => head.container_id = text(reader)?,
+            b"AgentAggregation" => head.agent_aggregation = reader.text_or_nil()?,
+            b"Service" => head.service = reader.text_or_nil()?,
+            b"ContainerID" => head.container_id = reader.text_or_nil()?,
             b"Tags" => head.tags = texts(reader)?,
-            b"GitCommitSha" => head.git_commit_sha = text(reader)?,
-            b"ImageTag" => head.image_tag = text(reader)?,
+            b"GitCommitSha" => head.git_commit_sha = reader.text_or_nil()?,
+            b"ImageTag" => head.image_tag = reader.text_or_nil()?,
             b"ProcessTagsHash" => head.process_tags_hash = reader.integer()?,
-            b"ProcessTags" => head.process_tags = text(reader)?,
+            b"ProcessTags" => head.process_tags = reader.text_or_nil()?,
             b"Stats" => buckets.read(reader)?,
             _ => reader.skip()?,
         }
@@ -94,16 +96,17 @@ impl Buckets {
     }
 }
 
+/// What is no UTF-8 in a text is replaced, as in spans: one byte of one resource would cost the stats of all others.
 fn group<'b>(reader: &mut Reader<'b>) -> Result<WireGroup<'b>, DecodeError> {
     let mut group = WireGroup::default();
     for _ in 0..reader.map_or_nil()? {
         match reader.string()? {
-            b"Service" => group.service = text(reader)?,
-            b"Name" => group.name = text(reader)?,
-            b"Resource" => group.resource = text(reader)?,
+            b"Service" => group.service = reader.text_or_nil()?,
+            b"Name" => group.name = reader.text_or_nil()?,
+            b"Resource" => group.resource = reader.text_or_nil()?,
             b"HTTPStatusCode" => group.http_status = reader.integer()?,
-            b"Type" => group.kind = text(reader)?,
-            b"DBType" => group.db_type = text(reader)?,
+            b"Type" => group.kind = reader.text_or_nil()?,
+            b"DBType" => group.db_type = reader.text_or_nil()?,
             b"Hits" => group.hits = reader.integer()?,
             b"Errors" => group.errors = reader.integer()?,
             b"Duration" => group.duration = reader.integer()?,
@@ -111,13 +114,13 @@ fn group<'b>(reader: &mut Reader<'b>) -> Result<WireGroup<'b>, DecodeError> {
             b"ErrorSummary" => group.error_summary = reader.bytes_or_nil()?,
             b"Synthetics" => group.synthetics = reader.bool_or_nil()?,
             b"TopLevelHits" => group.top_level_hits = reader.integer()?,
-            b"SpanKind" => group.span_kind = text(reader)?,
+            b"SpanKind" => group.span_kind = reader.text_or_nil()?,
             b"PeerTags" => group.peer_tags = texts(reader)?,
             b"IsTraceRoot" => group.is_root = reader.integer()?,
-            b"GRPCStatusCode" => group.grpc_status = text(reader)?,
-            b"HTTPMethod" => group.http_method = text(reader)?,
-            b"HTTPEndpoint" => group.http_endpoint = text(reader)?,
-            b"srv_src" => group.service_source = text(reader)?,
+            b"GRPCStatusCode" => group.grpc_status = reader.text_or_nil()?,
+            b"HTTPMethod" => group.http_method = reader.text_or_nil()?,
+            b"HTTPEndpoint" => group.http_endpoint = reader.text_or_nil()?,
+            b"srv_src" => group.service_source = reader.text_or_nil()?,
             b"SpanDerivedPrimaryTags" => group.primary_tags = texts(reader)?,
             b"AdditionalMetricTags" => group.additional_tags = texts(reader)?,
             _ => reader.skip()?,
@@ -126,16 +129,13 @@ fn group<'b>(reader: &mut Reader<'b>) -> Result<WireGroup<'b>, DecodeError> {
     Ok(group)
 }
 
-fn text<'b>(reader: &mut Reader<'b>) -> Result<&'b str, DecodeError> {
-    if reader.nil()? { Ok("") } else { reader.valid_text() }
-}
-
-fn texts<'b>(reader: &mut Reader<'b>) -> Result<Vec<&'b str>, DecodeError> {
+/// A list of texts; nil is an empty one, and so is each text.
+fn texts<'b>(reader: &mut Reader<'b>) -> Result<Vec<Cow<'b, str>>, DecodeError> {
     let count = reader.array_or_nil()?;
     let mut texts = reader.list(count)?;
     for _ in 0..count {
-        reader.charge(size_of::<&str>())?;
-        texts.push(text(reader)?);
+        reader.make_room(&mut texts, count)?;
+        texts.push(reader.text_or_nil()?);
     }
     Ok(texts)
 }

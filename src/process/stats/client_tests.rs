@@ -6,8 +6,7 @@ use crate::process::stats::payload;
 /// A body with one bucket of one group, as tracers send it.
 fn body() -> Vec<u8> {
     let mut out = Writer::default();
-    let head = ClientHead { env: "prod", language: "go", sequence: 3, tags: vec!["a:b"], ..ClientHead::default() };
-    head.write(&mut out, 2);
+    head().write(&mut out, 2);
     for start in [10, 20] {
         encode::bucket(&mut out, start, 10_000_000_000, -1, 1);
         group_of("res").write(&mut out);
@@ -15,20 +14,48 @@ fn body() -> Vec<u8> {
     out.into_bytes()
 }
 
+fn head() -> ClientHead<'static> {
+    let (env, language, tags) = ("prod".into(), "go".into(), vec!["a:b".into()]);
+    ClientHead { env, language, sequence: 3, tags, ..ClientHead::default() }
+}
+
 fn group_of(resource: &str) -> WireGroup<'_> {
-    WireGroup { resource, hits: 7, ok_summary: &[1, 2], peer_tags: vec!["p:q"], is_root: 1, ..WireGroup::default() }
+    let (resource, peer_tags) = (resource.into(), vec!["p:q".into()]);
+    WireGroup { resource, hits: 7, ok_summary: &[1, 2], peer_tags, is_root: 1, ..WireGroup::default() }
 }
 
 #[test]
 fn stats_are_encoded_again_with_the_first_start_replaced() {
     let read = read(&body(), 99).unwrap().unwrap();
     let mut expected = Writer::default();
-    ClientHead { env: "prod", language: "go", sequence: 3, tags: vec!["a:b"], ..ClientHead::default() }
-        .write(&mut expected, 2);
+    head().write(&mut expected, 2);
     for start in [99, 20] {
         encode::bucket(&mut expected, start, 10_000_000_000, -1, 1);
         group_of("res").write(&mut expected);
     }
+    assert_eq!((read.bytes(), read.groups), (expected.as_bytes(), 2));
+}
+
+#[test]
+fn invalid_utf8_costs_the_character_and_not_the_stats() {
+    let with = |resource: &str| {
+        let mut out = Writer::default();
+        ClientHead { tags: vec!["v?".into()], ..head() }.write(&mut out, 1);
+        encode::bucket(&mut out, 10, 10_000_000_000, -1, 2);
+        group_of(resource).write(&mut out);
+        group_of("others").write(&mut out);
+        out.into_bytes()
+    };
+    let mut body = with("GET /?");
+    for byte in body.iter_mut().filter(|byte| **byte == b'?') {
+        *byte = 0xff;
+    }
+    let read = read(&body, 10).unwrap().unwrap();
+    let mut expected = Writer::default();
+    ClientHead { tags: vec!["v\u{fffd}".into()], ..head() }.write(&mut expected, 1);
+    encode::bucket(&mut expected, 10, 10_000_000_000, -1, 2);
+    group_of("GET /\u{fffd}").write(&mut expected);
+    group_of("others").write(&mut expected);
     assert_eq!((read.bytes(), read.groups), (expected.as_bytes(), 2));
 }
 

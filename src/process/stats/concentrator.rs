@@ -53,9 +53,8 @@ pub struct Concentrator {
     buckets: BTreeMap<i64, Bucket>,
     /// The start of the oldest bucket that still takes stats; older ones have left.
     oldest: i64,
-    /// The function's own part of the origin, completed by the first tracer that is seen.
+    /// The function's own part of the origin, completed by the first tracer that says the rest.
     origin: Origin,
-    has_tracer: bool,
     spare_bins: usize,
     spare_key_bytes: usize,
     max_additional_tags: usize,
@@ -83,7 +82,6 @@ impl Concentrator {
             buckets: BTreeMap::new(),
             oldest: aligned(now),
             origin,
-            has_tracer: false,
             spare_bins: MAX_BINS,
             spare_key_bytes: MAX_KEY_BYTES,
             max_additional_tags: limit.min(MAX_GROUPS),
@@ -92,9 +90,8 @@ impl Concentrator {
 
     /// Adds the stats of a request. Those that are older than what has left go to the oldest bucket, those that are ahead of the clock to the current one.
     pub fn merge(&mut self, groups: Groups, now: i64) -> Collapsed {
-        if let Some(tracer) = groups.origin.filter(|_| !std::mem::replace(&mut self.has_tracer, true)) {
-            let Origin { env, version, service, .. } = std::mem::take(&mut self.origin);
-            self.origin = Origin { env, version, service, ..tracer };
+        if let Some(tracer) = groups.origin {
+            self.complete_origin(tracer);
         }
         let mut collapsed = Collapsed { groups: groups.collapsed, ..Collapsed::default() };
         for (start, bucket) in groups.buckets {
@@ -107,6 +104,20 @@ impl Concentrator {
             }
         }
         collapsed
+    }
+
+    /// Fills in what is not known yet. Spans of the extension's own and those of OpenTelemetry SDKs may come first, and name no tracer.
+    fn complete_origin(&mut self, tracer: Origin) {
+        for (known, new) in [
+            (&mut self.origin.language, tracer.language),
+            (&mut self.origin.tracer_version, tracer.tracer_version),
+            (&mut self.origin.runtime_id, tracer.runtime_id),
+            (&mut self.origin.container_id, tracer.container_id),
+        ] {
+            if known.is_empty() {
+                *known = new;
+            }
+        }
     }
 
     fn add(&mut self, start: i64, key: Box<[u8]>, values: &Values, collapsed: &mut Collapsed) {
@@ -176,14 +187,15 @@ impl Concentrator {
 
     fn payload(&self, batch: &[EncodedBucket], is_part: bool) -> ClientPayload {
         let origin = &self.origin;
+        let env = if origin.env.is_empty() { "unknown-env" } else { &*origin.env };
         let head = ClientHead {
-            env: if origin.env.is_empty() { "unknown-env" } else { &origin.env },
-            version: &origin.version,
-            service: &origin.service,
-            language: &origin.language,
-            tracer_version: &origin.tracer_version,
-            runtime_id: &origin.runtime_id,
-            container_id: &origin.container_id,
+            env: Cow::Borrowed(env),
+            version: Cow::Borrowed(&origin.version),
+            service: Cow::Borrowed(&origin.service),
+            language: Cow::Borrowed(&origin.language),
+            tracer_version: Cow::Borrowed(&origin.tracer_version),
+            runtime_id: Cow::Borrowed(&origin.runtime_id),
+            container_id: Cow::Borrowed(&origin.container_id),
             ..ClientHead::default()
         };
         let mut out = Writer::default();

@@ -196,6 +196,28 @@ fn the_first_tracer_says_where_stats_come_from() {
 }
 
 #[test]
+fn a_tracer_that_comes_after_spans_of_no_tracer_says_where_stats_come_from() {
+    let mut concentrator = Concentrator::new(origin(), NOW, None);
+    let named = |language: &str, runtime_id: &str| Origin {
+        language: language.into(),
+        tracer_version: "4.1".into(),
+        container_id: "c1".into(),
+        runtime_id: runtime_id.into(),
+        ..Origin::default()
+    };
+    for origin in [Origin::default(), named("python", ""), named("python", "r"), named("java", "other")] {
+        let mut groups = groups(&[span("a", NOW)]);
+        groups.set_origin(origin);
+        concentrator.merge(groups, NOW);
+    }
+    let Origin { env, version, service, .. } = origin();
+    assert_eq!(concentrator.origin, Origin { env, version, service, ..named("python", "r") });
+    let payloads = concentrator.flush(NOW, Flush::All);
+    let text = String::from_utf8_lossy(payloads[0].bytes()).into_owned();
+    assert!(["python", "4.1", "c1"].iter().all(|said| text.contains(said)), "{text}");
+}
+
+#[test]
 fn what_is_encoded_reads_like_a_clients_own_stats() {
     let mut concentrator = Concentrator::new(origin(), NOW, None);
     concentrator.merge(groups(&[span("a", NOW), span("b", NOW)]), NOW);

@@ -1,5 +1,7 @@
 //! Stats as the intake takes them: msgpack.
 
+use std::borrow::Cow;
+
 use super::{groups::Values, key::Key};
 use crate::process::msgpack::Writer;
 
@@ -58,21 +60,21 @@ pub fn payload<'p>(clients: impl ExactSizeIterator<Item = &'p ClientPayload> + C
 /// What a client says of its stats besides the buckets.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ClientHead<'h> {
-    pub(super) hostname: &'h str,
-    pub(super) env: &'h str,
-    pub(super) version: &'h str,
-    pub(super) language: &'h str,
-    pub(super) tracer_version: &'h str,
-    pub(super) runtime_id: &'h str,
+    pub(super) hostname: Cow<'h, str>,
+    pub(super) env: Cow<'h, str>,
+    pub(super) version: Cow<'h, str>,
+    pub(super) language: Cow<'h, str>,
+    pub(super) tracer_version: Cow<'h, str>,
+    pub(super) runtime_id: Cow<'h, str>,
     pub(super) sequence: u64,
-    pub(super) agent_aggregation: &'h str,
-    pub(super) service: &'h str,
-    pub(super) container_id: &'h str,
-    pub(super) tags: Vec<&'h str>,
-    pub(super) git_commit_sha: &'h str,
-    pub(super) image_tag: &'h str,
+    pub(super) agent_aggregation: Cow<'h, str>,
+    pub(super) service: Cow<'h, str>,
+    pub(super) container_id: Cow<'h, str>,
+    pub(super) tags: Vec<Cow<'h, str>>,
+    pub(super) git_commit_sha: Cow<'h, str>,
+    pub(super) image_tag: Cow<'h, str>,
     pub(super) process_tags_hash: u64,
-    pub(super) process_tags: &'h str,
+    pub(super) process_tags: Cow<'h, str>,
 }
 
 impl ClientHead<'_> {
@@ -80,18 +82,18 @@ impl ClientHead<'_> {
     pub(super) fn write(&self, out: &mut Writer, buckets: usize) {
         out.map(16);
         for (key, text) in [
-            ("Hostname", self.hostname),
-            ("Env", self.env),
-            ("Version", self.version),
-            ("Lang", self.language),
-            ("TracerVersion", self.tracer_version),
-            ("RuntimeID", self.runtime_id),
-            ("AgentAggregation", self.agent_aggregation),
-            ("Service", self.service),
-            ("ContainerID", self.container_id),
-            ("GitCommitSha", self.git_commit_sha),
-            ("ImageTag", self.image_tag),
-            ("ProcessTags", self.process_tags),
+            ("Hostname", &self.hostname),
+            ("Env", &self.env),
+            ("Version", &self.version),
+            ("Lang", &self.language),
+            ("TracerVersion", &self.tracer_version),
+            ("RuntimeID", &self.runtime_id),
+            ("AgentAggregation", &self.agent_aggregation),
+            ("Service", &self.service),
+            ("ContainerID", &self.container_id),
+            ("GitCommitSha", &self.git_commit_sha),
+            ("ImageTag", &self.image_tag),
+            ("ProcessTags", &self.process_tags),
         ] {
             out.text(key);
             out.text(text);
@@ -123,12 +125,12 @@ pub(super) fn bucket(out: &mut Writer, start: u64, duration: u64, time_shift: i6
 /// A group as it stands on the wire.
 #[derive(Debug, Clone, Default)]
 pub(super) struct WireGroup<'g> {
-    pub(super) service: &'g str,
-    pub(super) name: &'g str,
-    pub(super) resource: &'g str,
+    pub(super) service: Cow<'g, str>,
+    pub(super) name: Cow<'g, str>,
+    pub(super) resource: Cow<'g, str>,
     pub(super) http_status: u32,
-    pub(super) kind: &'g str,
-    pub(super) db_type: &'g str,
+    pub(super) kind: Cow<'g, str>,
+    pub(super) db_type: Cow<'g, str>,
     pub(super) hits: u64,
     pub(super) errors: u64,
     pub(super) duration: u64,
@@ -136,31 +138,31 @@ pub(super) struct WireGroup<'g> {
     pub(super) error_summary: &'g [u8],
     pub(super) synthetics: bool,
     pub(super) top_level_hits: u64,
-    pub(super) span_kind: &'g str,
-    pub(super) peer_tags: Vec<&'g str>,
+    pub(super) span_kind: Cow<'g, str>,
+    pub(super) peer_tags: Vec<Cow<'g, str>>,
     pub(super) is_root: u64,
-    pub(super) grpc_status: &'g str,
-    pub(super) http_method: &'g str,
-    pub(super) http_endpoint: &'g str,
-    pub(super) service_source: &'g str,
-    pub(super) primary_tags: Vec<&'g str>,
-    pub(super) additional_tags: Vec<&'g str>,
+    pub(super) grpc_status: Cow<'g, str>,
+    pub(super) http_method: Cow<'g, str>,
+    pub(super) http_endpoint: Cow<'g, str>,
+    pub(super) service_source: Cow<'g, str>,
+    pub(super) primary_tags: Vec<Cow<'g, str>>,
+    pub(super) additional_tags: Vec<Cow<'g, str>>,
 }
 
 impl WireGroup<'_> {
     pub(super) fn write(&self, out: &mut Writer) {
         out.map(22);
         for (key, text) in [
-            ("Service", self.service),
-            ("Name", self.name),
-            ("Resource", self.resource),
-            ("Type", self.kind),
-            ("DBType", self.db_type),
-            ("SpanKind", self.span_kind),
-            ("GRPCStatusCode", self.grpc_status),
-            ("HTTPMethod", self.http_method),
-            ("HTTPEndpoint", self.http_endpoint),
-            ("srv_src", self.service_source),
+            ("Service", &self.service),
+            ("Name", &self.name),
+            ("Resource", &self.resource),
+            ("Type", &self.kind),
+            ("DBType", &self.db_type),
+            ("SpanKind", &self.span_kind),
+            ("GRPCStatusCode", &self.grpc_status),
+            ("HTTPMethod", &self.http_method),
+            ("HTTPEndpoint", &self.http_endpoint),
+            ("srv_src", &self.service_source),
         ] {
             out.text(key);
             out.text(text);
@@ -195,33 +197,32 @@ impl WireGroup<'_> {
 
 /// Writes a group of our own. Its spans come from Lambda, whatever their traces came from: none is of a synthetic test.
 pub(super) fn group(out: &mut Writer, key: &Key<'_>, values: &Values) {
-    let grpc_status = key.grpc_status.map(|status| status.to_string()).unwrap_or_default();
     let group = WireGroup {
-        service: &key.service,
-        name: &key.name,
-        resource: &key.resource,
+        service: Cow::Borrowed(&key.service),
+        name: Cow::Borrowed(&key.name),
+        resource: Cow::Borrowed(&key.resource),
         http_status: key.http_status,
-        kind: &key.kind,
+        kind: Cow::Borrowed(&key.kind),
         hits: values.hits,
         errors: values.errors,
         duration: values.duration,
         ok_summary: &values.ok_summary.encode(),
         error_summary: &values.error_summary.encode(),
         top_level_hits: values.top_level_hits,
-        span_kind: &key.span_kind,
-        peer_tags: key.peer_tags.iter().map(|tag| &**tag).collect(),
+        span_kind: Cow::Borrowed(&key.span_kind),
+        peer_tags: key.peer_tags.iter().map(|tag| Cow::Borrowed(&**tag)).collect(),
         is_root: key.is_root as u64,
-        grpc_status: &grpc_status,
-        http_method: &key.http_method,
-        http_endpoint: &key.http_endpoint,
-        service_source: &key.service_source,
-        additional_tags: key.additional_tags.iter().map(|tag| &**tag).collect(),
+        grpc_status: key.grpc_status.map(|status| Cow::Owned(status.to_string())).unwrap_or_default(),
+        http_method: Cow::Borrowed(&key.http_method),
+        http_endpoint: Cow::Borrowed(&key.http_endpoint),
+        service_source: Cow::Borrowed(&key.service_source),
+        additional_tags: key.additional_tags.iter().map(|tag| Cow::Borrowed(&**tag)).collect(),
         ..WireGroup::default()
     };
     group.write(out);
 }
 
-fn texts(out: &mut Writer, texts: &[&str]) {
+fn texts(out: &mut Writer, texts: &[Cow<'_, str>]) {
     out.array(texts.len());
     for text in texts {
         out.text(text);

@@ -241,11 +241,12 @@ impl<'t> Encoder<'t> {
         size.0
     }
 
-    /// Spreads the spans over chunks of the same trace. Each begins with what the trace as a whole says, which else only its root does.
+    /// Spreads the spans over chunks of the same trace. Each begins with what the trace as a whole says, which else only its root does: the first one too, because
+    /// the root may be a span that is too large.
     fn split(&mut self, chunk: &Chunk<'_>) {
         let head = ChunkHead { priority: chunk.priority, origin: &chunk.origin };
         let trace_tags = trace_tags(chunk);
-        let (mut piece, mut sizes, mut bytes, mut is_first) = (Vec::new(), Vec::new(), head.size(), true);
+        let (mut piece, mut sizes, mut bytes) = (Vec::new(), Vec::new(), head.size());
         for span in &chunk.spans {
             let mut span = span.clone();
             let mut size = self.size_of(&span);
@@ -253,9 +254,9 @@ impl<'t> Encoder<'t> {
                 self.write(&head, &piece, &sizes);
                 piece.clear();
                 sizes.clear();
-                (bytes, is_first) = (head.size(), false);
+                bytes = head.size();
             }
-            if piece.is_empty() && !is_first {
+            if piece.is_empty() {
                 for (key, value) in &trace_tags {
                     if !span.meta.contains(key) {
                         span.meta.set(key.clone(), Text::Owned(value.clone()));

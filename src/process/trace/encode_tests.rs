@@ -125,29 +125,33 @@ fn payloads_stay_below_the_limit_and_hold_whole_chunks() {
 #[test]
 fn a_chunk_that_is_too_large_is_spread_over_chunks_of_the_same_trace() {
     let tags = tags();
-    let mut spans: Vec<_> = (1..=30).map(|id| span(id, 1_000_000)).collect();
-    spans[0].meta.set("_dd.p.tid", "abc".into());
-    spans[0].meta.set("_dd.p.dm", "-1".into());
-    spans[20].meta.set("_dd.p.dm", "-4".into());
-    spans[3] = span(4, 13_000_000);
-    let mut encoder = Encoder::new(&tags, usize::MAX);
-    encoder.push(&Chunk { priority: 2, origin: "rum".into(), ..chunk(spans) });
-    let (payloads, lost) = encoder.finish(&Head::default());
-    assert_eq!(lost, Lost { oversized: 1, without_room: 0 });
-    let chunks: Vec<_> =
-        payloads.iter().flat_map(|payload| decode(std::slice::from_ref(payload)).tracers.remove(0).chunks).collect();
-    assert!(chunks.len() >= 3 && payloads.iter().all(|payload| payload.bytes().len() < MAX_PAYLOAD_BYTES));
-    let mut ids = Vec::new();
-    for chunk in &chunks {
-        assert_eq!((chunk.priority, &*chunk.origin), (2, "rum"));
-        assert_eq!(chunk.spans[0].meta["_dd.p.tid"], "abc", "every piece says what the trace as a whole does");
-        let others = chunk.spans.iter().skip(1).filter(|span| span.meta.contains_key("_dd.p.tid"));
-        assert_eq!(others.count(), 0);
-        ids.extend(chunk.spans.iter().map(|span| span.id));
+    // A span of 13 MB does not fit, whether or not it is the one that says what the trace as a whole does.
+    for oversized in [4, 1] {
+        let mut spans: Vec<_> =
+            (1..=30).map(|id| span(id, if id == oversized { 13_000_000 } else { 1_000_000 })).collect();
+        spans[0].meta.set("_dd.p.tid", "abc".into());
+        spans[0].meta.set("_dd.p.dm", "-1".into());
+        spans[20].meta.set("_dd.p.dm", "-4".into());
+        let mut encoder = Encoder::new(&tags, usize::MAX);
+        encoder.push(&Chunk { priority: 2, origin: "rum".into(), ..chunk(spans) });
+        let (payloads, lost) = encoder.finish(&Head::default());
+        assert_eq!(lost, Lost { oversized: 1, without_room: 0 });
+        let decoded = |payload| decode(std::slice::from_ref(payload)).tracers.remove(0).chunks;
+        let chunks: Vec<_> = payloads.iter().flat_map(decoded).collect();
+        assert!(chunks.len() >= 3 && payloads.iter().all(|payload| payload.bytes().len() < MAX_PAYLOAD_BYTES));
+        let mut ids = Vec::new();
+        for chunk in &chunks {
+            assert_eq!((chunk.priority, &*chunk.origin), (2, "rum"));
+            let first = chunk.spans[0].meta.get("_dd.p.tid").map(String::as_str);
+            assert_eq!(first, Some("abc"), "every piece says what the trace as a whole does");
+            let others = chunk.spans.iter().skip(1).filter(|span| span.meta.contains_key("_dd.p.tid"));
+            assert_eq!(others.count(), 0);
+            ids.extend(chunk.spans.iter().map(|span| span.id));
+        }
+        assert_eq!(ids, (1..=30).filter(|id| *id != oversized).collect::<Vec<_>>(), "every other span once, in order");
+        let own = chunks.iter().flat_map(|chunk| &chunk.spans).find(|span| span.id == 21).unwrap();
+        assert_eq!(own.meta["_dd.p.dm"], "-4", "what a span says itself stays");
     }
-    assert_eq!(ids, (1..=30).filter(|id| *id != 4).collect::<Vec<_>>(), "every other span once, in order");
-    let own = chunks.iter().flat_map(|chunk| &chunk.spans).find(|span| span.id == 21).unwrap();
-    assert_eq!(own.meta["_dd.p.dm"], "-4", "what a span says itself stays");
 }
 
 #[test]

@@ -98,6 +98,18 @@ impl<'b, V> Map<'b, V> {
         Some(self.pairs.remove(index).1)
     }
 
+    /// Changes values in place, and takes out the entries for which there is something else, with that in place of their value.
+    pub(super) fn take_changed<U>(&mut self, mut change: impl FnMut(&str, &mut V) -> Option<U>) -> Vec<(Text<'b>, U)> {
+        let mut taken = Vec::new();
+        self.pairs.retain_mut(|(key, value)| {
+            let changed = change(key, value);
+            let is_kept = changed.is_none();
+            taken.extend(changed.map(|changed| (std::mem::take(key), changed)));
+            is_kept
+        });
+        taken
+    }
+
     /// Keeps the entries whose key is wanted.
     pub fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
         // Most often every entry is: the list is looked at before it is rebuilt.
@@ -110,8 +122,8 @@ impl<'b, V> Map<'b, V> {
         self.pairs.iter().map(|(key, value)| (&**key, value))
     }
 
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.pairs.iter_mut().map(|(_, value)| value)
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut V)> {
+        self.pairs.iter_mut().map(|(key, value)| (&**key, value))
     }
 
     /// The entries themselves.
@@ -125,6 +137,12 @@ impl<'b, V> Map<'b, V> {
 
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+
+    /// How many entries there is room for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.pairs.capacity()
     }
 
     pub(super) fn into_owned<U>(self, value: impl Fn(V) -> U) -> Map<'static, U> {

@@ -232,9 +232,10 @@ impl<'p> Request<'p> {
         if span.meta.contains("_inferred_span.tag_source") && !span.meta.contains("_dd.base_service") {
             span.meta.set("_dd.base_service", Text::Owned(self.pipeline.base_service.clone()));
         }
-        self.tags.take_over(span);
         obfuscate::span(span, &self.pipeline.settings.obfuscation, last_query);
         self.pipeline.replacements.apply(span);
+        // These may have made tags of the span's own that the function has as well.
+        self.tags.take_over(span);
     }
 
     /// Whether the chunk is sent. Without stats of its own the backend needs those too that the tracer's sampler decided against.

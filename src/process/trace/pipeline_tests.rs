@@ -226,6 +226,34 @@ fn obfuscation_follows_the_type_and_replacement_comes_last() {
 }
 
 #[test]
+fn numbers_that_rules_make_texts_of_leave_as_texts_below_the_functions_tags() {
+    let replace_tags = ["card.number", "functionname"].map(|name| ReplaceRule {
+        name: name.into(),
+        pattern: "[0-9]+".into(),
+        replacement: "?".into(),
+    });
+    let mut own = span(1, 0);
+    own.metrics.set("card.number", 4_111_111_111_111_111.0);
+    own.metrics.set("functionname", 7.0);
+    let output = run(TraceSettings { replace_tags: replace_tags.into(), ..TraceSettings::default() }, vec![vec![own]]);
+    let sent = test_messages::spans(&output.payloads).remove(0);
+    assert_eq!((&*sent.meta["card.number"], &*sent.meta["functionname"]), ("?", "fn"));
+    assert!(!sent.metrics.contains_key("card.number") && !sent.metrics.contains_key("functionname"));
+    let bytes = output.payloads.iter().flat_map(|payload| payload.bytes().windows(4));
+    assert_eq!(bytes.filter(|bytes| bytes == b"4111").count(), 0);
+}
+
+#[test]
+fn a_rule_for_all_tags_leaves_the_marks_of_traces_and_statistics() {
+    let replace_tags = vec![ReplaceRule { name: "*".into(), pattern: "[0-9]+".into(), replacement: "?".into() }];
+    let own = with_meta(span(1, 0), &[("_dd.p.tid", "66f0a1b200000000"), ("_dd.p.dm", "-1"), ("user", "joe-17")]);
+    let spans = sent(TraceSettings { replace_tags, ..TraceSettings::default() }, vec![own]);
+    let tags = ["_dd.p.tid", "_dd.p.dm", "_dd.compute_stats", "_dd.origin", "user"];
+    let expected = ["66f0a1b200000000", "-1", "1", "lambda", "joe-?"];
+    assert_eq!(tags.map(|tag| spans[0].meta[tag].clone()), expected);
+}
+
+#[test]
 fn settings_that_do_not_compile_are_reported_and_have_no_effect() {
     let settings = TraceSettings {
         replace_tags: vec![ReplaceRule { name: "a".into(), pattern: "(".into(), replacement: String::new() }],

@@ -6,7 +6,7 @@ use regex::{NoExpand, Regex, RegexBuilder};
 
 use super::{
     settings::ReplaceRule,
-    span::{Span, Text},
+    span::{Span, Text, Value},
 };
 
 /// Maximum memory of one compiled pattern in bytes, and of all of them together, which share it in equal parts.
@@ -29,8 +29,9 @@ struct Rule {
     has_groups: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Target {
+    /// All but those that begin with an underscore.
     AllTags,
     Resource,
     Tag(String),
@@ -75,12 +76,23 @@ impl Replacements {
     pub(super) fn apply(&self, span: &mut Span<'_>) {
         for rule in &self.0 {
             match &rule.target {
-                Target::AllTags => span.meta.values_mut().for_each(|value| rule.apply(value)),
+                Target::AllTags => {
+                    let tags = span.meta.iter_mut().filter(|(key, _)| !is_hidden(key));
+                    tags.for_each(|(_, value)| rule.apply(value));
+                    rule.apply_to_numbers(span, |key| !is_hidden(key));
+                    let attributes = span.events.iter_mut().flat_map(|event| event.attributes.iter_mut());
+                    attributes.filter(|(key, _)| !is_hidden(key)).for_each(|(_, value)| rule.apply_to_value(value));
+                }
                 Target::Resource => rule.apply(&mut span.resource),
                 Target::Tag(key) => {
                     if let Some(value) = span.meta.get_mut(key) {
                         rule.apply(value);
                     }
+                    if span.metrics.contains(key) {
+                        rule.apply_to_numbers(span, |tag| tag == key);
+                    }
+                    let attributes = span.events.iter_mut().filter_map(|event| event.attributes.get_mut(key));
+                    attributes.for_each(|value| rule.apply_to_value(value));
                 }
             }
         }
@@ -89,19 +101,67 @@ impl Replacements {
     /// Applies the rules that mean this tag.
     pub(super) fn apply_to_tag(&self, key: &str, value: &mut Text<'_>) {
         for rule in &self.0 {
-            if rule.target == Target::AllTags || matches!(&rule.target, Target::Tag(tag) if tag == key) {
+            let is_meant = match &rule.target {
+                Target::AllTags => !is_hidden(key),
+                Target::Resource => false,
+                Target::Tag(tag) => tag == key,
+            };
+            if is_meant {
                 rule.apply(value);
             }
         }
     }
 }
 
+/// Whether a tag is Datadog's own, such as the high half of the trace id: no rule for all tags means it, as in the full agent.
+fn is_hidden(key: &str) -> bool {
+    key.starts_with('_')
+}
+
 impl Rule {
     fn apply(&self, text: &mut Text<'_>) {
-        let replaced = if self.has_groups { self.expand(text) } else { self.replace(text) };
-        if let Some(replaced) = replaced {
+        if let Some(replaced) = self.replaced(text) {
             *text = Cow::Owned(replaced);
         }
+    }
+
+    /// Applies the rule to numeric tags, as the full agent does: one that is a number no more becomes a text tag.
+    fn apply_to_numbers(&self, span: &mut Span<'_>, is_meant: impl Fn(&str) -> bool) {
+        let texts = span.metrics.take_changed(|key, number| {
+            let text = if is_meant(key) { self.replaced(&number.to_string())? } else { return None };
+            match text.parse::<f64>() {
+                Ok(replaced) if replaced.is_finite() => {
+                    *number = replaced;
+                    None
+                }
+                _ => Some(Text::Owned(text)),
+            }
+        });
+        if !texts.is_empty() {
+            span.meta.extend(texts);
+        }
+    }
+
+    /// Applies the rule to an attribute of an event, which keeps its type as long as what is left is of it.
+    fn apply_to_value(&self, value: &mut Value<'_>) {
+        let text = match value {
+            Value::Text(text) => return self.apply(text),
+            Value::Array(values) => return values.iter_mut().for_each(|value| self.apply_to_value(value)),
+            Value::Bool(value) => value.to_string(),
+            Value::Int(value) => value.to_string(),
+            Value::Double(value) => value.to_string(),
+        };
+        if let Some(replaced) = self.replaced(&text) {
+            let double = || replaced.parse().ok().filter(|double: &f64| double.is_finite()).map(Value::Double);
+            let same = replaced.parse().ok().map(Value::Int).or_else(double);
+            *value =
+                same.or_else(|| replaced.parse().ok().map(Value::Bool)).unwrap_or(Value::Text(Cow::Owned(replaced)));
+        }
+    }
+
+    /// The text with its matches replaced; None if it has none.
+    fn replaced(&self, text: &str) -> Option<String> {
+        if self.has_groups { self.expand(text) } else { self.replace(text) }
     }
 
     fn replace(&self, text: &str) -> Option<String> {
@@ -136,6 +196,7 @@ fn cut(mut text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::trace::span::Event;
 
     fn rule(name: &str, pattern: &str, replacement: &str) -> ReplaceRule {
         ReplaceRule { name: name.to_owned(), pattern: pattern.to_owned(), replacement: replacement.to_owned() }
@@ -161,6 +222,96 @@ mod tests {
         let span = applied(&[rule("*", r"\d+", "?")]);
         assert_eq!(span.meta.iter().map(|(_, value)| &**value).collect::<Vec<_>>(), ["pay ? ?", "joe-?"]);
         assert_eq!(span.resource, "GET /user/17", "tags only");
+    }
+
+    #[test]
+    fn a_rule_for_all_tags_means_none_of_datadogs_own() {
+        let replaced = |rule: ReplaceRule| {
+            let replacements = Replacements::compile(&[rule], &mut Vec::new());
+            let mut span = Span::default();
+            for (key, value) in [("_dd.p.tid", "66f0a1b200000000"), ("_dd.p.dm", "-1"), ("user", "joe-17")] {
+                span.meta.set(key, value.into());
+                let mut common = Text::Borrowed(value);
+                replacements.apply_to_tag(key, &mut common);
+                replacements.apply(&mut span);
+                assert_eq!(span.meta.get(key), Some(&common), "tags of all spans are as those of one: {key}");
+            }
+            span.meta.iter().map(|(_, value)| value.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(replaced(rule("*", r"\d+", "?")), ["66f0a1b200000000", "-1", "joe-?"]);
+        assert_eq!(
+            replaced(rule("_dd.p.dm", r"\d+", "?")),
+            ["66f0a1b200000000", "-?", "joe-17"],
+            "but one by its name"
+        );
+    }
+
+    #[test]
+    fn a_numeric_tag_that_is_no_number_any_more_is_a_text_tag() {
+        let replaced = |rules: &[ReplaceRule]| {
+            let replacements = Replacements::compile(rules, &mut Vec::new());
+            let mut span = Span::default();
+            span.meta.set("card.type", "visa 4".into());
+            let metrics = [("card.number", 4_111_111_111_111_111.0), ("_sampling_priority_v1", 2.0), ("ratio", 0.25)];
+            for (key, value) in metrics {
+                span.metrics.set(key, value);
+            }
+            replacements.apply(&mut span);
+            let meta: Vec<_> = span.meta.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let metrics: Vec<_> = span.metrics.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            assert!(span.owned_bytes() >= span.meta.get("card.number").map_or(0, |text| text.len()));
+            format!("{} | {}", meta.join(" "), metrics.join(" "))
+        };
+        let priority = "_sampling_priority_v1=2";
+        assert_eq!(
+            replaced(&[rule("card.number", ".*", "?")]),
+            format!("card.type=visa 4 card.number=? | {priority} ratio=0.25")
+        );
+        assert_eq!(
+            replaced(&[rule("card.number", r"^\d{12}", "0"), rule("card.number", "x", "y")]),
+            format!("card.type=visa 4 | card.number=1111 {priority} ratio=0.25"),
+            "digits are a number"
+        );
+        assert_eq!(
+            replaced(&[rule("*", r"\d+", "?"), rule("card.number", r"\?", "none")]),
+            format!("card.type=visa ? card.number=none ratio=?.? | {priority}"),
+            "and further rules see the text"
+        );
+        assert_eq!(
+            replaced(&[rule("ratio", ".*", "inf")]),
+            format!("card.type=visa 4 ratio=inf | card.number=4111111111111111 {priority}")
+        );
+        assert_eq!(replaced(&[rule("resource.name", ".*", "?")]).matches('?').count(), 0);
+    }
+
+    #[test]
+    fn attributes_of_events_are_replaced_like_tags() {
+        let replaced = |rules: &[ReplaceRule]| {
+            let replacements = Replacements::compile(rules, &mut Vec::new());
+            let mut event = Event::default();
+            let array = vec![Value::Int(41), Value::Text("card 4".into())];
+            for (key, value) in [
+                ("card", Value::Int(4111)),
+                ("cards", Value::Array(array)),
+                ("ok", Value::Bool(true)),
+                ("ratio", Value::Double(0.5)),
+                ("_dd.id", Value::Int(7)),
+            ] {
+                event.attributes.set(key, value);
+            }
+            let mut span = Span { events: vec![event], ..Span::default() };
+            replacements.apply(&mut span);
+            let texts = span.owned_bytes();
+            (span.events.remove(0).attributes.into_pairs().map(|(_, value)| value).collect::<Vec<_>>(), texts)
+        };
+        let text = |text: &'static str| Value::Text(text.into());
+        let (values, texts) = replaced(&[rule("*", r"\d+|true", "?")]);
+        let array = Value::Array(vec![text("?"), text("card ?")]);
+        assert_eq!(values, [text("?"), array, text("?"), text("?.?"), Value::Int(7)]);
+        assert!(texts >= "??card ???.?".len(), "the texts count: {texts}");
+        let (values, _) =
+            replaced(&[rule("card", "^41", "2"), rule("ok", "true", "false"), rule("_dd.id", "7", "0.5")]);
+        assert_eq!((&values[0], &values[2], &values[4]), (&Value::Int(211), &Value::Bool(false), &Value::Double(0.5)));
     }
 
     #[test]

@@ -84,14 +84,12 @@ impl Span<'_> {
         self.start.saturating_add(self.duration)
     }
 
-    /// How many bytes of memory those texts take that are no slices of the request body. Links and events are never changed.
+    /// How many bytes of memory those texts take that are no slices of the request body. Links are never changed.
     pub(super) fn owned_bytes(&self) -> usize {
-        let bytes = |text: &Text<'_>| match text {
-            Text::Borrowed(_) => 0,
-            Text::Owned(text) => text.capacity(),
-        };
         let fields = [&self.service, &self.name, &self.resource, &self.kind];
-        fields.into_iter().chain(self.meta.iter().map(|(_, value)| value)).map(bytes).sum()
+        let texts = fields.into_iter().chain(self.meta.iter().map(|(_, value)| value)).map(owned_bytes);
+        let attributes = self.events.iter().flat_map(|event| event.attributes.iter());
+        texts.sum::<usize>() + attributes.map(|(_, value)| value.owned_bytes()).sum::<usize>()
     }
 
     /// The same span, independent of the request body.
@@ -137,7 +135,23 @@ impl Event<'_> {
     }
 }
 
+fn owned_bytes(text: &Text<'_>) -> usize {
+    match text {
+        Text::Borrowed(_) => 0,
+        Text::Owned(text) => text.capacity(),
+    }
+}
+
 impl Value<'_> {
+    /// How many bytes its texts take that are no slices of the request body.
+    fn owned_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => owned_bytes(text),
+            Self::Array(values) => values.iter().map(Self::owned_bytes).sum(),
+            Self::Bool(_) | Self::Int(_) | Self::Double(_) => 0,
+        }
+    }
+
     /// The same value, independent of the request body.
     pub fn into_owned(self) -> Value<'static> {
         match self {

@@ -98,7 +98,10 @@ keys! { KEYS
     Datadog APM_REPLACE_TAGS {
         yaml: Some("apm_config.replace_tags"), kind: Kind::ReplaceRules, default: "",
         example: r#"[{"name":"http.url","pattern":"token=[^&]*","repl":"token=?"}]"#, reader: "process",
-        meaning: "Rules that replace matches of a regular expression in the tag `name` of every span, in `resource.name`, or in all tags (`*`).",
+        meaning: "Rules that replace matches of a regular expression in the tag `name` of every span, in `resource.name`, or in all tags (`*`). \
+                  Tags whose names begin with `_` are Datadog's own: only a rule with such a name means one. \
+                  A numeric tag becomes a text tag if what is left is no number. \
+                  Attributes of a span's events count as tags.",
         set: |builder, given, _| {
             let Parsed { items, skipped } = given.replace_rules()?;
             builder.skipped = skipped;

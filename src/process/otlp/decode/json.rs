@@ -74,13 +74,18 @@ impl<'b, D: Deserializer<'b>> FieldValue<'b> for Value<'_, D> {
     }
 
     fn message<M: Message<'b>>(self) -> Result<M, D::Error> {
-        self.budget.charge(size_of::<M>()).map_err(Error::custom)?;
         if !self.budget.enter() {
             return Err(Error::custom(format_args!("messages are more than {MAX_DEPTH} deep")));
         }
         let read = self.deserializer.deserialize_map(MessageVisitor { budget: self.budget, message: PhantomData });
         self.budget.leave();
         read
+    }
+
+    fn push<M: Message<'b>>(self, list: &mut Vec<M>) -> Result<(), D::Error> {
+        self.budget.make_room(list).map_err(Error::custom)?;
+        list.push(self.message()?);
+        Ok(())
     }
 
     fn skip(self) -> Result<(), D::Error> {

@@ -16,6 +16,9 @@ use crate::process::trace::span::Text;
 /// Maximum memory of a decoded request, in bytes. One of ordinary spans takes up to three times the length of its body.
 pub const MAX_DECODED_BYTES: usize = 128 << 20;
 
+/// What a list begins with, in bytes: one span, or four attributes. A list that grows by itself begins with four of either, and many lists of spans have one.
+const FIRST_BYTES: usize = 256;
+
 /// Maximum number of messages that are inside of each other, as in most decoders of protobuf. An attribute whose value is a list of lists has two for each.
 pub const MAX_DEPTH: usize = 100;
 
@@ -87,6 +90,8 @@ trait FieldValue<'b>: Sized {
     /// The number of a value of an enumeration, of which JSON may say the name.
     fn enumeration(self, name: impl Fn(&str) -> Option<i64>) -> Result<i64, Self::Error>;
     fn message<M: Message<'b>>(self) -> Result<M, Self::Error>;
+    /// Adds a message to a list.
+    fn push<M: Message<'b>>(self, list: &mut Vec<M>) -> Result<(), Self::Error>;
     fn skip(self) -> Result<(), Self::Error>;
 }
 
@@ -107,6 +112,21 @@ impl Budget {
         let left = self.bytes.get().checked_sub(bytes);
         self.has_failed.set(left.is_none());
         self.bytes.set(left.ok_or(TooLarge)?);
+        Ok(())
+    }
+
+    /// Makes room for one more message in a list, and counts all of it; while the list moves there, what it had as well. A message that is no element takes no memory
+    /// of its own: it is a part of another one.
+    fn make_room<M>(&self, list: &mut Vec<M>) -> Result<(), TooLarge> {
+        if list.len() < list.capacity() {
+            return Ok(());
+        }
+        let first = (FIRST_BYTES / size_of::<M>().max(1)).clamp(1, 4);
+        let more = if list.is_empty() { first } else { list.len() };
+        let old = list.capacity().saturating_mul(size_of::<M>());
+        self.charge(more.saturating_mul(size_of::<M>()).saturating_add(old))?;
+        list.reserve_exact(more);
+        self.bytes.set(self.bytes.get().saturating_add(old));
         Ok(())
     }
 

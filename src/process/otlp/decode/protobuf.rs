@@ -125,13 +125,18 @@ impl<'b> FieldValue<'b> for Value<'b, '_> {
 
     fn message<M: Message<'b>>(self) -> Result<M, DecodeError> {
         let body = self.slice("a message")?;
-        self.budget.charge(size_of::<M>())?;
         if !self.budget.enter() {
             return Err(DecodeError::TooDeep);
         }
         let read = message(body, self.budget);
         self.budget.leave();
         read
+    }
+
+    fn push<M: Message<'b>>(self, list: &mut Vec<M>) -> Result<(), DecodeError> {
+        self.budget.make_room(list)?;
+        list.push(self.message()?);
+        Ok(())
     }
 
     fn skip(self) -> Result<(), DecodeError> {

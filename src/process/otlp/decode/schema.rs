@@ -37,23 +37,23 @@ macro_rules! messages {
 
 messages! {
     Request {
-        1 "resourceSpans" many |it, value| it.resource_spans.push(value.message()?);
+        1 "resourceSpans" many |it, value| value.push(&mut it.resource_spans)?;
     }
     ResourceSpans {
         1 "resource" one |it, value| it.resource = value.message()?;
-        2 "scopeSpans" many |it, value| it.scope_spans.push(value.message()?);
+        2 "scopeSpans" many |it, value| value.push(&mut it.scope_spans)?;
     }
     Resource {
-        1 "attributes" many |it, value| it.attributes.push(value.message()?);
+        1 "attributes" many |it, value| value.push(&mut it.attributes)?;
     }
     ScopeSpans {
         1 "scope" one |it, value| it.scope = value.message()?;
-        2 "spans" many |it, value| it.spans.push(value.message()?);
+        2 "spans" many |it, value| value.push(&mut it.spans)?;
     }
     Scope {
         1 "name" one |it, value| it.name = value.text()?;
         2 "version" one |it, value| it.version = value.text()?;
-        3 "attributes" many |it, value| it.attributes.push(value.message()?);
+        3 "attributes" many |it, value| value.push(&mut it.attributes)?;
     }
     Span {
         1 "traceId" one |it, value| it.trace_id = value.id()?.map(u128::from_be_bytes);
@@ -64,22 +64,22 @@ messages! {
         6 "kind" one |it, value| it.kind = kind(value.enumeration(kind_number)?);
         7 "startTimeUnixNano" one |it, value| it.start = value.unsigned()?;
         8 "endTimeUnixNano" one |it, value| it.end = value.unsigned()?;
-        9 "attributes" many |it, value| it.attributes.push(value.message()?);
-        11 "events" many |it, value| it.events.push(value.message()?);
-        13 "links" many |it, value| it.links.push(value.message()?);
+        9 "attributes" many |it, value| value.push(&mut it.attributes)?;
+        11 "events" many |it, value| value.push(&mut it.events)?;
+        13 "links" many |it, value| value.push(&mut it.links)?;
         15 "status" one |it, value| it.status = Some(value.message()?);
     }
     Event {
         1 "timeUnixNano" one |it, value| it.time = value.unsigned()?;
         2 "name" one |it, value| it.name = value.text()?;
-        3 "attributes" many |it, value| it.attributes.push(value.message()?);
+        3 "attributes" many |it, value| value.push(&mut it.attributes)?;
         4 "droppedAttributesCount" one |it, value| it.dropped_attributes = value.unsigned()?;
     }
     Link {
         1 "traceId" one |it, value| it.trace_id = value.id()?.map(u128::from_be_bytes);
         2 "spanId" one |it, value| it.span_id = value.id()?.map_or(0, u64::from_be_bytes);
         3 "traceState" one |it, value| it.trace_state = value.text()?;
-        4 "attributes" many |it, value| it.attributes.push(value.message()?);
+        4 "attributes" many |it, value| value.push(&mut it.attributes)?;
         5 "droppedAttributesCount" one |it, value| it.dropped_attributes = value.unsigned()?;
     }
     Status {
@@ -100,10 +100,10 @@ messages! {
         7 "bytesValue" one |it, value| *it = Self::Bytes(value.bytes()?);
     }
     ArrayValue {
-        1 "values" many |it, value| it.values.push(value.message()?);
+        1 "values" many |it, value| value.push(&mut it.values)?;
     }
     KeyValueList {
-        1 "values" many |it, value| it.values.push(value.message()?);
+        1 "values" many |it, value| value.push(&mut it.values)?;
     }
 }
 

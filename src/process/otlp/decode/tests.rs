@@ -287,3 +287,49 @@ fn a_body_of_empty_messages_takes_no_more_memory_than_there_is() {
     let escaped = format!("{{\"name\":\"{}\"}}", "\\n".repeat(MAX + 1));
     assert!(matches!(within(Encoding::Json, &in_json(&escaped)), Err(DecodeError::TooLarge(_))));
 }
+
+/// What the lists of a request have reserved, in bytes.
+fn reserved(request: &Request<'_>) -> usize {
+    fn list<T>(list: &Vec<T>, of: impl Fn(&T) -> usize) -> usize {
+        list.capacity() * size_of::<T>() + list.iter().map(of).sum::<usize>()
+    }
+    fn value(of: &Value<'_>) -> usize {
+        match of {
+            Value::Array(values) => list(values, value),
+            Value::Map(of) => attributes(of),
+            _ => 0,
+        }
+    }
+    fn attributes(of: &Vec<Attribute<'_>>) -> usize {
+        list(of, |attribute| value(&attribute.value))
+    }
+    let span = |span: &Span<'_>| {
+        let events = list(&span.events, |event| attributes(&event.attributes));
+        attributes(&span.attributes) + events + list(&span.links, |link| attributes(&link.attributes))
+    };
+    let scope = |scope: &ScopeSpans<'_>| attributes(&scope.scope.attributes) + list(&scope.spans, span);
+    list(&request.resource_spans, |resource| {
+        attributes(&resource.resource.attributes) + list(&resource.scope_spans, scope)
+    })
+}
+
+#[test]
+fn what_lists_reserve_is_what_is_counted() {
+    const MAX: usize = 1 << 20;
+    let body = sample();
+    let budget = Budget::new(MAX);
+    let decoded: Request<'_> = super::protobuf::message(&body, &budget).unwrap();
+    assert_eq!(reserved(&decoded), MAX - budget.bytes.get());
+    // Every list has one element; one that grew by itself would have room for four.
+    let in_protobuf = |times: usize| field(1, field(2, field(2, []))).repeat(times);
+    let resource = "{\"scopeSpans\":[{\"spans\":[{}]}]}";
+    let in_json = |times: usize| format!("{{\"resourceSpans\":[{}]}}", vec![resource; times].join(",")).into_bytes();
+    let times: Vec<usize> = (0..10_000).collect();
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        let body = |times| if encoding == Encoding::Json { in_json(times) } else { in_protobuf(times) };
+        let refused = times.partition_point(|times| request_within(encoding, &body(*times), MAX).is_ok());
+        let most = body(refused - 1);
+        let taken = reserved(&request_within(encoding, &most, MAX).unwrap());
+        assert!((MAX / 2..=MAX).contains(&taken), "{encoding:?}: {taken} bytes of {MAX}");
+    }
+}

@@ -64,7 +64,7 @@ impl<'b> Traces<'b> {
         let count = self.reader.array_or_nil()?;
         let mut spans = self.reader.list(count)?;
         for _ in 0..count {
-            self.reader.charge(size_of::<Span>())?;
+            self.reader.make_room(&mut spans, count)?;
             // Each is filled where it stays: a span is some hundred bytes to move.
             spans.push(Span::default());
             let Some(span) = spans.last_mut() else { break };

@@ -1,7 +1,10 @@
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::*;
-use crate::process::{msgpack::Writer, trace::span::Value};
+use crate::process::{
+    msgpack::Writer,
+    trace::span::{Event, Link, Text, Value},
+};
 
 fn read(version: Version, body: &[u8]) -> Result<Vec<Vec<Span<'_>>>, DecodeError> {
     traces(version, body)?.collect()
@@ -263,6 +266,46 @@ fn empty_spans_can_not_take_all_memory() {
     let mut body = [&[0x91, 0xdd][..], &count.to_be_bytes()].concat();
     body.resize(body.len() + count as usize, 0x80);
     assert!(matches!(read(Version::V04, &body), Err(DecodeError::TooLarge(_))));
+}
+
+#[test]
+fn keys_with_nothing_can_not_take_all_memory() {
+    // A list of so many entries is reserved for each, and stays empty.
+    let (spans, keys) = (50_000_u32, 300_u16);
+    let span = [&b"\x81\xa4meta\xde"[..], &keys.to_be_bytes(), &b"\xa0\xc0".repeat(keys.into())].concat();
+    let body = [&[0x91, 0xdd][..], &spans.to_be_bytes(), &span.repeat(spans as usize)].concat();
+    assert!(matches!(read(Version::V04, &body), Err(DecodeError::TooLarge(_))));
+}
+
+#[test]
+fn memory_that_is_counted_is_memory_that_is_reserved() {
+    for (version, body) in [(Version::V04, v04()), (Version::V05, v05())] {
+        let mut all = traces(version, &body).unwrap();
+        let spans = all.next().unwrap().unwrap();
+        let span = &spans[0];
+        let entry = size_of::<(Text, Text)>() * (span.meta.capacity() + span.meta_struct.capacity())
+            + size_of::<(Text, f64)>() * span.metrics.capacity();
+        let rest = size_of::<Link>() * span.links.capacity() + size_of::<Event>() * span.events.capacity();
+        let link = span.links.first().map_or(0, |link| size_of::<(Text, Text)>() * link.attributes.capacity());
+        let of_event = |event: &Event| {
+            let array = |value: &Value| if let Value::Array(values) = value { values.capacity() } else { 0 };
+            let arrays: usize = event.attributes.iter().map(|(_, value)| size_of::<Value>() * array(value)).sum();
+            arrays + size_of::<(Text, Value)>() * event.attributes.capacity()
+        };
+        let event = span.events.first().map_or(0, of_event);
+        let taken = size_of::<Span>() * spans.capacity() + entry + rest + link + event;
+        assert_eq!(all.reader.memory(), MAX_TRACE_BYTES - taken, "{version:?}");
+    }
+}
+
+#[test]
+fn a_long_list_takes_the_room_of_its_elements() {
+    for count in [4_096_u32, 4_097, 10_000] {
+        let mut body = [&[0x91, 0xdd][..], &count.to_be_bytes()].concat();
+        body.resize(body.len() + count as usize, 0x80);
+        let spans = read(Version::V04, &body).unwrap().remove(0);
+        assert_eq!(spans.capacity(), count as usize);
+    }
 }
 
 #[test]

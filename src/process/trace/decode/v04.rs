@@ -43,12 +43,13 @@ fn map<'b, V>(
     value: impl Fn(&mut Reader<'b>) -> Result<V, DecodeError>,
 ) -> Result<Map<'b, V>, DecodeError> {
     let count = reader.map_or_nil()?;
-    let mut pairs = reader.list(with_spare(count))?;
+    let room = with_spare(count);
+    let mut pairs = reader.list(room)?;
     for _ in 0..count {
         let key = reader.text()?;
         // A key with nothing is no key.
         if !reader.nil()? {
-            reader.charge(size_of::<(Text, V)>())?;
+            reader.make_room(&mut pairs, room)?;
             pairs.push((key, value(reader)?));
         }
     }
@@ -62,7 +63,7 @@ fn list<'b, T>(
     let count = reader.array_or_nil()?;
     let mut elements = reader.list(count)?;
     for _ in 0..count {
-        reader.charge(size_of::<T>())?;
+        reader.make_room(&mut elements, count)?;
         elements.push(element(reader)?);
     }
     Ok(elements)

@@ -29,6 +29,7 @@ pub(super) fn strings<'b>(reader: &mut Reader<'b>) -> Result<Strings<'b>, Decode
     reader.set_memory(MAX_TRACE_BYTES);
     let mut strings = reader.list(count)?;
     for _ in 0..count {
+        reader.make_room(&mut strings, count)?;
         strings.push(reader.text()?);
     }
     Ok(Strings(strings))
@@ -77,9 +78,10 @@ fn map<'b, V>(
     value: impl Fn(&mut Reader<'b>) -> Result<V, DecodeError>,
 ) -> Result<Map<'b, V>, DecodeError> {
     let count = reader.map_or_nil()?;
-    reader.charge(count.saturating_mul(size_of::<(Text, V)>()))?;
-    let mut pairs = reader.list(with_spare(count))?;
+    let room = with_spare(count);
+    let mut pairs = reader.list(room)?;
     for _ in 0..count {
+        reader.make_room(&mut pairs, room)?;
         pairs.push((strings.read(reader)?, value(reader)?));
     }
     Ok(Map::from_pairs(pairs))

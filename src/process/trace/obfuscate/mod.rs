@@ -1,14 +1,18 @@
-//! Obfuscation: removes the customer's data from queries, commands and URLs, by the type of the span.
+//! Obfuscation: removes the customer's data from queries, commands and URLs, by the type of the span, and by the database system that OpenTelemetry names.
 //!
-//! Only what the public extension does by default is done: SQL, Redis commands in resources, and URLs. It leaves credit card numbers, Memcached commands and the
-//! queries of `MongoDB`, Elasticsearch and `OpenSearch` as they are, and offers no setting for them.
+//! What the public extension does by default is done: SQL, Redis commands in resources, and URLs. It leaves credit card numbers, Memcached commands and the queries
+//! of `MongoDB`, Elasticsearch and `OpenSearch` as they are, and offers no setting for them. As the full agent does, and the public extension does not, queries go
+//! out of the tags of OpenTelemetry too.
 //!
 //! Written by hand: `libdd-trace-obfuscation` depends on 112 packages for what are functions from text to text: 33 that nothing else here needs, and second
 //! versions of `nix`, `rand`, `thiserror` and `rustls-native-certs`. Both give the same for the queries of its own tests.
 
+mod queries;
 mod redis;
 mod sql;
 mod url;
+
+use queries::Language;
 
 use super::{
     settings::Obfuscation,
@@ -53,10 +57,21 @@ pub(super) fn span(span: &mut Span<'_>, settings: &Obfuscation, last: &mut LastQ
         "sql" | "cassandra" if !span.resource.is_empty() => {
             let dialect = sql::Dialect::of(span.meta.get("db.type").map(|kind| &**kind).unwrap_or_default());
             let query = last.obfuscate(&span.resource, dialect);
+            if queries::has_query(span) {
+                queries::obfuscate(span, Language::Sql(dialect), Some(&query), last);
+            }
             span.meta.set("sql.query", Text::Owned(query.clone()));
             span.resource = Text::Owned(query);
+            return;
         }
-        "redis" | "valkey" => span.resource = Text::Owned(redis::quantize(&span.resource)),
+        "redis" | "valkey" => {
+            let commands = redis::quantize(&span.resource);
+            if queries::has_query(span) {
+                queries::obfuscate(span, Language::Redis, Some(&commands), last);
+            }
+            span.resource = Text::Owned(commands);
+            return;
+        }
         "web" | "http" => {
             if let Some(value) = span.meta.get_mut("http.url")
                 && let Some(cleaned) = url::clean(value, settings)
@@ -65,6 +80,11 @@ pub(super) fn span(span: &mut Span<'_>, settings: &Obfuscation, last: &mut LastQ
             }
         }
         _ => {}
+    }
+    if queries::has_query(span)
+        && let Some(language) = Language::of(span)
+    {
+        queries::obfuscate(span, language, None, last);
     }
 }
 

@@ -35,10 +35,7 @@ pub(super) fn clean(url: &str, settings: &Obfuscation) -> Option<String> {
     } else if removes && !url.is_empty() {
         REMOVED.to_owned()
     } else {
-        // Nothing is known about its parts but that a password would stand there.
-        let slashes = if parts.authority.is_some() { "//" } else { "" };
-        let hash = if url.contains('#') { "#" } else { "" };
-        [parts.scheme, slashes, parts.host(), parts.path, parts.query, hash, parts.fragment].concat()
+        parts.without_user(url)
     };
     (cleaned != url).then_some(cleaned)
 }
@@ -83,6 +80,18 @@ impl<'u> Components<'u> {
     fn host(&self) -> &'u str {
         let authority = self.authority.unwrap_or_default();
         authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+    }
+
+    /// A URL that is not valid, without its user's name and password. Nothing is known about its parts but that these would end at an at sign. Where no host stands
+    /// before the first slash, question mark or hash sign, that sign may be one of the password's, which ends at the last at sign then.
+    fn without_user(&self, url: &str) -> String {
+        let slashes = if self.authority.is_some() { "//" } else { "" };
+        let after_user = url.rsplit_once('@').filter(|_| self.authority.is_some() && !is_valid_host(self.host()));
+        if let Some((_, rest)) = after_user {
+            return [self.scheme, slashes, rest].concat();
+        }
+        let hash = if url.contains('#') { "#" } else { "" };
+        [self.scheme, slashes, self.host(), self.path, self.query, hash, self.fragment].concat()
     }
 
     fn is_valid(&self) -> bool {
@@ -238,9 +247,18 @@ mod tests {
             ("http://u:p@h/%zz", "http://h/%zz"),
             ("http://h/a@b", "http://h/a@b"),
             ("http://h/?m=a@b", "http://h/?m=a@b"),
+            ("http://admin:pa#ss@es:9200/_search", "http://es:9200/_search"),
+            ("http://admin:pa?ss@es:9200/_search", "http://es:9200/_search"),
+            ("http://admin:pa/ss@es:9200/_search", "http://es:9200/_search"),
+            ("//admin:p@ss:w#rd@es/", "//es/"),
+            ("http://h:8080/#a@b", "http://h:8080/#a@b"),
+            ("http://h:port/%zz#f", "http://h:port/%zz#f"),
+            ("http://h/%zz?m=a@b", "http://h/%zz?m=a@b"),
+            ("mailto:a@b c\u{1}", "mailto:a@b c\u{1}"),
         ] {
             assert_eq!(cleaned(url, false, false), expected, "{url}");
         }
+        assert_eq!(cleaned("http://admin:pa#ss@es:9200/_search", true, false), "?");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod scan;
 mod shorten;
 mod writer;
 
-use scan::Scanner;
+use scan::{Escapes, Scanner};
 use writer::Writer;
 
 /// Whose SQL it is, where that changes the meaning of a character.
@@ -20,9 +20,9 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// By the tag `db.type`.
+    /// By the tag `db.type` of Datadog's tracers, or by the system as OpenTelemetry names it.
     pub(super) fn of(name: &str) -> Self {
-        if name.eq_ignore_ascii_case("mssql") {
+        if name.eq_ignore_ascii_case("mssql") || name.eq_ignore_ascii_case("microsoft.sql_server") {
             Self::SqlServer
         } else if name.eq_ignore_ascii_case("postgresql") {
             Self::Postgres
@@ -33,10 +33,16 @@ impl Dialect {
 }
 
 /// The query without literals.
+///
+/// Whether a backslash escapes a quote depends on the server and its settings. The query is read as if it did; if a text has no end then, once more as if it did
+/// not; and if one has no end either way, it is what was read first, because that leaves out the most.
 pub(super) fn obfuscate(query: &str, dialect: Dialect) -> String {
-    let mut translation = Translation { scanner: Scanner::new(query), out: Writer::new(query.len()), dialect };
-    while let Some(next) = translation.scanner.peek() {
-        translation.token(next);
+    let mut translation = Translation::of(query, dialect, Escapes::Backslash);
+    if translation.scanner.may_be_misread() {
+        let other = Translation::of(query, dialect, Escapes::None);
+        if !other.scanner.is_open() {
+            translation = other;
+        }
     }
     shorten::lists(translation.out.finish())
 }
@@ -47,7 +53,16 @@ struct Translation<'q> {
     dialect: Dialect,
 }
 
-impl Translation<'_> {
+impl<'q> Translation<'q> {
+    /// Translates all of a query.
+    fn of(query: &'q str, dialect: Dialect, escapes: Escapes) -> Self {
+        let mut translation = Self { scanner: Scanner::new(query, escapes), out: Writer::new(query.len()), dialect };
+        while let Some(next) = translation.scanner.peek() {
+            translation.token(next);
+        }
+        translation
+    }
+
     /// Translates the token that begins with this character; always reads at least that.
     fn token(&mut self, next: char) {
         match next {
@@ -119,7 +134,7 @@ impl Translation<'_> {
 
     /// A name in backticks or double quotes. In double quotes after an equals sign it is a value, as it is where a savepoint is named.
     fn quoted_name(&mut self, quote: char) {
-        let name = self.scanner.quoted_name(quote);
+        let name = self.scanner.quoted_name(if quote == '"' { b'"' } else { b'`' });
         let is_blank = name.chars().all(char::is_whitespace);
         if quote == '"' && (self.out.expects_value() || (is_blank && !name.is_empty())) {
             if self.out.literal() {

@@ -7,16 +7,39 @@ use super::{Dialect, is_word};
 /// What is left of a query.
 pub(super) struct Scanner<'q> {
     rest: &'q str,
+    escapes: Escapes,
+    /// Whether a text in quotes had a backslash.
+    has_backslash: bool,
+    /// Whether a text in quotes had no end.
+    is_open: bool,
     /// How many bytes may still be searched for ends that may not be there: a query of nothing but beginnings would take time by the square of its length.
     searches: usize,
+}
+
+/// Whether a backslash in a text takes the meaning of the character after it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Escapes {
+    None,
+    Backslash,
 }
 
 /// How often a query is searched to its end at most.
 const MAX_SEARCHES: usize = 32;
 
 impl<'q> Scanner<'q> {
-    pub(super) fn new(query: &'q str) -> Self {
-        Self { rest: query, searches: query.len().saturating_mul(MAX_SEARCHES) }
+    pub(super) fn new(query: &'q str, escapes: Escapes) -> Self {
+        let searches = query.len().saturating_mul(MAX_SEARCHES);
+        Self { rest: query, escapes, has_backslash: false, is_open: false, searches }
+    }
+
+    /// Whether a text in quotes had no end.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Whether that may be so because a backslash was read as what it is not.
+    pub(super) fn may_be_misread(&self) -> bool {
+        self.is_open && self.has_backslash
     }
 
     pub(super) fn peek(&self) -> Option<char> {
@@ -117,21 +140,28 @@ impl<'q> Scanner<'q> {
 
     /// A text in single quotes. One without an end takes all.
     pub(super) fn quoted(&mut self) {
-        let end = self.quoted_end().unwrap_or(self.rest.len());
+        let end = self.quoted_end(b'\'').unwrap_or(self.rest.len());
         self.take(end);
     }
 
-    /// Where a text in single quotes ends. Doubled quotes stand for one. Whether a backslash escapes a quote depends on the server: it does if a word would follow
-    /// where the text ended otherwise.
-    fn quoted_end(&mut self) -> Option<usize> {
+    /// Where a text in quotes ends. Doubled quotes stand for one.
+    fn quoted_end(&mut self, quote: u8) -> Option<usize> {
         let bytes = self.rest.as_bytes();
-        let plain = quoted_end(bytes, Escapes::None);
-        let next = plain.and_then(|end| bytes.get(end));
-        let is_word_next = next.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-        if (plain.is_some() && !is_word_next) || !self.may_search() {
-            return plain;
+        let mut at = 1;
+        while let Some(byte) = bytes.get(at) {
+            if *byte == quote {
+                if bytes.get(at + 1) != Some(&quote) {
+                    return Some(at + 1);
+                }
+                at += 1;
+            } else if *byte == b'\\' {
+                self.has_backslash = true;
+                at += usize::from(self.escapes == Escapes::Backslash);
+            }
+            at += 1;
         }
-        quoted_end(bytes, Escapes::Backslash).or(plain)
+        self.is_open = true;
+        None
     }
 
     fn may_search(&mut self) -> bool {
@@ -140,22 +170,20 @@ impl<'q> Scanner<'q> {
         left.is_some()
     }
 
-    /// What is in quotes that double to stand for themselves; without an end, all of it.
-    pub(super) fn quoted_name(&mut self, quote: char) -> Cow<'q, str> {
-        self.take(quote.len_utf8());
-        let first = self.take_while(|char| char != quote);
-        self.take(quote.len_utf8());
-        if self.peek() != Some(quote) {
-            return Cow::Borrowed(first);
+    /// What is in quotes, as it is meant; without an end, all of it.
+    pub(super) fn quoted_name(&mut self, quote: u8) -> Cow<'q, str> {
+        let end = self.quoted_end(quote);
+        let quoted = self.take(end.unwrap_or(self.rest.len()));
+        let name = quoted.get(1..quoted.len() - usize::from(end.is_some())).unwrap_or_default();
+        if !name.bytes().any(|byte| byte == quote || byte == b'\\') {
+            return Cow::Borrowed(name);
         }
-        let mut name = first.to_owned();
-        while self.peek() == Some(quote) {
-            name.push(quote);
-            self.take(quote.len_utf8());
-            name.push_str(self.take_while(|char| char != quote));
-            self.take(quote.len_utf8());
+        let (mut meant, mut chars) = (String::with_capacity(name.len()), name.chars());
+        while let Some(char) = chars.next() {
+            let stands_for_next = char == char::from(quote) || (char == '\\' && self.escapes == Escapes::Backslash);
+            meant.push(if stands_for_next { chars.next().unwrap_or(char) } else { char });
         }
-        Cow::Owned(name)
+        Cow::Owned(meant)
     }
 
     /// A text between two equal tags in dollar signs, as in `$tag$text$tag$`; false and nothing is read if it is none.
@@ -188,8 +216,9 @@ impl<'q> Scanner<'q> {
             match next {
                 '{' => depth += 1,
                 '}' => depth = depth.saturating_sub(1),
-                '\'' => {
-                    if let Some(end) = self.quoted_end() {
+                // What has no end is no text, and is not searched for again.
+                '\'' if !self.is_open => {
+                    if let Some(end) = self.quoted_end(b'\'') {
                         self.take(end);
                         continue;
                     }
@@ -220,24 +249,5 @@ impl<'q> Scanner<'q> {
     pub(super) fn is_comparison_with_variable(&self, dialect: Dialect) -> bool {
         let is_name = self.peek_at(2).is_some_and(|char| char.is_ascii_alphanumeric() || char == '_');
         dialect != Dialect::Postgres && self.starts_with_at(1, "@") && is_name
-    }
-}
-
-/// Whether a backslash takes the next character's meaning.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Escapes {
-    None,
-    Backslash,
-}
-
-fn quoted_end(bytes: &[u8], escapes: Escapes) -> Option<usize> {
-    let mut at = 1;
-    loop {
-        match (bytes.get(at)?, bytes.get(at + 1)) {
-            (b'\'', Some(b'\'')) => at += 2,
-            (b'\'', _) => return Some(at + 1),
-            (b'\\', _) if escapes == Escapes::Backslash => at += 2,
-            _ => at += 1,
-        }
     }
 }

@@ -40,8 +40,36 @@ fn words_and_space_need_not_be_ascii() {
 }
 
 #[test]
-fn a_backslash_escapes_a_quote_where_a_word_would_follow() {
-    check(Dialect::Other, &[("SELECT 'don\\'t tell' FROM t", "SELECT ? FROM t")]);
+fn no_part_of_a_literal_with_backslashes_is_left() {
+    check(
+        Dialect::Other,
+        &[
+            ("SELECT 'don\\'t tell' FROM t", "SELECT ? FROM t"),
+            (
+                "SELECT * FROM users WHERE name = 'the boss\\' wife' AND pin = 1234",
+                "SELECT * FROM users WHERE name = ? AND pin = ?",
+            ),
+            ("UPDATE t SET a='it\\'' , pw='$ecret' WHERE id=1", "UPDATE t SET a = ? pw = ? WHERE id = ?"),
+            ("INSERT INTO t VALUES ('O\\' -hunter2-')", "INSERT INTO t VALUES ( ? )"),
+            ("SELECT a FROM t WHERE b = \"the \\\"boss\\\" wife\" AND c = 1", "SELECT a FROM t WHERE b = ? AND c = ?"),
+            ("SELECT '\\\\' , 'b' FROM t", "SELECT ? FROM t"),
+            ("SELECT {'k\\'}': 'v'} FROM t", "SELECT ? FROM t"),
+        ],
+    );
+}
+
+#[test]
+fn a_backslash_escapes_nothing_where_a_literal_would_have_no_end() {
+    check(
+        Dialect::Other,
+        &[
+            ("SELECT 'C:\\' , 'D:\\temp' FROM t WHERE a = 'b'", "SELECT ? FROM t WHERE a = ?"),
+            ("SELECT \"C:\\\" FROM t", "SELECT C:\\ FROM t"),
+            // Neither has an end: what was read first leaves out the most.
+            ("SELECT 'it\\'s \\'secret", "SELECT ?"),
+            ("SELECT a FROM t WHERE b = 'no end", "SELECT a FROM t WHERE b = ?"),
+        ],
+    );
 }
 
 #[test]
