@@ -73,8 +73,8 @@ impl Invocations {
         }
     }
 
-    /// Puts spans below the invocation that they belong to: of several that may be meant, the newest that had begun when the span did. Gives the traces that are
-    /// found by them.
+    /// Puts spans below the invocation that they belong to: of several that may be meant, the newest that had begun when the span did. Spans that ended before any of
+    /// them began stay as they are. Gives the traces that are found.
     pub fn adopt(&self, spans: &mut [Span<'_>]) -> Vec<Traced> {
         let mut invocations = self.lock();
         let mut found = Vec::new();
@@ -103,15 +103,16 @@ impl Invocations {
     }
 }
 
-/// The newest of these invocations that had begun when the span did; if none had, the newest.
+/// The newest of these invocations that had begun when the span did; if none had, the newest that had begun when the span ended, because the clock of a tracer may lag.
+/// None of those that began later: the span is of an invocation that is forgotten already.
 fn newest<'i>(
     invocations: &'i mut VecDeque<Adopting>,
     span: &Span<'_>,
     is_meant: impl Fn(&Adopting) -> bool,
 ) -> Option<&'i mut Adopting> {
-    let had_begun = |it: &Adopting| it.begun.saturating_mul(1_000_000) <= span.start;
-    let index = invocations.iter().rposition(|it| is_meant(it) && had_begun(it));
-    let index = index.or_else(|| invocations.iter().rposition(is_meant))?;
+    let newest_at =
+        |time: i64| invocations.iter().rposition(|it| is_meant(it) && it.begun.saturating_mul(1_000_000) <= time);
+    let index = newest_at(span.start).or_else(|| newest_at(span.end()))?;
     invocations.get_mut(index)
 }
 
@@ -168,6 +169,23 @@ mod tests {
             let mut spans = [at(5, 2_000_000), at(named.unwrap_or(6), 1_999_999)];
             invocations.adopt(&mut spans);
             assert_eq!(parents(&spans), [80, 70], "{named:?}");
+        }
+    }
+
+    #[test]
+    fn a_span_that_ended_before_an_invocation_began_is_not_its_own() {
+        for named in [None, Some(5)] {
+            let invocations = Invocations::default();
+            invocations.add(Adopting { begun: 2, ..invocation("b", 80, 0, named) });
+            let timed = |trace_id, start, duration| [Span { start, duration, ..span(trace_id, 1, 0) }];
+            let mut of_another = timed(5, 1_000_000, 1);
+            assert_eq!(invocations.adopt(&mut of_another), []);
+            assert_eq!(parents(&of_another), [0], "{named:?}");
+            let mut of_a_late_clock = timed(named.unwrap_or(6), 1_999_999, 1);
+            assert_eq!(invocations.adopt(&mut of_a_late_clock).len(), usize::from(named.is_none()));
+            let mut own = timed(named.unwrap_or(6), 2_000_000, 1);
+            invocations.adopt(&mut own);
+            assert_eq!([parents(&of_a_late_clock), parents(&own)], [[80], [80]], "{named:?}");
         }
     }
 
