@@ -332,7 +332,7 @@ impl Processor {
         self.outcome(&id, report.status, report.error_type.as_deref(), time, out);
         self.post_runtime(&id, time, out);
         self.complete_if_over(&id, out);
-        self.stop_looking_for_trace(&id.request_id);
+        self.stop_looking_for_trace(&id);
     }
 
     /// Adds the points for Lambda's measurements of the whole invocation. Each measurement is independent of the others.

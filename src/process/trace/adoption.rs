@@ -11,6 +11,9 @@ use crate::{platform::ids::RequestId, process::event::Timestamp};
 /// Maximum number of invocations whose spans are looked for. Beyond it, the oldest is forgotten.
 const MAX_INVOCATIONS: usize = 256;
 
+/// Maximum difference in milliseconds between the clocks of Lambda's telemetry and of this sandbox. Lambda repeats a request after a minute at the earliest.
+const MAX_CLOCK_DIFFERENCE: Timestamp = 10_000;
+
 /// An invocation whose spans are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopting {
@@ -45,9 +48,10 @@ impl Invocations {
         invocations.push_back(invocation);
     }
 
-    /// Forgets an invocation.
-    pub fn remove(&self, id: &RequestId) {
-        self.lock().retain(|invocation| invocation.request_id != *id);
+    /// Forgets the attempts at a request that had begun by then.
+    pub fn remove(&self, id: &RequestId, time: Timestamp) {
+        let had_begun = |it: &Adopting| it.begun <= time.saturating_add(MAX_CLOCK_DIFFERENCE);
+        self.lock().retain(|invocation| invocation.request_id != *id || !had_begun(invocation));
     }
 
     /// Forgets all but the newest ones.
@@ -143,7 +147,7 @@ mod tests {
         let mut spans = [span(5, 4, 0), span(6, 5, 0)];
         assert_eq!(invocations.adopt(&mut spans), [Traced { request_id: "b".into(), trace_id: 6 }]);
         assert_eq!(parents(&spans), [70, 80], "later spans of the first, and those of the second");
-        invocations.remove(&"a".into());
+        invocations.remove(&"a".into(), 0);
         let mut spans = [span(5, 6, 0)];
         assert_eq!(invocations.adopt(&mut spans), []);
         assert_eq!(parents(&spans), [0], "it is forgotten");
@@ -187,6 +191,20 @@ mod tests {
             invocations.adopt(&mut own);
             assert_eq!([parents(&of_a_late_clock), parents(&own)], [[80], [80]], "{named:?}");
         }
+    }
+
+    #[test]
+    fn the_next_attempt_at_a_request_is_looked_for_when_the_one_before_is_forgotten() {
+        let invocations = Invocations::default();
+        for (span_id, begun) in [(70, 1), (80, 60_001)] {
+            invocations.add(Adopting { begun, ..invocation("r", span_id, 0, None) });
+        }
+        invocations.remove(&"r".into(), 20);
+        let mut spans = [Span { start: 60_002_000_000, ..span(5, 1, 0) }];
+        assert_eq!(invocations.adopt(&mut spans), [Traced { request_id: "r".into(), trace_id: 5 }]);
+        assert_eq!(parents(&spans), [80]);
+        invocations.remove(&"r".into(), 60_020);
+        assert_eq!(invocations.trace_id(&"r".into()), None, "it is forgotten");
     }
 
     #[test]

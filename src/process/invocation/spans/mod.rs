@@ -208,10 +208,11 @@ impl Processor {
         self.build_if_complete(&id, out);
     }
 
-    /// An invocation is over: spans that come from now on are those of later ones.
-    pub(super) fn stop_looking_for_trace(&self, id: &RequestId) {
-        if let Some(spans) = &self.spans {
-            spans.startup.span_parents().invocations.remove(id);
+    /// An invocation is over: spans that come from now on are those of later ones, of which one may be another attempt at the same request.
+    pub(super) fn stop_looking_for_trace(&self, id: &AttemptId) {
+        let time = self.contexts.find(id).and_then(Context::latest_at);
+        if let (Some(spans), Some(time)) = (&self.spans, time) {
+            spans.startup.span_parents().invocations.remove(&id.request_id, time);
         }
     }
 
@@ -225,7 +226,7 @@ impl Processor {
             held -= context.trace.bytes;
             context.trace.close();
             out.lost_spans += 1;
-            self.stop_looking_for_trace(&id.request_id);
+            self.stop_looking_for_trace(&id);
         }
     }
 
@@ -285,7 +286,7 @@ impl Processor {
     fn give_up(&mut self, id: &AttemptId) {
         if let Some(context) = self.contexts.find_mut(id).filter(|context| context.is_over()) {
             context.trace.close();
-            self.stop_looking_for_trace(&id.request_id);
+            self.stop_looking_for_trace(id);
         }
     }
 

@@ -132,6 +132,23 @@ fn a_span_that_a_freeze_held_up_names_no_trace_of_the_next_invocation() {
 }
 
 #[test]
+fn the_report_of_an_attempt_leaves_the_next_one_its_trace() {
+    let mut bench = Bench::new(ON_DEMAND);
+    bench.step("a", 1000, Step::Invoke).report(start(false)).report(end());
+    bench.steps("a", 1000, [Step::Start, Step::Done(Status::Error)]);
+    // The sandbox is thawed: the event of the next attempt comes before the report of this one.
+    let Call::Start(next) = start_of("a", 61_002, false) else { panic!("no start") };
+    bench.decode(&next);
+    bench.step("a", 61_000, Step::Invoke).step("a", 1000, Step::Report);
+    bench.processor.call(Call::Start(next), &mut bench.out);
+    assert_eq!(bench.observe_from(61_003, 5, 0), SPAN_ID);
+    let end = decoder(None).response("a".into(), br#"{"statusCode":201}"#, 61_008);
+    let spans =
+        bench.report(Call::End(Box::new(end))).steps("a", 61_000, [Step::Start, Step::Done(Status::Success)]).flush();
+    assert_eq!((lambda(&spans).trace_id, tag(lambda(&spans), "http.status_code")), (5, Some("201")));
+}
+
+#[test]
 fn an_error_takes_the_place_of_the_response_that_lambda_has_refused() {
     let mut bench = Bench::new(ON_DEMAND);
     let error = |message| decoder(None).error("a".into(), None, message, 1009);
