@@ -118,9 +118,9 @@ impl Processor {
             context.trace.evaluations.is_empty() || context.has(Input::Report) || !self.settings.telemetry
         };
         let is_due = |context: &Context| !may_be_completed(context) && is_evaluated(context);
-        let is_waiting = |context: &&Context| {
-            context.trace.is_reported() && (context.is_done() || !self.settings.telemetry) && is_due(context)
-        };
+        // Without telemetry, only the call at the end says that the runtime is done.
+        let is_over = |context: &Context| context.is_done() || !self.settings.telemetry && context.trace.end.is_some();
+        let is_waiting = |context: &&Context| context.trace.is_reported() && is_over(context) && is_due(context);
         let done: Vec<AttemptId> = self.contexts.iter().filter(is_waiting).map(|it| it.id().clone()).collect();
         for id in done {
             self.build(&id, out);

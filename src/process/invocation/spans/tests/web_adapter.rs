@@ -149,6 +149,25 @@ fn the_report_of_an_attempt_leaves_the_next_one_its_trace() {
 }
 
 #[test]
+fn without_telemetry_a_flush_while_the_function_runs_leaves_its_span_alone() {
+    let mut bench = Bench::new(Settings { telemetry: false, ..ON_DEMAND });
+    bench.step("a", 1000, Step::Invoke).report(start(true));
+    assert_eq!(bench.flush(), []);
+    let spans = bench.report(end()).flush();
+    let lambda = lambda(&spans);
+    assert_eq!((lambda.duration, lambda.error, tag(lambda, "http.status_code")), (8_000_000, 1, Some("503")));
+    assert_eq!(bench.count("aws.lambda.enhanced.errors"), 1);
+}
+
+#[test]
+fn without_telemetry_the_end_of_the_sandbox_builds_the_span_of_a_function_that_never_ended() {
+    let mut bench = Bench::new(Settings { telemetry: false, ..ON_DEMAND });
+    bench.step("a", 1000, Step::Invoke).report(start(true));
+    bench.processor.ended(2000, &mut bench.out);
+    assert_eq!(lambda(&bench.take()).span_id, SPAN_ID);
+}
+
+#[test]
 fn an_error_takes_the_place_of_the_response_that_lambda_has_refused() {
     let mut bench = Bench::new(ON_DEMAND);
     let error = |message| decoder(None).error("a".into(), None, message, 1009);
