@@ -277,7 +277,10 @@ impl Processor {
         let mut built = assembly::spans(state, ids, &invocation, &spans.settings);
         if let (true, Some(lambda)) = (is_first, built.first()) {
             spans.startup.place(Place { trace_id: lambda.trace_id, parent_id: lambda.parent_id });
-            built.extend(spans.startup.take(&spans.settings));
+            // In front, because the last of several spans without a parent is the root, and that is to be the invocation's.
+            if let Some(startup) = spans.startup.take(&spans.settings) {
+                built.insert(0, startup);
+            }
         }
         out.traces.push(InvocationTrace { spans: built, computed_stats, bytes });
     }
