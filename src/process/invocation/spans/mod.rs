@@ -37,7 +37,9 @@ pub struct SpanSettings {
     pub service: String,
     /// The name of the function.
     pub resource: String,
-    /// App & API Protection is used without APM: only traces with security events are kept.
+    /// App & API Protection is used, whatever the event of an invocation is.
+    pub appsec: bool,
+    /// It is used without APM: only traces with security events are kept.
     pub standalone: bool,
     /// Makes ids; never 0.
     pub random: fn() -> u64,
