@@ -109,7 +109,7 @@ impl Processor {
             rules,
             contexts: Contexts::default(),
             attribution: Attribution::new(settings.managed),
-            sandbox: SandboxState::new(started),
+            sandbox: SandboxState::new((!settings.snap_start).then_some(started)),
             init: OnceMetric::default(),
             restore: OnceMetric::default(),
             first: FirstInvocation::new(settings),
