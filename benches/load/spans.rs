@@ -175,8 +175,13 @@ fn processor() -> Processor {
         init_type_tagged: true,
         architecture: "x86_64",
     };
-    let spans =
-        SpanSettings { service: "shop".to_owned(), resource: "checkout".to_owned(), random: || 42, standalone: false };
+    let spans = SpanSettings {
+        service: "shop".to_owned(),
+        resource: "checkout".to_owned(),
+        random: || 42,
+        appsec: false,
+        standalone: false,
+    };
     Processor::new(settings, Rules::default(), 0).with_spans(spans)
 }
 

@@ -5,6 +5,7 @@ pub mod data_streams;
 pub mod digest;
 pub mod dogstatsd;
 pub mod event;
+mod form;
 pub mod invocation;
 pub mod log;
 pub mod metric;

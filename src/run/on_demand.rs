@@ -193,7 +193,7 @@ mod tests {
     async fn ended_with_long_spans() -> (Engine, State) {
         let (mut engine, telemetry) = engine();
         let (service, resource) = ("svc".to_owned(), "f".to_owned());
-        let settings = SpanSettings { service, resource, standalone: false, random: || 42 };
+        let settings = SpanSettings { service, resource, appsec: false, standalone: false, random: || 42 };
         engine.processor = engine.processor.with_spans(settings);
         let until = Instant::now() + HOUR;
         let id = engine.invoked(&"r".into());

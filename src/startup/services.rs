@@ -322,6 +322,7 @@ fn span_settings(config: &Config, environment: &Environment) -> SpanSettings {
     SpanSettings {
         service: service.map_or_else(|| LAMBDA_SERVICE.to_owned(), |service| service.to_lowercase()),
         resource: name.map_or(LAMBDA_SERVICE, String::as_str).to_owned(),
+        appsec: APPSEC && config.appsec.enabled,
         standalone: APPSEC && config.appsec.enabled && config.appsec.standalone,
         random: os::random::id,
     }

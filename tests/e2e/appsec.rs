@@ -149,6 +149,21 @@ fn attacks_are_found_and_requests_of_the_same_form_are_not() {
 }
 
 #[test]
+fn invocations_by_other_events_than_requests_say_that_app_and_api_protection_is_used() {
+    let Some(extension) = protected() else { return };
+    let arn = "arn:aws:sqs:us-east-1:123456789012:queue";
+    let message = json!({"Records": [{"eventSource": "aws:sqs", "eventSourceARN": arn, "body": "1' OR '1'='1"}]});
+    let (life, lambdas) = live(extension, &[message], "null", &[]);
+    life.assert_unharmed();
+    let queues: Vec<Span> = life.intake.spans().into_iter().filter(|span| span.name == "aws.sqs").collect();
+    assert_eq!(queues.len(), 1);
+    for span in lambdas.iter().chain(&queues) {
+        assert_eq!(span.metrics.get("_dd.appsec.enabled"), Some(&1.0), "{}", span.name);
+        assert!(!span.meta.contains_key("_dd.appsec.waf.version"), "{}: it is not evaluated", span.name);
+    }
+}
+
+#[test]
 fn rules_that_cannot_be_used_cost_the_findings_and_nothing_else() {
     let Some(extension) = protected() else { return };
     let requests = [attacks().remove(0).0];

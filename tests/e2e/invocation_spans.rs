@@ -371,7 +371,8 @@ fn a_timeout_is_a_span_with_an_error() {
 fn payloads_are_tags_if_that_is_wanted() {
     // So much that the spans are processed beside the loop.
     let many = format!("[{}\"last\"]", format!("\"{}\",", "x".repeat(1000)).repeat(100));
-    let response = format!(r#"{{"body":{{"password":"p","list":[1,{{"deep":true}}]}},"many":{many}}}"#);
+    let response =
+        format!(r#"{{"body":{{"password":"p","Token":[5],"list":[1,{{"deep":true,"pwd":1}}]}},"many":{many}}}"#);
     let function = Function::from_fn(move |call| {
         JAVA.play(call, &[], &response);
         Answer::Response(b"null".to_vec())
@@ -382,9 +383,10 @@ fn payloads_are_tags_if_that_is_wanted() {
     for (key, expected) in [
         ("function.request", "0"),
         ("function.response.body.password", "redacted"),
+        ("function.response.body.Token", "redacted"),
         ("function.response.body.list.0", "1"),
         ("function.response.many.100", "last"),
-        ("function.response.body.list.1", r#"{"deep":true}"#),
+        ("function.response.body.list.1", r#"{"deep":true,"pwd":"redacted"}"#),
     ] {
         assert_eq!(tag(span, key), Some(expected), "{key} in {:?}", span.meta);
     }

@@ -3,7 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use matrix::{
@@ -60,7 +60,7 @@ fn application(call: &Call<'_>) -> Answer {
         resource: "GET /".to_owned(),
         trace_id: 50 + number,
         span_id: 200 + number,
-        start: 1_700_000_000_000_000_000 + i64::try_from(number).unwrap(),
+        start: i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap(),
         duration: 1000,
         ..Span::default()
     };

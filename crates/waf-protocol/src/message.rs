@@ -56,7 +56,7 @@ pub enum WafStatus {
     Ok,
     /// A rule matches.
     Match,
-    /// The library refuses the addresses, or there is no such context and no room for one.
+    /// The library refuses the addresses, there is no such context and no room for one, or the result is larger than what is read.
     Failed,
 }
 

@@ -10,7 +10,8 @@ use core::{
 };
 
 use waf_protocol::{
-    Error, MAX_DEPTH, MAX_REPLY_BYTES, Reader, Reply, Token, WafStatus, write_array, write_map, write_text, write_token,
+    Error, MAX_DEPTH, MAX_REPLY_BYTES, MAX_VALUES, Reader, Reply, Token, WafStatus, write_array, write_map, write_text,
+    write_token,
 };
 
 /// A value of the library's: a tag in the first byte, and 15 bytes that depend on it.
@@ -157,9 +158,12 @@ impl Context {
             _ => return failed(out),
         };
         let start = out.len();
-        Reply::write_outcome(out, id, status, |out| write_object(&result.object, MAX_DEPTH, out));
-        // The agent reads nothing that is longer.
-        if out.len().saturating_sub(start) > MAX_REPLY_BYTES {
+        let (mut left, mut written) = (MAX_VALUES, Ok(()));
+        Reply::write_outcome(out, id, status, |out| {
+            written = write_object(&result.object, MAX_DEPTH, &mut left, out);
+        });
+        // The agent reads nothing that is longer or has more values.
+        if written.is_err() || out.len().saturating_sub(start) > MAX_REPLY_BYTES {
             out.truncate(start);
             failed(out);
         }
@@ -331,8 +335,9 @@ impl Object {
     }
 }
 
-/// Appends an object as an encoded value; what is too deep, or unknown, as null.
-fn write_object(object: &Object, depth: usize, out: &mut Vec<u8>) {
+/// Appends an object as an encoded value; what is too deep, or unknown, as null. An error says that it has more values than are left.
+fn write_object(object: &Object, depth: usize, left: &mut usize, out: &mut Vec<u8>) -> Result<(), Error> {
+    *left = left.checked_sub(1).ok_or(Error::Values)?;
     let token = match object.tag() {
         tag::BOOL => Token::Bool(object.bytes[1] != 0),
         tag::SIGNED => Token::Signed(object.word().cast_signed()),
@@ -340,19 +345,20 @@ fn write_object(object: &Object, depth: usize, out: &mut Vec<u8>) {
         tag::FLOAT => Token::Float(f64::from_bits(object.word())),
         tag::ARRAY if depth > 0 => {
             write_array(out, object.entries());
-            return object.objects().iter().for_each(|entry| write_object(entry, depth - 1, out));
+            return object.objects().iter().try_for_each(|entry| write_object(entry, depth - 1, left, out));
         }
         tag::MAP if depth > 0 => {
             write_map(out, object.entries());
             for pair in object.objects().chunks_exact(2) {
                 write_text(out, pair.first().and_then(Object::text).unwrap_or_default());
                 if let Some(value) = pair.last() {
-                    write_object(value, depth - 1, out);
+                    write_object(value, depth - 1, left, out)?;
                 }
             }
-            return;
+            return Ok(());
         }
         _ => object.text().map_or(Token::Null, Token::Text),
     };
     write_token(out, token);
+    Ok(())
 }

@@ -177,7 +177,7 @@ async fn spans_find_an_event_that_is_decoded_whether_or_not_the_loop_has_it() {
     drop(observer);
     server::observe(server, messages).await;
     assert!(!parents.are_arriving());
-    let traced = parents.invocations.adopt(&mut [Span { trace_id: 5, ..Span::default() }]);
+    let traced = parents.invocations.adopt(&mut [Span { trace_id: 5, start: 7_000_000, ..Span::default() }]);
     assert_eq!(traced.first().map(|it| (it.request_id.as_str(), it.trace_id)), Some(("r", 5)));
 }
 

@@ -5,7 +5,7 @@ use waf_protocol::Value;
 use super::{
     Addresses, Fields, Headers, add, body, entries, headers, last, limits, list_map, reported, shortened, texts,
 };
-use crate::process::trigger::Kind;
+use crate::process::{form::percent_decode, trigger::Kind};
 
 /// The shapes of events that bring requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,7 +219,7 @@ fn cookies(shape: Shape, top: &Fields, headers: &Headers) -> Headers {
 fn query(shape: Shape, top: &Fields) -> Vec<(String, Vec<String>)> {
     let several = if shape.is_format_2() { Vec::new() } else { entries(top.raw("multiValueQueryStringParameters")) };
     let entries = if several.is_empty() { entries(top.raw("queryStringParameters")) } else { several };
-    let decoded = |text: &str| String::from_utf8_lossy(&body::percent_decode(text.as_bytes())).into_owned();
+    let decoded = |text: &str| String::from_utf8_lossy(&percent_decode(text.as_bytes())).into_owned();
     let pair = |(name, value): (String, serde_json::Value)| {
         let values = texts(&value);
         match shape {

@@ -116,6 +116,11 @@ impl Context {
         self.at(Input::RuntimeDone).or_else(|| self.at(Input::Report))
     }
 
+    /// The time of its latest input.
+    pub fn latest_at(&self) -> Option<Timestamp> {
+        self.inputs.iter().flatten().max().copied()
+    }
+
     /// When it started, as far as is known.
     pub fn begun_at(&self) -> Option<Timestamp> {
         self.at(Input::Start).or_else(|| self.at(Input::Invoke))

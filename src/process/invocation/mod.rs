@@ -109,7 +109,7 @@ impl Processor {
             rules,
             contexts: Contexts::default(),
             attribution: Attribution::new(settings.managed),
-            sandbox: SandboxState::new(started),
+            sandbox: SandboxState::new((!settings.snap_start).then_some(started)),
             init: OnceMetric::default(),
             restore: OnceMetric::default(),
             first: FirstInvocation::new(settings),
@@ -332,7 +332,7 @@ impl Processor {
         self.outcome(&id, report.status, report.error_type.as_deref(), time, out);
         self.post_runtime(&id, time, out);
         self.complete_if_over(&id, out);
-        self.stop_looking_for_trace(&id.request_id);
+        self.stop_looking_for_trace(&id);
     }
 
     /// Adds the points for Lambda's measurements of the whole invocation. Each measurement is independent of the others.

@@ -21,7 +21,8 @@ pub enum StartKind {
 /// Start time, invocations and facts of the sandbox.
 #[derive(Debug)]
 pub struct SandboxState {
-    started: Timestamp,
+    /// None: it is restored from a snapshot, and nobody has told when.
+    started: Option<Timestamp>,
     /// When the first invocation started.
     first: Option<Timestamp>,
     /// Whether there was a second invocation.
@@ -48,14 +49,14 @@ struct Forms {
 }
 
 impl SandboxState {
-    /// Creates the state of a sandbox whose process started at `started`.
-    pub fn new(started: Timestamp) -> Self {
+    /// Creates the state of a sandbox whose process started at `started`; None if it comes from a snapshot, whose processes are older than the sandbox.
+    pub fn new(started: Option<Timestamp>) -> Self {
         Self { started, first: None, reused: false, facts: Facts::default(), forms: OnceLock::new() }
     }
 
     /// Sets the time of the restore from a snapshot as the start time. This also applies to the first invocation if it has already started.
     pub fn restored(&mut self, at: Timestamp) {
-        self.started = at;
+        self.started = Some(at);
     }
 
     /// Records the start of the sandbox's first invocation, or of a later one.
@@ -67,10 +68,10 @@ impl SandboxState {
         }
     }
 
-    /// The start kind of an invocation, as far as is known. Only the first invocation of a sandbox can be a cold start.
+    /// The start kind of an invocation, as far as is known. Only the first invocation of a sandbox can be a cold start, and it is one where the start is not known.
     pub fn start_kind(&self, is_first: bool) -> StartKind {
-        match self.first {
-            Some(first) if is_first && first - self.started > PROACTIVE_AFTER_MS => StartKind::Proactive,
+        match (self.first, self.started) {
+            (Some(first), Some(started)) if is_first && first - started > PROACTIVE_AFTER_MS => StartKind::Proactive,
             _ if is_first => StartKind::Cold,
             _ => StartKind::Warm,
         }
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn only_the_first_invocation_is_cold() {
-        let mut sandbox = SandboxState::new(0);
+        let mut sandbox = SandboxState::new(Some(0));
         assert_eq!((sandbox.first(), sandbox.latest()), (None, None));
         sandbox.begin(true, 10_000);
         assert_eq!((sandbox.first(), sandbox.latest()), (Some(StartKind::Cold), Some(StartKind::Cold)));
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_late_first_invocation_found_a_sandbox_that_was_started_ahead() {
-        let mut sandbox = SandboxState::new(0);
+        let mut sandbox = SandboxState::new(Some(0));
         sandbox.begin(true, 10_001);
         assert_eq!(*sandbox.tags(sandbox.start_kind(true)), ["cold_start:false", "proactive_initialization:true"]);
         assert_eq!(sandbox.start_kind(false), StartKind::Warm);
@@ -171,23 +172,25 @@ mod tests {
 
     #[test]
     fn a_restore_counts_as_the_start_though_the_first_invocation_is_known_before_it() {
-        for restored_first in [true, false] {
-            let mut sandbox = SandboxState::new(0);
-            if restored_first {
-                sandbox.restored(1_000_000);
+        for (restored_at, expected) in [(1_000_000, StartKind::Cold), (990_000, StartKind::Proactive)] {
+            for restored_first in [true, false] {
+                let mut sandbox = SandboxState::new(None);
+                if restored_first {
+                    sandbox.restored(restored_at);
+                }
+                sandbox.begin(true, 1_005_000);
+                if !restored_first {
+                    assert_eq!(sandbox.first(), Some(StartKind::Cold), "nobody has told of the restore");
+                    sandbox.restored(restored_at);
+                }
+                assert_eq!((sandbox.first(), sandbox.latest()), (Some(expected), Some(expected)));
             }
-            sandbox.begin(true, 1_005_000);
-            if !restored_first {
-                assert_eq!(sandbox.first(), Some(StartKind::Proactive), "for all that is known by now");
-                sandbox.restored(1_000_000);
-            }
-            assert_eq!((sandbox.first(), sandbox.latest()), (Some(StartKind::Cold), Some(StartKind::Cold)));
         }
     }
 
     #[test]
     fn what_is_learnt_of_the_sandbox_is_on_every_form_in_order() {
-        let mut sandbox = SandboxState::new(0);
+        let mut sandbox = SandboxState::new(Some(0));
         assert!(!sandbox.knows_runtime());
         sandbox.learn_runtime("python3.13");
         sandbox.learn_durable();

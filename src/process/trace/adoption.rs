@@ -11,6 +11,9 @@ use crate::{platform::ids::RequestId, process::event::Timestamp};
 /// Maximum number of invocations whose spans are looked for. Beyond it, the oldest is forgotten.
 const MAX_INVOCATIONS: usize = 256;
 
+/// Maximum difference in milliseconds between the clocks of Lambda's telemetry and of this sandbox. Lambda repeats a request after a minute at the earliest.
+const MAX_CLOCK_DIFFERENCE: Timestamp = 10_000;
+
 /// An invocation whose spans are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopting {
@@ -45,9 +48,10 @@ impl Invocations {
         invocations.push_back(invocation);
     }
 
-    /// Forgets an invocation.
-    pub fn remove(&self, id: &RequestId) {
-        self.lock().retain(|invocation| invocation.request_id != *id);
+    /// Forgets the attempts at a request that had begun by then.
+    pub fn remove(&self, id: &RequestId, time: Timestamp) {
+        let had_begun = |it: &Adopting| it.begun <= time.saturating_add(MAX_CLOCK_DIFFERENCE);
+        self.lock().retain(|invocation| invocation.request_id != *id || !had_begun(invocation));
     }
 
     /// Forgets all but the newest ones.
@@ -73,8 +77,8 @@ impl Invocations {
         }
     }
 
-    /// Puts spans below the invocation that they belong to: of several that may be meant, the newest that had begun when the span did. Gives the traces that are
-    /// found by them.
+    /// Puts spans below the invocation that they belong to: of several that may be meant, the newest that had begun when the span did. Spans that ended before any of
+    /// them began stay as they are. Gives the traces that are found.
     pub fn adopt(&self, spans: &mut [Span<'_>]) -> Vec<Traced> {
         let mut invocations = self.lock();
         let mut found = Vec::new();
@@ -103,15 +107,16 @@ impl Invocations {
     }
 }
 
-/// The newest of these invocations that had begun when the span did; if none had, the newest.
+/// The newest of these invocations that had begun when the span did; if none had, the newest that had begun when the span ended, because the clock of a tracer may lag.
+/// None of those that began later: the span is of an invocation that is forgotten already.
 fn newest<'i>(
     invocations: &'i mut VecDeque<Adopting>,
     span: &Span<'_>,
     is_meant: impl Fn(&Adopting) -> bool,
 ) -> Option<&'i mut Adopting> {
-    let had_begun = |it: &Adopting| it.begun.saturating_mul(1_000_000) <= span.start;
-    let index = invocations.iter().rposition(|it| is_meant(it) && had_begun(it));
-    let index = index.or_else(|| invocations.iter().rposition(is_meant))?;
+    let newest_at =
+        |time: i64| invocations.iter().rposition(|it| is_meant(it) && it.begun.saturating_mul(1_000_000) <= time);
+    let index = newest_at(span.start).or_else(|| newest_at(span.end()))?;
     invocations.get_mut(index)
 }
 
@@ -142,7 +147,7 @@ mod tests {
         let mut spans = [span(5, 4, 0), span(6, 5, 0)];
         assert_eq!(invocations.adopt(&mut spans), [Traced { request_id: "b".into(), trace_id: 6 }]);
         assert_eq!(parents(&spans), [70, 80], "later spans of the first, and those of the second");
-        invocations.remove(&"a".into());
+        invocations.remove(&"a".into(), 0);
         let mut spans = [span(5, 6, 0)];
         assert_eq!(invocations.adopt(&mut spans), []);
         assert_eq!(parents(&spans), [0], "it is forgotten");
@@ -169,6 +174,37 @@ mod tests {
             invocations.adopt(&mut spans);
             assert_eq!(parents(&spans), [80, 70], "{named:?}");
         }
+    }
+
+    #[test]
+    fn a_span_that_ended_before_an_invocation_began_is_not_its_own() {
+        for named in [None, Some(5)] {
+            let invocations = Invocations::default();
+            invocations.add(Adopting { begun: 2, ..invocation("b", 80, 0, named) });
+            let timed = |trace_id, start, duration| [Span { start, duration, ..span(trace_id, 1, 0) }];
+            let mut of_another = timed(5, 1_000_000, 1);
+            assert_eq!(invocations.adopt(&mut of_another), []);
+            assert_eq!(parents(&of_another), [0], "{named:?}");
+            let mut of_a_late_clock = timed(named.unwrap_or(6), 1_999_999, 1);
+            assert_eq!(invocations.adopt(&mut of_a_late_clock).len(), usize::from(named.is_none()));
+            let mut own = timed(named.unwrap_or(6), 2_000_000, 1);
+            invocations.adopt(&mut own);
+            assert_eq!([parents(&of_a_late_clock), parents(&own)], [[80], [80]], "{named:?}");
+        }
+    }
+
+    #[test]
+    fn the_next_attempt_at_a_request_is_looked_for_when_the_one_before_is_forgotten() {
+        let invocations = Invocations::default();
+        for (span_id, begun) in [(70, 1), (80, 60_001)] {
+            invocations.add(Adopting { begun, ..invocation("r", span_id, 0, None) });
+        }
+        invocations.remove(&"r".into(), 20);
+        let mut spans = [Span { start: 60_002_000_000, ..span(5, 1, 0) }];
+        assert_eq!(invocations.adopt(&mut spans), [Traced { request_id: "r".into(), trace_id: 5 }]);
+        assert_eq!(parents(&spans), [80]);
+        invocations.remove(&"r".into(), 60_020);
+        assert_eq!(invocations.trace_id(&"r".into()), None, "it is forgotten");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use crate::process::{propagation::TraceContext, trace::Span};
 const TAG_SOURCE: &str = "_inferred_span.tag_source";
 const SYNCHRONICITY: &str = "_inferred_span.synchronicity";
 const PEER_SERVICE: &str = "peer.service";
-const APPSEC_ENABLED: &str = "_dd.appsec.enabled";
+/// Says with 1 that App & API Protection is used.
+pub const APPSEC_ENABLED: &str = "_dd.appsec.enabled";
 const APPSEC_JSON: &str = "_dd.appsec.json";
 /// Says with 0 that APM is off, so that the span is not billed as one of APM.
 pub const APM_ENABLED: &str = "_dd.apm.enabled";

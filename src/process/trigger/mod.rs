@@ -40,7 +40,7 @@ mod settings;
 mod tests;
 
 use checkpoints::Checkpoints;
-pub use inferred::{APM_ENABLED, Inferred, Synchronicity};
+pub use inferred::{APM_ENABLED, APPSEC_ENABLED, Inferred, Synchronicity};
 use json::Fields;
 pub use json::{MAX_TEXT_BYTES, entries, field, items, string};
 pub use pointer::SpanPointer;

@@ -2,6 +2,8 @@
 //!
 //! Source: S3 user guide, "Event message structure".
 
+use std::borrow::Cow;
+
 use super::{
     Digest, Kind, SpanPointer, Trigger,
     inferred::Synchronicity,
@@ -9,6 +11,7 @@ use super::{
     reading::{Input, Reading, from_rfc3339, set},
     settings::ServiceNames,
 };
+use crate::process::form::percent_decode;
 
 pub(super) const ROW: Trigger = Trigger { kind: Kind::S3, matches, read, checkpoints: |_, _| {} };
 
@@ -38,9 +41,11 @@ fn read(input: &mut Input) -> Reading {
     reading.with_pointers(pointer.into_iter().collect())
 }
 
-/// The pointer to a version of an object, by the tag that S3 computes from its content.
+/// The pointer to a version of an object, by the tag that S3 computes from its content. Events have keys in the encoding of forms; whoever has written the object hashes
+/// its key as it is.
 fn pointer(bucket: &str, object: &Fields, sha256: Digest) -> Option<SpanPointer> {
-    let (key, tag) = (object.text("key")?, object.text("eTag")?);
+    let (encoded, tag) = (object.text("key")?, object.text("eTag")?);
+    let key = String::from_utf8(percent_decode(encoded.as_bytes())).map_or(encoded, Cow::Owned);
     let parts = [bucket, &key, tag.trim_matches('"')];
     let is_known = parts.iter().all(|part| !part.is_empty());
     SpanPointer::new("aws.s3.object", &parts, sha256).filter(|_| is_known)

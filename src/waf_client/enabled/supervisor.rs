@@ -26,7 +26,7 @@ pub struct Limits {
     /// For one evaluation. A budget that is used up is an answer; a worker without one has to go. Much longer than a budget, because a throttled sandbox gives the worker no
     /// CPU for a while, and to start another costs more than to wait.
     pub answer: Duration,
-    /// Before the first restart; doubled for each further one.
+    /// Before the first restart; doubled for each further one, unless the worker has served meanwhile.
     pub backoff: Duration,
     /// Longest time before a restart.
     pub max_backoff: Duration,
@@ -51,6 +51,13 @@ pub struct Supervisor {
     pub state: watch::Sender<State>,
 }
 
+/// What has come of a worker.
+struct Attempt {
+    end: End,
+    /// For how long it was ready; None: it has evaluated nothing.
+    served: Option<Duration>,
+}
+
 /// Why a worker is not needed or not usable any more.
 enum End {
     /// Nobody will send a command.
@@ -58,6 +65,31 @@ enum End {
     /// Its rules cannot be used, now or later.
     Refused(String),
     Failed(Error),
+}
+
+/// Failures one after the other.
+struct Failures {
+    limits: Limits,
+    count: u32,
+    /// Before the next restart.
+    backoff: Duration,
+}
+
+impl Failures {
+    fn new(limits: Limits) -> Self {
+        Self { limits, count: 0, backoff: limits.backoff }
+    }
+
+    /// A worker has failed. Gives the time before the restart. One that had served for as long as that begins a new series.
+    fn add(&mut self, served: Option<Duration>) -> Duration {
+        if served.is_some_and(|served| served >= self.backoff) {
+            *self = Self::new(self.limits);
+        }
+        self.count = self.count.saturating_add(1);
+        let backoff = self.backoff;
+        self.backoff = (backoff * 2).min(self.limits.max_backoff);
+        backoff
+    }
 }
 
 impl Supervisor {
@@ -69,25 +101,25 @@ impl Supervisor {
             Ok(rules) => configure(&rules),
             Err(error) => return self.give_up(&format!("its rules cannot be read: {error}")),
         };
-        let mut backoff = self.limits.backoff;
-        let mut failures = 0_u32;
+        let mut failures = Failures::new(self.limits);
         loop {
-            match self.attempt(&configure).await {
+            let Attempt { end, served } = self.attempt(&configure).await;
+            let backoff = match end {
                 End::Finished => return,
                 End::Refused(reason) => return self.give_up(&reason),
                 End::Failed(Error::Start(error)) if error.kind() == io::ErrorKind::NotFound => {
                     return self.give_up(&format!("the layer has no WAF worker: {error}"));
                 }
                 End::Failed(error) => {
-                    failures = failures.saturating_add(1);
+                    let backoff = failures.add(served);
                     self.state.send_replace(State::Failed);
-                    report(&error, failures, backoff);
+                    report(&error, failures.count, backoff);
+                    backoff
                 }
-            }
+            };
             if !self.refuse_until(Instant::now() + backoff).await {
                 return;
             }
-            backoff = (backoff * 2).min(self.limits.max_backoff);
         }
     }
 
@@ -107,11 +139,12 @@ impl Supervisor {
     }
 
     /// Starts a worker and serves until it fails.
-    async fn attempt(&mut self, configure: &[u8]) -> End {
+    async fn attempt(&mut self, configure: &[u8]) -> Attempt {
         let mut worker = match Worker::start(&self.files).await {
             Ok(worker) => worker,
-            Err(error) => return End::Failed(error),
+            Err(error) => return Attempt { end: End::Failed(error), served: None },
         };
+        let mut served = None;
         let end = match worker.ask(configure, self.limits.start).await {
             Ok(Reply::Ready { waf_version, rules_version, loaded, failed }) => {
                 let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -122,18 +155,21 @@ impl Supervisor {
                     versions.rules
                 );
                 self.state.send_replace(State::Ready(versions));
-                self.serve(&mut worker).await
+                let (ready, mut has_evaluated) = (Instant::now(), false);
+                let end = self.serve(&mut worker, &mut has_evaluated).await;
+                served = has_evaluated.then(|| ready.elapsed());
+                end
             }
             Ok(Reply::Refused(reason)) => End::Refused(String::from_utf8_lossy(&reason).into_owned()),
             Ok(Reply::Outcome { .. }) => End::Failed(Error::Unexpected),
             Err(error) => End::Failed(error),
         };
         worker.stop().await;
-        end
+        Attempt { end, served }
     }
 
-    /// Gives the worker one command after the other.
-    async fn serve(&mut self, worker: &mut Worker) -> End {
+    /// Gives the worker one command after the other, and says whether it has evaluated anything.
+    async fn serve(&mut self, worker: &mut Worker, has_evaluated: &mut bool) -> End {
         loop {
             let command = tokio::select! {
                 command = self.commands.recv() => command,
@@ -152,6 +188,7 @@ impl Supervisor {
             }
             match worker.ask(&message, self.limits.answer).await {
                 Ok(Reply::Outcome { context: answered, status, result }) if answered == context => {
+                    *has_evaluated = true;
                     let result = Some(result).filter(|result| is_result(status, result));
                     if let Some(result) = result {
                         // Whoever has asked may have given up meanwhile.
@@ -189,5 +226,33 @@ fn report(error: &Error, failures: u32, backoff: Duration) {
         );
     } else {
         tracing::debug!("APPSEC | the WAF worker has failed {failures} times: {}; again in {seconds} s", chain(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_before_a_restart_grows_until_a_worker_has_served_for_as_long() {
+        let mut failures = Failures::new(Limits::default());
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (served, backoff, count) in [
+            (None, 1, 1),
+            (None, 2, 2),
+            (seconds(3), 4, 3),
+            (seconds(8), 1, 1),
+            (None, 2, 2),
+            (None, 4, 3),
+            (None, 8, 4),
+            (None, 16, 5),
+            (None, 32, 6),
+            (None, 60, 7),
+            (seconds(59), 60, 8),
+            (seconds(60), 1, 1),
+            (seconds(3600), 1, 1),
+        ] {
+            assert_eq!((failures.add(served).as_secs(), failures.count), (backoff, count), "{served:?}");
+        }
     }
 }

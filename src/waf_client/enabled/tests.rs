@@ -13,9 +13,11 @@ use nix::{
     unistd::Pid,
 };
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 use waf_protocol::{Reply, WafStatus};
 
 use super::*;
+use crate::process::appsec::schema_addresses;
 
 /// Short where a failure is awaited, so that the tests are over soon; the start is not.
 const LIMITS: Limits = Limits {
@@ -137,6 +139,21 @@ async fn eventually(waf: &Waf, context: u32) -> Value {
 }
 
 #[tokio::test]
+async fn a_worker_that_fails_now_and_then_is_always_started_again_soon() {
+    let scene = scene(&format!("{HEAR} {} {HEAR} {} {HEAR} kill -KILL $$", ready(), outcome(0)));
+    let limits = Limits { backoff: Duration::from_millis(20), max_backoff: Duration::from_hours(1), ..LIMITS };
+    let waf = scene.waf(limits);
+    let begun = Instant::now();
+    for _ in 0..10 {
+        eventually(&waf, 0).await;
+        sleep(2 * limits.backoff).await;
+        assert_eq!(waf.evaluate(0, BUDGET, Vec::new()).await, None);
+    }
+    // Were each of these times twice as long as the one before, they would be ten seconds together.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn an_idle_worker_that_dies_is_noticed_before_the_next_request() {
     let scene =
         scene(&format!("{HEAR} {} if [ -e \"$0\" ]; then {HEAR} {} sleep 100; fi; : >\"$0\"", ready(), outcome(0)));
@@ -228,17 +245,23 @@ fn process(program: &Path) -> Option<Pid> {
     numbers.into_iter().find(is_it).map(Pid::from_raw)
 }
 
+/// The worker itself, with its library and its rules.
+fn real_files() -> Files {
+    let folder = fs::canonicalize(matrix::build::waf::folder().unwrap()).unwrap();
+    let (program, rules) = (folder.join("waf"), folder.join("rules.json.gz"));
+    Files { program, arguments: Vec::new(), libraries: Some(folder), rules }
+}
+
+fn attack() -> Addresses {
+    let query = Value::Map(vec![(b"q".to_vec(), "1' OR '1'='1".into())]);
+    vec![(b"server.request.query".to_vec(), query)]
+}
+
 #[tokio::test]
 async fn the_worker_itself_finds_attacks_however_often_it_is_killed_or_stopped() {
-    let folder = fs::canonicalize(matrix::build::waf::folder().unwrap()).unwrap();
-    let program = folder.join("waf");
-    let rules = folder.join("rules.json.gz");
-    let files = Files { program: program.clone(), arguments: Vec::new(), libraries: Some(folder), rules };
+    let files = real_files();
+    let program = files.program.clone();
     let waf = Waf::supervised(files, LIMITS);
-    let attack = || {
-        let query = Value::Map(vec![(b"q".to_vec(), "1' OR '1'='1".into())]);
-        vec![(b"server.request.query".to_vec(), query)]
-    };
     let mut before = None;
     for signal in [Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGSEGV] {
         let result = loop {
@@ -259,4 +282,33 @@ async fn the_worker_itself_finds_attacks_however_often_it_is_killed_or_stopped()
         }
         kill(before.unwrap(), signal).unwrap();
     }
+}
+
+/// A body of 250 objects with so many numbers each.
+fn body(numbers: usize) -> Addresses {
+    let map = |count: usize, value: &Value| {
+        Value::Map((0..count).map(|number| (format!("n{number}").into_bytes(), value.clone())).collect())
+    };
+    vec![(b"server.response.body".to_vec(), map(250, &map(numbers, &Value::Signed(1))))]
+}
+
+#[tokio::test]
+async fn a_schema_of_too_many_values_costs_its_evaluation_and_not_the_worker() {
+    // Under a name of its own, so that no other test takes the process for its own.
+    let scene = scene("");
+    let program = scene.folder.path().join("waf");
+    let files = real_files();
+    matrix::executable::write(&program, fs::read(&files.program).unwrap()).unwrap();
+    let limits = Limits { answer: Duration::from_secs(10), backoff: Duration::from_hours(1), ..LIMITS };
+    let waf = Waf::supervised(Files { program, ..files }, limits);
+    let budget = Duration::from_secs(5);
+    for (numbers, has_schema) in [(100, true), (160, false)] {
+        let context = waf.new_context();
+        assert!(waf.evaluate(context, budget, body(numbers)).await.is_some(), "{numbers}");
+        let result = waf.evaluate(context, budget, schema_addresses()).await;
+        let attributes = result.as_ref().and_then(|result| result.field("attributes"));
+        let schema = attributes.and_then(|attributes| attributes.field("_dd.appsec.s.res.body"));
+        assert_eq!((result.is_some(), schema.is_some()), (has_schema, has_schema), "{numbers}");
+    }
+    assert!(waf.evaluate(waf.new_context(), budget, attack()).await.is_some(), "the worker lives");
 }

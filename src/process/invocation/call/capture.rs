@@ -2,24 +2,20 @@
 
 use serde::{
     Deserialize as _, Deserializer,
-    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+    de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Number, value::RawValue};
 
-use super::Tag;
+use super::{
+    Tag,
+    redaction::{REDACTED, compact, cut, is_secret},
+};
 
 /// Maximum size in bytes of the tags that one payload becomes, their memory included; what is beyond is left out.
 pub const MAX_CAPTURED_BYTES: usize = 1 << 20;
 
-/// Maximum length of a value in characters.
-const MAX_VALUE_CHARS: usize = 4096;
-
 /// Maximum depth whatever is configured: below it values are parsed by calls within calls.
 const MAX_DEPTH: u32 = 64;
-
-/// Names whose values are not shown.
-const SECRET: [&str; 8] =
-    ["password", "passwd", "pwd", "secret", "token", "authorization", "x-authorization", "api_key"];
 
 /// The memory of a tag: two strings, each with an allocation of its own.
 pub(super) fn tag_bytes(key: &str, value: &str) -> usize {
@@ -84,34 +80,10 @@ impl Captured {
             Err(_) => {
                 self.tags.truncate(count);
                 self.bytes = bytes;
-                let is_secret = SECRET.contains(&self.path.rsplit('.').next().unwrap_or_default());
-                self.add(if is_secret { "redacted".to_owned() } else { shorten(text) })
+                self.add(cut(text).to_owned())
             }
         }
     }
-}
-
-fn shorten(text: &str) -> String {
-    let end = text.char_indices().nth(MAX_VALUE_CHARS).map_or(text.len(), |(end, _)| end);
-    text.get(..end).unwrap_or_default().to_owned()
-}
-
-/// JSON without space between its parts, as far as a tag has room for it.
-fn compact(json: &str) -> String {
-    let mut compact = String::new();
-    let (mut is_text, mut is_escaped) = (false, false);
-    let wanted = json.chars().filter(|character| {
-        let is_wanted = is_text || !character.is_ascii_whitespace();
-        match character {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = is_text,
-            '"' => is_text = !is_text,
-            _ => {}
-        }
-        is_wanted
-    });
-    compact.extend(wanted.take(MAX_VALUE_CHARS));
-    compact
 }
 
 /// One value on the way through the document.
@@ -181,7 +153,14 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         let Self { captured, depth, max_depth } = self;
         while let Some(name) = fields.next_key::<String>()? {
-            captured.below(&name, |captured| fields.next_value_seed(Walk { captured, depth: depth + 1, max_depth }))?;
+            captured.below(&name, |captured| {
+                if is_secret(&name) {
+                    // Before it is parsed: a secret may be a number or a document, and everything in it is one.
+                    fields.next_value::<IgnoredAny>()?;
+                    return captured.add(REDACTED.to_owned());
+                }
+                fields.next_value_seed(Walk { captured, depth: depth + 1, max_depth })
+            })?;
         }
         Ok(())
     }
@@ -189,7 +168,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::redaction::MAX_VALUE_CHARS, *};
 
     fn captured(payload: &str, depth: u32) -> Vec<String> {
         tags("p", payload, depth).into_iter().map(|(key, value)| format!("{key}={value}")).collect()
@@ -227,9 +206,32 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let payload = r#"{"password":"p","a":{"token":"t","Token":"t"},"secret":5,"api_key":"{\"k\":\"v\"}"}"#;
-        let expected = ["p.password=redacted", "p.a.token=redacted", "p.a.Token=t", "p.secret=5", "p.api_key.k=v"];
-        assert_eq!(captured(payload, 10), expected);
+        for (payload, expected) in [
+            (r#"{"password":"123456"}"#, "p.password=redacted"),
+            (r#"{"secret":5}"#, "p.secret=redacted"),
+            (r#"{"api_key":"{\"k\":\"v\"}"}"#, "p.api_key=redacted"),
+            (r#"{"a":{"Token":"t"}}"#, "p.a.Token=redacted"),
+            (r#"{"user.password":"p"}"#, "p.user.password=redacted"),
+            (r#"{"token":{"a":["t",{"b":null}]}}"#, "p.token=redacted"),
+            (r#"{"multiValueHeaders":{"authorization":["Bearer x"]}}"#, "p.multiValueHeaders.authorization=redacted"),
+            (r#"{"headers":{"Authorization":"Bearer x"}}"#, "p.headers.Authorization=redacted"),
+            (r#"{"body":"{\"pwd\":[1,2]}"}"#, "p.body.pwd=redacted"),
+            (r#"["password"]"#, "p.0=password"),
+        ] {
+            assert_eq!(captured(payload, 10), [expected]);
+        }
+    }
+
+    #[test]
+    fn secrets_below_the_configured_depth_are_not_shown_either() {
+        for (payload, depth, expected) in [
+            (r#"{"a":{"password":"p","b":1}}"#, 1, r#"p.a={"password":"redacted","b":1}"#),
+            (r#"{"password":"p"}"#, 1, "p.password=redacted"),
+            (r#"{"password":"p"}"#, 0, r#"p={"password":"redacted"}"#),
+            (r#"{"body":"{\"TOKEN\":{\"a\":\"t\"}}"}"#, 1, r#"p.body="{\"TOKEN\":\"redacted\"}""#),
+        ] {
+            assert_eq!(captured(payload, depth), [expected]);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod capture;
 mod end;
+mod redaction;
 mod runtime;
 #[cfg(test)]
 pub mod test_decoder;

@@ -12,7 +12,7 @@ use crate::{
         },
         propagation::TraceContext,
         trace::{Placeholder, Span},
-        trigger::{APM_ENABLED, Inferred, Tags},
+        trigger::{APM_ENABLED, APPSEC_ENABLED, Inferred, Tags},
     },
 };
 
@@ -82,7 +82,7 @@ pub fn spans(state: TraceState, ids: Ids, invocation: &Invocation<'_>, settings:
     set_error(&mut lambda, end.error, status);
     set_tags(&mut lambda, sandbox_tags(invocation.sandbox_tags));
     set_map(&mut lambda, start.trigger_tags);
-    set_security(&mut lambda, security, settings.standalone);
+    set_security(&mut lambda, security, settings);
     let services = inferred.map(|inferred| inferred.complete(&lambda)).unwrap_or_default();
     std::iter::once(lambda).chain(services).collect()
 }
@@ -113,9 +113,12 @@ fn take_over(span: &mut Span<'static>, placeholder: Placeholder) {
     span.meta_struct.extend(placeholder.meta_struct.into_pairs());
 }
 
-/// What was found, and the priority of a trace that is kept for it; without APM, no other is kept.
-fn set_security(lambda: &mut Span<'static>, security: Option<SecurityTags>, standalone: bool) {
-    if standalone {
+/// What was found, and the priority of a trace that is kept for it; without APM, no other is kept. That somebody looks is said of every invocation.
+fn set_security(lambda: &mut Span<'static>, security: Option<SecurityTags>, settings: &SpanSettings) {
+    if settings.appsec && !lambda.metrics.contains(APPSEC_ENABLED) {
+        lambda.metrics.set(APPSEC_ENABLED, 1.0);
+    }
+    if settings.standalone {
         lambda.metrics.set(APM_ENABLED, 0.0);
         lambda.metrics.set(PRIORITY, AUTO_REJECT);
     }

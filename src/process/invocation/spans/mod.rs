@@ -37,7 +37,9 @@ pub struct SpanSettings {
     pub service: String,
     /// The name of the function.
     pub resource: String,
-    /// App & API Protection is used without APM: only traces with security events are kept.
+    /// App & API Protection is used, whatever the event of an invocation is.
+    pub appsec: bool,
+    /// It is used without APM: only traces with security events are kept.
     pub standalone: bool,
     /// Makes ids; never 0.
     pub random: fn() -> u64,
@@ -118,9 +120,9 @@ impl Processor {
             context.trace.evaluations.is_empty() || context.has(Input::Report) || !self.settings.telemetry
         };
         let is_due = |context: &Context| !may_be_completed(context) && is_evaluated(context);
-        let is_waiting = |context: &&Context| {
-            context.trace.is_reported() && (context.is_done() || !self.settings.telemetry) && is_due(context)
-        };
+        // Without telemetry, only the call at the end says that the runtime is done.
+        let is_over = |context: &Context| context.is_done() || !self.settings.telemetry && context.trace.end.is_some();
+        let is_waiting = |context: &&Context| context.trace.is_reported() && is_over(context) && is_due(context);
         let done: Vec<AttemptId> = self.contexts.iter().filter(is_waiting).map(|it| it.id().clone()).collect();
         for id in done {
             self.build(&id, out);
@@ -208,10 +210,11 @@ impl Processor {
         self.build_if_complete(&id, out);
     }
 
-    /// An invocation is over: spans that come from now on are those of later ones.
-    pub(super) fn stop_looking_for_trace(&self, id: &RequestId) {
-        if let Some(spans) = &self.spans {
-            spans.startup.span_parents().invocations.remove(id);
+    /// An invocation is over: spans that come from now on are those of later ones, of which one may be another attempt at the same request.
+    pub(super) fn stop_looking_for_trace(&self, id: &AttemptId) {
+        let time = self.contexts.find(id).and_then(Context::latest_at);
+        if let (Some(spans), Some(time)) = (&self.spans, time) {
+            spans.startup.span_parents().invocations.remove(&id.request_id, time);
         }
     }
 
@@ -225,7 +228,7 @@ impl Processor {
             held -= context.trace.bytes;
             context.trace.close();
             out.lost_spans += 1;
-            self.stop_looking_for_trace(&id.request_id);
+            self.stop_looking_for_trace(&id);
         }
     }
 
@@ -276,7 +279,10 @@ impl Processor {
         let mut built = assembly::spans(state, ids, &invocation, &spans.settings);
         if let (true, Some(lambda)) = (is_first, built.first()) {
             spans.startup.place(Place { trace_id: lambda.trace_id, parent_id: lambda.parent_id });
-            built.extend(spans.startup.take(&spans.settings));
+            // In front, because the last of several spans without a parent is the root, and that is to be the invocation's.
+            if let Some(startup) = spans.startup.take(&spans.settings) {
+                built.insert(0, startup);
+            }
         }
         out.traces.push(InvocationTrace { spans: built, computed_stats, bytes });
     }
@@ -285,7 +291,7 @@ impl Processor {
     fn give_up(&mut self, id: &AttemptId) {
         if let Some(context) = self.contexts.find_mut(id).filter(|context| context.is_over()) {
             context.trace.close();
-            self.stop_looking_for_trace(&id.request_id);
+            self.stop_looking_for_trace(id);
         }
     }
 

@@ -115,7 +115,8 @@ mod tests {
     fn the_sandboxes_of_a_snapshot_draw_ids_of_their_own() {
         static DRAWN: AtomicU64 = AtomicU64::new(0);
         let random = || DRAWN.fetch_add(1, Ordering::Relaxed) + 1;
-        let settings = SpanSettings { service: String::new(), resource: String::new(), standalone: false, random };
+        let (service, resource) = (String::new(), String::new());
+        let settings = SpanSettings { service, resource, appsec: false, standalone: false, random };
         let mut restore = StartupSpan::new(true, &settings);
         assert_eq!(DRAWN.load(Ordering::Relaxed), 0, "an id is part of the snapshot");
         restore.begin(1);

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod managed;
+mod roots;
 mod security;
 mod statuses;
 mod web_adapter;

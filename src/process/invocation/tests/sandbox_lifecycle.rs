@@ -107,6 +107,11 @@ fn a_restore_that_is_told_after_invoke_revises_how_the_first_invocation_found_th
         1,
         "a restore that is never told holds the count no longer than the invocation"
     );
+    assert!(bench.out.points.iter().all(|point| *point.tags == ["cold_start:true"]), "{:?}", bench.points());
+
+    let mut bench = Bench::new(Settings { telemetry: false, ..settings });
+    bench.invoke("r", restored_at);
+    assert_eq!(bench.points(), ["invocations=1 cold_start:true"], "nobody tells anything");
 }
 
 #[test]

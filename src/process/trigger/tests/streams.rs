@@ -138,6 +138,29 @@ fn s3_of_a_removal_and_with_a_quoted_tag() {
 }
 
 #[test]
+fn the_pointer_to_an_object_is_that_of_its_key_before_s3_encoded_it() {
+    let mut event = documented(Kind::S3);
+    let mut hash = |key: &str, tag: &str| {
+        event["Records"][0]["s3"] =
+            json!({"bucket": {"name": "some-bucket"}, "object": {"key": key, "eTag": "ab12ef34"}});
+        let event = parse(&event);
+        assert_eq!(sorted(&event.inferred.as_ref().unwrap().outer.meta)["object_key"], tag);
+        hashes(&event)[0].1.to_owned()
+    };
+    let pointer = |key: &str| {
+        let parts = ["some-bucket", key, "ab12ef34"].join("|");
+        let digest = sha256(parts.as_bytes()).unwrap();
+        format!("{:032x}", u128::from_be_bytes(*digest.first_chunk().unwrap()))
+    };
+    assert_eq!(pointer("some-key.data"), "e721375466d4116ab551213fdea08413");
+    for (key, plain) in
+        [("red+flower.jpg", "red flower.jpg"), ("a/%C3%A9%2B%26.txt", "a/é+&.txt"), ("100%", "100%"), ("%ff", "%ff")]
+    {
+        assert_eq!(hash(key, key), pointer(plain), "{key}");
+    }
+}
+
+#[test]
 fn pointers_join_the_links_that_the_span_has() {
     let complete = |present: Option<&str>| {
         let mut inferred = parse(&documented(Kind::S3)).inferred.unwrap();

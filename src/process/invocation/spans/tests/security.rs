@@ -44,10 +44,14 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    /// With App & API Protection that is used without APM or with it.
+    /// With App & API Protection that is used without APM, or without it.
     pub fn standing(settings: Settings, standalone: bool) -> Self {
+        Self::protected(settings, standalone, standalone)
+    }
+
+    fn protected(settings: Settings, appsec: bool, standalone: bool) -> Self {
         let (service, resource) = ("svc".to_owned(), "function".to_owned());
-        let spans = SpanSettings { service, resource, standalone, random: || 42 };
+        let spans = SpanSettings { service, resource, appsec, standalone, random: || 42 };
         Self { processor: Processor::new(settings, Rules::default(), 0).with_spans(spans), out: Output::default() }
     }
 
@@ -77,6 +81,26 @@ fn findings_are_tags_of_every_span_of_the_invocation_and_keep_its_trace() {
         assert_eq!(found(&spans).as_deref(), Some("request and response"), "{id:?}");
         let lambda = spans.iter().find(|span| span.name == "aws.lambda").unwrap();
         assert_eq!(lambda.metrics.get("_sampling_priority_v1"), Some(&2.0));
+    }
+}
+
+#[test]
+fn every_invocation_says_whether_app_and_api_protection_is_used() {
+    for (is_used, expected) in [(true, Some(&1.0)), (false, None)] {
+        // An event that is not evaluated, and a request whose evaluations do not end.
+        let other = Bench::protected(ON_DEMAND, is_used, false).steps("r", 998, attempt()).flush();
+        let [start, _, end, _] = evaluated(Some("r"));
+        let mut bench = Bench::protected(ON_DEMAND, is_used, false);
+        bench.step("r", 998, Step::Invoke);
+        bench.call(start);
+        bench.call(end);
+        let unended = bench.steps("r", 998, [Step::Start, Step::Done(Status::Success), Step::Report]).flush();
+        for spans in [other, unended] {
+            let names: Vec<_> = spans.iter().map(|span| &*span.name).collect();
+            assert_eq!(names, ["aws.lambda", "aws.sqs"]);
+            let enabled = spans.iter().map(|span| span.metrics.get("_dd.appsec.enabled"));
+            assert!(enabled.clone().all(|enabled| enabled == expected), "{:?}", enabled.collect::<Vec<_>>());
+        }
     }
 }
 

@@ -7,13 +7,18 @@ const SPAN_ID: u64 = 90;
 
 /// A request over HTTP, whose headers name a trace or do not.
 fn start(names_trace: bool) -> Call {
+    start_of("a", 1002, names_trace)
+}
+
+/// The same as the event of this invocation, at this time.
+fn start_of(id: &str, time: Timestamp, names_trace: bool) -> Call {
     let headers = if names_trace {
         r#"{"x-datadog-trace-id":"7","x-datadog-parent-id":"20","x-datadog-sampling-priority":"2"}"#
     } else {
         "{}"
     };
     let event = format!(r#"{{"headers":{headers},"id":"an-event-of-nothing-that-has-spans"}}"#);
-    let call = decoder(None).event("a".into(), event.as_bytes(), 1002);
+    let call = decoder(None).event(id.into(), event.as_bytes(), time);
     Call::Start(Box::new(StartCall { span_id: Some(SPAN_ID), ..call }))
 }
 
@@ -39,9 +44,15 @@ impl Bench {
         self.processor.span_parents().invocations.add(adopting);
     }
 
-    /// A span of the application comes. Gives its parent.
+    /// A span of the application comes, which began with the first invocation. Gives its parent.
     fn observe(&mut self, trace_id: u64, parent_id: u64) -> u64 {
-        let mut spans = [Span { trace_id, span_id: 4, parent_id, ..Span::default() }];
+        self.observe_from(1003, trace_id, parent_id)
+    }
+
+    /// The same of a span that began then.
+    fn observe_from(&mut self, time: Timestamp, trace_id: u64, parent_id: u64) -> u64 {
+        let start = time * 1_000_000;
+        let mut spans = [Span { trace_id, span_id: 4, parent_id, start, duration: 1, ..Span::default() }];
         let mut observed = Observed::default();
         observed.look(&mut spans, &self.processor.span_parents(), false);
         self.processor.observed(observed, 1010, &mut self.out);
@@ -98,6 +109,62 @@ fn spans_that_come_after_the_report_are_those_of_later_invocations() {
     bench.steps("a", 1000, [Step::Start, Step::Done(Status::Success), Step::Report]);
     assert_eq!(bench.observe(5, 0), 0);
     assert!(bench.flush().iter().all(|span| span.name != "aws.lambda"), "nobody knows its trace");
+}
+
+#[test]
+fn a_span_that_a_freeze_held_up_names_no_trace_of_the_next_invocation() {
+    let mut bench = Bench::new(ON_DEMAND);
+    bench.step("a", 1000, Step::Invoke).report(start(false)).report(end());
+    bench.steps("a", 1000, [Step::Start, Step::Done(Status::Success)]);
+    // The sandbox is thawed: the next event comes before what was on its way.
+    let next = start_of("b", 2002, false);
+    let Call::Start(call) = &next else { panic!("no start") };
+    bench.decode(call);
+    bench.step("a", 1000, Step::Report);
+    assert_eq!(bench.observe(5, 0), 0);
+    bench.processor.call(next, &mut bench.out);
+    bench.step("b", 2000, Step::Invoke);
+    assert_eq!(bench.observe_from(2003, 6, 0), SPAN_ID);
+    let end = decoder(None).response("b".into(), b"{}", 2008);
+    let spans =
+        bench.report(Call::End(Box::new(end))).steps("b", 2000, [Step::Start, Step::Done(Status::Success)]).flush();
+    assert_eq!((lambda(&spans).trace_id, tag(lambda(&spans), "request_id")), (6, Some("b")));
+}
+
+#[test]
+fn the_report_of_an_attempt_leaves_the_next_one_its_trace() {
+    let mut bench = Bench::new(ON_DEMAND);
+    bench.step("a", 1000, Step::Invoke).report(start(false)).report(end());
+    bench.steps("a", 1000, [Step::Start, Step::Done(Status::Error)]);
+    // The sandbox is thawed: the event of the next attempt comes before the report of this one.
+    let Call::Start(next) = start_of("a", 61_002, false) else { panic!("no start") };
+    bench.decode(&next);
+    bench.step("a", 61_000, Step::Invoke).step("a", 1000, Step::Report);
+    bench.processor.call(Call::Start(next), &mut bench.out);
+    assert_eq!(bench.observe_from(61_003, 5, 0), SPAN_ID);
+    let end = decoder(None).response("a".into(), br#"{"statusCode":201}"#, 61_008);
+    let spans =
+        bench.report(Call::End(Box::new(end))).steps("a", 61_000, [Step::Start, Step::Done(Status::Success)]).flush();
+    assert_eq!((lambda(&spans).trace_id, tag(lambda(&spans), "http.status_code")), (5, Some("201")));
+}
+
+#[test]
+fn without_telemetry_a_flush_while_the_function_runs_leaves_its_span_alone() {
+    let mut bench = Bench::new(Settings { telemetry: false, ..ON_DEMAND });
+    bench.step("a", 1000, Step::Invoke).report(start(true));
+    assert_eq!(bench.flush(), []);
+    let spans = bench.report(end()).flush();
+    let lambda = lambda(&spans);
+    assert_eq!((lambda.duration, lambda.error, tag(lambda, "http.status_code")), (8_000_000, 1, Some("503")));
+    assert_eq!(bench.count("aws.lambda.enhanced.errors"), 1);
+}
+
+#[test]
+fn without_telemetry_the_end_of_the_sandbox_builds_the_span_of_a_function_that_never_ended() {
+    let mut bench = Bench::new(Settings { telemetry: false, ..ON_DEMAND });
+    bench.step("a", 1000, Step::Invoke).report(start(true));
+    bench.processor.ended(2000, &mut bench.out);
+    assert_eq!(lambda(&bench.take()).span_id, SPAN_ID);
 }
 
 #[test]
