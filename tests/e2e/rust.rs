@@ -15,7 +15,7 @@ pub fn rust() -> Function {
 
 fn build() -> Function {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello-rust");
-    let target = target_directory().join("matrix/hello-rust");
+    let target = target_directory().join("hello-rust");
     let mut build = cargo();
     build.args(["build", "--locked", "--target-dir"]).arg(&target).current_dir(&package);
     let output = build.output().unwrap();
