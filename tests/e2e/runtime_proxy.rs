@@ -152,6 +152,29 @@ fn large_event() -> String {
     event_with("body", &"0123456789".repeat(500_000))
 }
 
+#[test]
+fn the_python_client_works_through_the_proxy_as_without() {
+    let directory = tempfile::tempdir().unwrap();
+    let function = through_proxy(python(&directory, PYTHON));
+    let setup = Setup { timeout: Duration::from_mins(1), ..setup_with(function, &[WEB_ADAPTER]) };
+    let Some(sandbox) = start(setup) else { return };
+    let event = large_event();
+    let invocations: Vec<_> = (0..3).map(|_| sandbox.invoke(event.as_bytes()).unwrap()).collect();
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    for invocation in &life.invocations {
+        let response: Value = serde_json::from_slice(&invocation.response).unwrap();
+        assert_eq!(response["body"].as_str().unwrap(), "9876543210".repeat(500_000));
+        assert_eq!(response["id"], invocation.request_id.as_str());
+    }
+    assert_eq!(life.count_messages("runtime api 127.0.0.1:9000"), 3, "{}", life.own_lines());
+    let lambdas = spans(&life, "aws.lambda");
+    assert_eq!(lambdas.len(), 3, "{}", life.own_lines());
+    for lambda in &lambdas {
+        assert_eq!((lambda.trace_id, lambda.parent_id, tag(lambda, "http.status_code")), (7, 8, Some("200")));
+    }
+}
+
 /// Streams 20 MB to an HTTP client, in pieces of changing length.
 const NODE: &str = r#"
 exports.handler = awslambda.streamifyResponse(async (event, stream) => {
