@@ -35,6 +35,7 @@ mod redirects;
 mod report_metrics;
 mod retries;
 mod runtime_proxy;
+mod rust;
 mod secrets;
 mod settings;
 mod stand_in;

@@ -16,10 +16,12 @@ use matrix::{
         tracer,
     },
 };
+use serde_json::Value;
 
 use crate::{
     launcher::agents,
     node::node_through,
+    rust::rust,
     support::{self, Life, end, invoke, python, setup_with},
     traces::{live, post, start},
 };
@@ -139,10 +141,15 @@ def handler(event, context):
     return {'statusCode': 200, 'body': event['body'][::-1], 'id': context.aws_request_id}
 ";
 
-/// An event over HTTP of about 5 MB, which names a trace.
-fn large_event() -> String {
+/// An event over HTTP, which names a trace, with one more field.
+fn event_with(field: &str, text: &str) -> String {
     let headers = r#"{"x-datadog-trace-id":"7","x-datadog-parent-id":"8","x-datadog-sampling-priority":"2"}"#;
-    format!(r#"{{"headers":{headers},"body":"{}"}}"#, "0123456789".repeat(500_000))
+    format!(r#"{{"headers":{headers},"{field}":"{text}"}}"#)
+}
+
+/// One of about 5 MB.
+fn large_event() -> String {
+    event_with("body", &"0123456789".repeat(500_000))
 }
 
 #[test]
@@ -156,7 +163,7 @@ fn the_python_client_works_through_the_proxy_as_without() {
     let life = end(sandbox, invocations);
     life.assert_unharmed();
     for invocation in &life.invocations {
-        let response: serde_json::Value = serde_json::from_slice(&invocation.response).unwrap();
+        let response: Value = serde_json::from_slice(&invocation.response).unwrap();
         assert_eq!(response["body"].as_str().unwrap(), "9876543210".repeat(500_000));
         assert_eq!(response["id"], invocation.request_id.as_str());
     }
@@ -183,25 +190,95 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
 });
 "#;
 
-#[test]
-fn a_streamed_response_of_the_node_client_is_the_same_through_the_proxy_as_without() {
-    let response = |is_proxied: bool| {
-        let directory = tempfile::tempdir().unwrap();
-        let function = node_through(&directory, NODE, "function.handler");
-        let function = if is_proxied { through_proxy(function) } else { function };
-        let setup = Setup { timeout: Duration::from_mins(1), ..setup_with(function, &[WEB_ADAPTER]) };
-        let sandbox = start(setup)?;
-        let invocations = vec![sandbox.invoke(large_event().as_bytes()).unwrap()];
-        let life = end(sandbox, invocations);
-        life.assert_unharmed();
-        let statuses: Vec<_> =
-            spans(&life, "aws.lambda").iter().map(|span| tag(span, "http.status_code").map(str::to_owned)).collect();
-        assert_eq!(statuses, if is_proxied { vec![Some("201".to_owned())] } else { vec![] }, "{}", life.own_lines());
-        Some(life.invocations[0].response.clone())
-    };
-    let (Some(direct), Some(proxied)) = (response(false), response(true)) else { return };
+/// The response of a function that streams it and has the status 201 in it, which the span of the proxy has too. `None` where the machine gives no sandbox.
+fn streamed(function: &Function, event: &str, is_proxied: bool) -> Option<Vec<u8>> {
+    let function = if is_proxied { through_proxy(function.clone()) } else { function.clone() };
+    let setup = Setup { timeout: Duration::from_mins(1), ..setup_with(function, &[WEB_ADAPTER]) };
+    let sandbox = start(setup)?;
+    let invocations = vec![sandbox.invoke(event.as_bytes()).unwrap()];
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    let statuses: Vec<_> =
+        spans(&life, "aws.lambda").iter().map(|span| tag(span, "http.status_code").map(str::to_owned)).collect();
+    assert_eq!(statuses, if is_proxied { vec![Some("201".to_owned())] } else { vec![] }, "{}", life.own_lines());
+    Some(life.invocations[0].response.clone())
+}
+
+fn assert_streams_the_same(function: &Function, event: &str) {
+    let [direct, proxied] = [false, true].map(|is_proxied| streamed(function, event, is_proxied));
+    let (Some(direct), Some(proxied)) = (direct, proxied) else { return };
     assert!(direct.len() > 20_000_000, "{}", direct.len());
     assert!(direct == proxied, "{} and {} bytes", direct.len(), proxied.len());
+}
+
+#[test]
+fn a_streamed_response_of_the_node_client_is_the_same_through_the_proxy_as_without() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_streams_the_same(&node_through(&directory, NODE, "function.handler"), &large_event());
+}
+
+/// A large event that the function in Rust answers with its body backwards.
+fn reversal() -> String {
+    large_event().replacen('{', r#"{"action":"reverse","#, 1)
+}
+
+#[test]
+fn the_rust_client_works_through_the_proxy_as_without() {
+    let setup = setup_with(through_proxy(rust()), &[WEB_ADAPTER]);
+    let Some(sandbox) = start(Setup { timeout: Duration::from_mins(1), ..setup }) else { return };
+    let mut invocations: Vec<_> = (0..3).map(|_| sandbox.invoke(reversal().as_bytes()).unwrap()).collect();
+    invocations.push(sandbox.invoke(event_with("name", "Lambda").as_bytes()).unwrap());
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    let body = |number: usize| {
+        let response: Value = serde_json::from_slice(&life.invocations[number].response).unwrap();
+        response["body"].as_str().unwrap().to_owned()
+    };
+    assert!((0..3).all(|number| body(number) == "9876543210".repeat(500_000)));
+    assert!(body(3).contains(&life.invocations[3].request_id), "{}", body(3));
+    assert_eq!(life.count_messages("Hello, Lambda!"), 1, "{}", life.own_lines());
+    let lambdas = spans(&life, "aws.lambda");
+    assert_eq!(lambdas.len(), 4, "{}", life.own_lines());
+    for (lambda, invocation) in lambdas.iter().zip(&life.invocations) {
+        assert_eq!(tag(lambda, "request_id"), Some(invocation.request_id.as_str()));
+        assert_eq!((lambda.trace_id, lambda.parent_id), (7, 8));
+        assert_eq!((lambda.error, tag(lambda, "http.status_code")), (0, Some("200")));
+    }
+}
+
+#[test]
+fn a_streamed_response_of_the_rust_client_is_the_same_through_the_proxy_as_without() {
+    assert_streams_the_same(&rust(), &event_with("action", "stream"));
+}
+
+#[test]
+fn errors_and_panics_of_the_rust_client_are_the_same_through_the_proxy_as_without() {
+    let events = ["fail", "panic", "greet"].map(|action| event_with("action", action));
+    let lived = |function: Function| {
+        let sandbox = start(setup_with(function, &[WEB_ADAPTER]))?;
+        let invocations = events.iter().map(|event| sandbox.invoke(event.as_bytes()).unwrap()).collect();
+        let life = end(sandbox, invocations);
+        assert_eq!(life.count("errors"), 2, "{}", life.own_lines());
+        assert_eq!(life.count_messages("Hello, world!"), 1, "the process goes on after a panic");
+        Some(life)
+    };
+    let (Some(direct), Some(proxied)) = (lived(rust()), lived(through_proxy(rust()))) else { return };
+    for (direct, proxied) in direct.invocations[..2].iter().zip(&proxied.invocations) {
+        assert_eq!((&direct.outcome, &direct.error_type), (&proxied.outcome, &proxied.error_type));
+        assert_eq!(direct.response, proxied.response);
+    }
+    assert_eq!(spans(&direct, "aws.lambda"), []);
+    let lambdas = spans(&proxied, "aws.lambda");
+    assert_eq!(lambdas.iter().map(|span| span.error).collect::<Vec<_>>(), [1, 1, 0], "{}", proxied.own_lines());
+    let messages = ["boom", "Lambda panicked: out of order"];
+    for ((lambda, invocation), message) in lambdas.iter().zip(&proxied.invocations).zip(messages) {
+        let response: Value = serde_json::from_slice(&invocation.response).unwrap();
+        assert_eq!(response["errorMessage"], message);
+        assert_eq!(
+            (tag(lambda, "error.msg"), tag(lambda, "error.type")),
+            (Some(message), response["errorType"].as_str())
+        );
+    }
 }
 
 #[test]

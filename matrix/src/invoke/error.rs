@@ -29,6 +29,11 @@ pub enum Error {
     )]
     Java { directory: PathBuf, file: String },
     #[error(
+        "{} is a function that is a program of its own, as {reason} shows, and there is no bootstrap in it; build it, and name the program with --program",
+        directory.display()
+    )]
+    NotBuilt { directory: PathBuf, reason: String },
+    #[error(
         "the handler is one in {language}, which the runtime {wanted} does not run; name one of that language with --runtime, or change the template's"
     )]
     OtherRuntime { wanted: String, language: &'static str },

@@ -46,8 +46,13 @@ impl Target {
         if let Some(program) = &arguments.program {
             return Self::program(directory, program, arguments);
         }
-        if arguments.handler.is_none() && bootstrap.exists() {
+        // The runtimes without a language, whose handler is a name that nothing looks up.
+        let os_only = arguments.runtime.as_deref().filter(|runtime| runtime.starts_with("provided"));
+        if (arguments.handler.is_none() || os_only.is_some()) && bootstrap.exists() {
             return Self::program(directory, &bootstrap, arguments);
+        }
+        if let Some(runtime) = os_only {
+            return Err(Error::NotBuilt { directory, reason: format!("the runtime {runtime}") });
         }
         let handler = match &arguments.handler {
             Some(handler) => handler.clone(),
@@ -122,14 +127,16 @@ fn no_handler(directory: PathBuf) -> Error {
             return Error::Read { path: directory, advice: "the function's code has to be readable", source };
         }
     };
-    let is_java = |name: &String| {
-        Path::new(name).extension().is_some_and(|extension| extension == "jar")
-            || ["pom.xml", "build.gradle", "build.gradle.kts"].contains(&name.as_str())
-    };
-    match names.into_iter().find(is_java) {
-        Some(file) => Error::Java { directory, file },
-        None => Error::NoHandler(directory),
+    for file in names {
+        let is_archive = Path::new(&file).extension().is_some_and(|extension| extension == "jar");
+        match file.as_str() {
+            "Cargo.toml" | "go.mod" => return Error::NotBuilt { directory, reason: file },
+            "pom.xml" | "build.gradle" | "build.gradle.kts" => return Error::Java { directory, file },
+            _ if is_archive => return Error::Java { directory, file },
+            _ => {}
+        }
     }
+    Error::NoHandler(directory)
 }
 
 /// Where Python looks for modules, besides the function's directory.
@@ -413,6 +420,21 @@ mod tests {
         let directory = directory_with(&["pom.xml"]);
         let error = target(directory.path(), &[]).unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("pom.xml"), "{error}");
+        let directory = directory_with(&["Cargo.toml"]);
+        let error = target(directory.path(), &[]).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("name the program with --program"), "{error}");
+    }
+
+    #[test]
+    fn a_runtime_without_a_language_runs_the_bootstrap_whatever_the_handler() {
+        let directory = directory_with(&["app.py"]);
+        let options = ["--handler", "bootstrap", "--runtime", "provided.al2023"];
+        let error = target(directory.path(), &options).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("as the runtime provided.al2023 shows"), "{error}");
+        let bootstrap = directory.path().join("bootstrap");
+        executable::write(&bootstrap, "").unwrap();
+        let found = target(directory.path(), &options);
+        assert!(matches!(found, Ok(Target::Program { ref handler, .. }) if handler == "bootstrap"), "{found:?}");
     }
 
     #[test]
