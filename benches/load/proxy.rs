@@ -28,7 +28,7 @@ const START: Duration = Duration::from_secs(20);
 
 /// Invocations of one kind.
 struct Load {
-    event_bytes: usize,
+    event: Vec<u8>,
     answer: Answer,
     is_lambda_slow: bool,
     /// How many are measured at a time, and how often.
@@ -38,7 +38,7 @@ struct Load {
 
 impl Load {
     fn bytes(&self) -> f64 {
-        (self.event_bytes + self.answer.bytes()) as f64
+        (self.event.len() + self.answer.bytes()) as f64
     }
 }
 
@@ -47,7 +47,7 @@ pub fn measure(effort: Effort) -> Section {
     let intake = Server::start();
     let streamed = effort.of(STREAMED_BYTES, STREAMED_BYTES / 10);
     let load = |event_bytes, answer| Load {
-        event_bytes,
+        event: event(event_bytes),
         answer,
         is_lambda_slow: false,
         invocations: 1,
@@ -84,7 +84,7 @@ pub fn measure(effort: Effort) -> Section {
 }
 
 fn row(load: &Load, intake: &Server) -> Vec<String> {
-    let lambda = Lambda::start(event(load.event_bytes), load.is_lambda_slow.then_some(PAUSE));
+    let lambda = Lambda::start(load.event.clone(), load.is_lambda_slow.then_some(PAUSE));
     let extension = Extension::start(&lambda, intake);
     let mut direct = Runtime::connect(lambda.address).unwrap();
     let mut proxied = extension.connect();
@@ -98,7 +98,7 @@ fn row(load: &Load, intake: &Server) -> Vec<String> {
     let speed = |microseconds: f64| number(load.bytes() / microseconds);
     let kind = if matches!(load.answer, Answer::Streamed(_)) { " (streamed)" } else { "" };
     vec![
-        count(load.event_bytes as f64),
+        count(load.event.len() as f64),
         format!("{}{kind}", count(load.answer.bytes() as f64)),
         if load.is_lambda_slow { "slow" } else { "fast" }.to_owned(),
         number(alone),
