@@ -1,4 +1,5 @@
-//! What the extension does to a function that uses it: metrics, logs and spans per second, memory, CPU time and the time that an invocation waits for a flush.
+//! What the extension does to a function that uses it: metrics, logs and spans per second, memory, CPU time, the time that an invocation waits for a flush, and what the WAF
+//! worker and the Runtime API proxy add to it.
 //!
 //! Each number stands beside a yardstick that was measured in the same run, in turns with it, because the machine's own speed cancels out of the ratio.
 //! `cargo bench --profile release --bench load` measures what is shipped and prints the page; `-- --record` writes it to `docs/benchmarks.md`, and
@@ -15,12 +16,17 @@ mod contexts;
 mod dogstatsd;
 mod https;
 mod invocation;
+mod lambda;
 mod logs;
 mod page;
+mod proxy;
 mod queued_spans;
 mod random;
 mod spans;
 mod traces;
+mod waf;
+mod waf_files;
+mod waf_start;
 
 use std::{path::Path, process::ExitCode};
 
@@ -55,6 +61,14 @@ fn main() -> ExitCode {
         queued_spans::child(body);
         return ExitCode::SUCCESS;
     }
+    if let Some(rounds) = arguments.iter().find_map(|argument| argument.strip_prefix(waf_start::FLAG)) {
+        waf_start::child(rounds.parse().unwrap());
+        return ExitCode::SUCCESS;
+    }
+    if let Some(evaluation) = arguments.iter().find_map(|argument| argument.strip_prefix(waf::FLAG)) {
+        waf::child(evaluation);
+        return ExitCode::SUCCESS;
+    }
     let wanted = arguments.iter().find_map(|argument| argument.strip_prefix("--only="));
     let effort = if asks("--quick") { Effort::Quick } else { Effort::Whole };
     if asks("--record") && (effort == Effort::Quick || cfg!(debug_assertions) || wanted.is_some()) {
@@ -71,6 +85,9 @@ fn main() -> ExitCode {
         ("queued-spans", queued_spans::measure),
         ("contexts", contexts::measure),
         ("invocation", invocation::measure),
+        ("waf-start", waf_start::measure),
+        ("waf", waf::measure),
+        ("proxy", proxy::measure),
     ];
     let measures = named.into_iter().filter(|(name, _)| wanted.is_none_or(|wanted| wanted == *name));
     let sections: Vec<_> =
