@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::comparison::{Circumstances, alone, follow};
 use super::steps::Step;
+use crate::build::yardstick::{FLOOR, STD_FLOOR};
 use crate::plan::arguments::External;
 use crate::plan::external::{self, Form};
 use crate::plan::{self, Cache, DesignName, Regime, TrustStore};
@@ -67,7 +68,7 @@ pub struct Arguments {
 }
 
 /// Names of cells that every plan has.
-const RESERVED: [&str; 2] = ["floor", "again"];
+const RESERVED: [&str; 3] = [FLOOR, STD_FLOOR, "again"];
 
 /// Why the two cannot be compared.
 #[derive(Debug, thiserror::Error)]

@@ -59,6 +59,7 @@ fn aliases(plan: &Plan) -> String {
 fn about(manifest: &Manifest, plan: &Plan, cell: &crate::plan::Cell) -> String {
     match &cell.kind {
         CellKind::Floor => "the least that an extension can do".to_owned(),
+        CellKind::StdFloor => "about the least that one with the standard library can do".to_owned(),
         CellKind::External { path, .. } => path.display().to_string(),
         CellKind::Again { of } => format!("{of} once more: the two have to be alike"),
         CellKind::Build => {
