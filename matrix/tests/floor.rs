@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::platform_support::{happened, start};
 use matrix::build::{launcher, yardstick};
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
-use matrix::sandbox::function::Outcome;
+use matrix::sandbox::function::Answer;
 use matrix::sandbox::journal::JournalEvent;
-use matrix::sandbox::{Extension, Setup};
+use matrix::sandbox::{Extension, Function, Outcome, Setup};
 use matrix::target::Architecture;
 
 const ID: &str = "00000000-0000-4000-8000-000000000000";
@@ -194,17 +194,23 @@ fn it_lives_as_long_as_its_environment() {
     let fault = |calls, effect| Fault { endpoint: Endpoint::ExtensionNext, calls, effect };
     let faults = vec![fault(Calls::Only(2), Effect::Reset), fault(Calls::Only(4), Effect::Close)];
     let extensions = vec![Extension::new("datadog-agent", yardstick::for_tests().unwrap())];
-    let sandbox = start(Setup { extensions, faults, ..Setup::default() });
+    // Longer than telemetry is held back.
+    let function = Function::from_fn(|_| {
+        std::thread::sleep(Duration::from_millis(60));
+        Answer::Response(Vec::new())
+    });
+    let sandbox = start(Setup { extensions, faults, function, ..Setup::default() });
     for _ in 0..5 {
         assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::Success);
     }
+    let journal = sandbox.journal();
     let ending = sandbox.shutdown().unwrap();
     assert!(ending.extensions.iter().all(|exit| !exit.killed && exit.status == "exit status: 0"), "{ending:#?}");
     let is_delivered = |event: &JournalEvent| matches!(event, JournalEvent::Delivered { .. });
     let is_lost = |event: &JournalEvent| {
         matches!(event, JournalEvent::Undelivered { .. } | JournalEvent::Dropped { .. } | JournalEvent::Refused { .. })
     };
-    assert!(happened(&ending.journal, is_delivered) && !happened(&ending.journal, is_lost), "{:#?}", ending.journal);
+    assert!(happened(&journal, is_delivered) && !happened(&journal, is_lost), "{journal:#?}");
 }
 
 #[test]

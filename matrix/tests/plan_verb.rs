@@ -235,8 +235,8 @@ esac
         let name = Path::new(program).file_name().unwrap();
         matrix::executable::copy(Path::new(program), &at("target/debug").join(name)).unwrap();
     }
-    // In the place of the floor, which this repository cannot build.
-    matrix::executable::copy(Path::new(env!("CARGO_BIN_EXE_std-floor")), &at("target/debug/floor")).unwrap();
+    // This repository cannot build it.
+    matrix::executable::copy(matrix::build::yardstick::for_tests().unwrap(), &at("target/debug/floor")).unwrap();
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("optimizations.toml");
     std::fs::write(at("matrix/optimizations.toml"), std::fs::read(manifest).unwrap()).unwrap();
     let commit = "git add --all && git commit --quiet --message x";

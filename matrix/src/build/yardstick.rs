@@ -10,6 +10,7 @@ use super::{Failure, launcher};
 use crate::flavour::{Toolchain, Tools};
 use crate::hash;
 use crate::plan::{Cell, CellKind};
+use crate::target::Architecture;
 use crate::workspace::{self, Profile, builds_directory, environment};
 
 /// The name of the floor's cell, of its program, and of a file with it beside this program.
@@ -90,9 +91,14 @@ pub fn for_tests() -> Result<&'static Path, Failure> {
     built.as_deref().map_err(Clone::clone)
 }
 
-/// The file of a yardstick beside this program.
+/// The file of a yardstick beside this program. Under the name of the floor there may still be that of the standard library, as which it began.
 pub(crate) fn beside(name: &str) -> Option<PathBuf> {
-    std::env::current_exe().ok().map(|program| program.with_file_name(name)).filter(|file| file.exists())
+    let file = std::env::current_exe().ok()?.with_file_name(name);
+    let is_it = |file: &Path| {
+        let architecture = Architecture::of_this_machine().to_string();
+        name != FLOOR || launcher::objections_to_file(file, &architecture).is_empty()
+    };
+    Some(file).filter(|file| file.exists() && is_it(file))
 }
 
 fn has_compiler(root: &Path) -> bool {
