@@ -10,13 +10,9 @@ use super::{Failure, launcher};
 use crate::flavour::{Toolchain, Tools};
 use crate::hash;
 use crate::plan::{Cell, CellKind};
+pub use crate::plan::{FLOOR, STD_FLOOR};
 use crate::target::Architecture;
 use crate::workspace::{self, Profile, builds_directory, environment};
-
-/// The name of the floor's cell, of its program, and of a file with it beside this program.
-pub const FLOOR: &str = "floor";
-/// The same of the standard library's floor.
-pub const STD_FLOOR: &str = "std-floor";
 
 /// The standard library's floor. It needs nothing else, so the compiler alone makes it, without all that this package needs.
 const STD_SOURCE: &str = include_str!("../bin/std-floor.rs");

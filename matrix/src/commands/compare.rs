@@ -7,10 +7,9 @@ use clap::Args;
 
 use super::comparison::{Circumstances, alone, follow};
 use super::steps::Step;
-use crate::build::yardstick::{FLOOR, STD_FLOOR};
 use crate::plan::arguments::External;
 use crate::plan::external::{self, Form};
-use crate::plan::{self, Cache, DesignName, Regime, TrustStore};
+use crate::plan::{self, Cache, DesignName, FLOOR, Regime, STD_FLOOR, TrustStore};
 use crate::workspace::target_directory;
 use crate::{hash, terminal};
 

@@ -29,6 +29,11 @@ pub const SCHEMA: u32 = 2;
 /// The runtime of the starts that are not timed, and show what a cell delivers: see [`crate::measure`].
 pub const DELIVERY: &str = "delivery";
 
+/// The name of the floor's cell, of its program, and of a file with it beside this program.
+pub const FLOOR: &str = "floor";
+/// The same of the standard library's floor.
+pub const STD_FLOOR: &str = "std-floor";
+
 /// A whole experiment: `plan.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

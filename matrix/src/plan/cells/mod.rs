@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::names;
-use super::{Alias, Arguments, Cell, CellKind, DesignName, Error, Plan, SCHEMA, conditions};
-use crate::build::yardstick::{FLOOR, STD_FLOOR};
+use super::{Alias, Arguments, Cell, CellKind, DesignName, Error, FLOOR, Plan, SCHEMA, STD_FLOOR, conditions};
 use crate::manifest::{Choice, Factor, Kind, Levels, Manifest, Status, WrongChoice};
 use crate::plan::external::{self, Form};
 
