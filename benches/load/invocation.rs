@@ -72,7 +72,7 @@ pub fn measure(effort: Effort) -> Section {
         about: format!(
             "A function that works for 50 ms and writes so many lines of 150 bytes and so many custom metrics, in the sandbox, with an intake behind TLS on the same \
              machine. `next` is the time from the delivery of the function's end to the extension's request for the next event, zero where it does not wait for it. \
-             The floor registers, accepts telemetry, and asks for the next event at once. The yardstick of a request is one bare POST of {BODY_BYTES} bytes to the \
+             `std-floor` registers, accepts telemetry, and asks for the next event at once. The yardstick of a request is one bare POST of {BODY_BYTES} bytes to the \
              same intake over a new connection, TLS handshake included: {} ms.",
             number(median(bare))
         ),
@@ -87,12 +87,12 @@ fn post(server: &Server) -> Duration {
     begin.elapsed()
 }
 
-/// The least that an extension can do. It spends its time in the kernel, so that it need not be optimized.
+/// About the least that an extension with the standard library can do. It spends its time in the kernel, so that it need not be optimized.
 fn floor(server: &Server, effort: Effort) -> Vec<String> {
-    let build = matrix::workspace::cargo().args(["build", "--quiet", "--workspace", "--bin", "floor"]).status();
-    assert!(build.unwrap().success(), "the floor cannot be built");
-    let program = target_directory().join("debug/floor");
-    columns("(the floor)", Load::default(), &cost(&program, &[], Load::default(), server, effort))
+    let build = matrix::workspace::cargo().args(["build", "--quiet", "--workspace", "--bin", "std-floor"]).status();
+    assert!(build.unwrap().success(), "std-floor cannot be built");
+    let program = target_directory().join("debug/std-floor");
+    columns("(std-floor)", Load::default(), &cost(&program, &[], Load::default(), server, effort))
 }
 
 fn row(strategy: &str, load: Load, server: &Server, effort: Effort) -> Vec<String> {

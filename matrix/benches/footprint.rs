@@ -1,6 +1,6 @@
 //! What the extension costs before its first event: size, the two gates of a cold start, memory. Not a test: it passes whatever it measures.
 //!
-//! Starts of the extension and of the floor (`src/bin/floor.rs`) alternate in random order, and what counts is the ratio of the two, because the machine's own
+//! Starts of the extension and of the standard library's floor (`src/bin/std-floor.rs`) alternate in random order, and what counts is the ratio of the two, because the machine's own
 //! speed cancels out of it. `cargo bench -p matrix --bench footprint -- --record` writes the result to `footprint.json`, the line that later changes have to beat;
 //! without it the result is shown beside that line.
 
@@ -31,7 +31,7 @@ const MEASURES: [&str; 5] =
 
 fn main() {
     let record = std::env::args().any(|argument| argument == "--record");
-    let programs = ["ship-agent", "floor"].map(|name| (name, program(name)));
+    let programs = ["ship-agent", "std-floor"].map(|name| (name, program(name)));
     let mut samples: BTreeMap<&str, Vec<[f64; 5]>> = BTreeMap::new();
     // Shown on a terminal only.
     let progress = indicatif::ProgressBar::new((WARM_UP + STARTS) as u64);
@@ -56,7 +56,7 @@ fn main() {
     }
 }
 
-/// The agent of the recommended set, or the floor, as `cargo matrix` builds them for every experiment.
+/// The agent of the recommended set, or the standard library's floor, as `cargo matrix` builds them for every experiment.
 fn program(name: &str) -> PathBuf {
     let folder = target_directory().join("matrix/footprint");
     let matrix = |arguments: &[&str]| {
@@ -64,7 +64,7 @@ fn program(name: &str) -> PathBuf {
             Command::new(env!("CARGO_BIN_EXE_matrix")).args(arguments).arg(&folder).stdout(Stdio::null()).status();
         assert!(status.unwrap().success(), "cargo matrix {} failed", arguments.join(" "));
     };
-    matrix(&["plan", "cells", "--cells", "ship-agent", "--out"]);
+    matrix(&["plan", "cells", "--cells", "ship-agent,std-floor", "--out"]);
     matrix(&["build"]);
     folder.join("programs").join(name).join("datadog-agent")
 }
@@ -98,12 +98,12 @@ fn summarize(ours: &Path, samples: &BTreeMap<&str, Vec<[f64; 5]>>) -> Value {
     let mut measures = serde_json::Map::new();
     for (index, measure) in MEASURES.into_iter().enumerate() {
         let column = |name: &str| samples[name].iter().map(|sample| sample[index]).collect::<Vec<_>>();
-        let (ours, floor) = (column("ship-agent"), column("floor"));
+        let (ours, floor) = (column("ship-agent"), column("std-floor"));
         let ratios = ours.iter().zip(&floor).map(|(ours, floor)| ours / floor).collect();
         measures.insert(
             measure.to_owned(),
             json!({"p10": quantile(ours.clone(), 0.1), "p50": quantile(ours.clone(), 0.5), "p90": quantile(ours, 0.9),
-                   "floor p50": quantile(floor, 0.5), "times the floor, p50": quantile(ratios, 0.5)}),
+                   "std-floor p50": quantile(floor, 0.5), "times std-floor, p50": quantile(ratios, 0.5)}),
         );
     }
     json!({"schema": 1, "starts": STARTS, "bytes": fs::metadata(ours).unwrap().len(), "measures": measures})
@@ -125,7 +125,7 @@ fn show(summary: &Value, recorded: Option<&Value>) {
     let before =
         |path: &str| recorded.and_then(|json| json.pointer(path)).map_or_else(|| "-".to_owned(), Value::to_string);
     println!("file size: {} bytes (recorded: {})\n", summary["bytes"], before("/bytes"));
-    println!("{:<20} {:>9} {:>9} {:>9} {:>10} {:>8} {:>9}", "", "p10", "p50", "p90", "floor p50", "ratio", "recorded");
+    println!("{:<20} {:>9} {:>9} {:>9} {:>10} {:>8} {:>9}", "", "p10", "p50", "p90", "std-floor", "ratio", "recorded");
     for measure in MEASURES {
         let of = |key: &str| summary["measures"][measure][key].as_f64().unwrap();
         println!(
@@ -133,9 +133,9 @@ fn show(summary: &Value, recorded: Option<&Value>) {
             of("p10"),
             of("p50"),
             of("p90"),
-            of("floor p50"),
-            of("times the floor, p50"),
-            before(&format!("/measures/{measure}/times the floor, p50")),
+            of("std-floor p50"),
+            of("times std-floor, p50"),
+            before(&format!("/measures/{measure}/times std-floor, p50")),
         );
     }
 }

@@ -1,7 +1,7 @@
 //! From exec to both gates beside a bare API on the loopback device: the instrument of the targets for the launcher.
 //!
 //! The API is one thread that reads, takes the time, and writes an answer; nothing else runs. Programs are started in turn, in random order, and what counts is
-//! the ratio to the standard library's floor in the same round, because the machine's own speed cancels out of it. `cargo bench -p matrix --bench gates` starts
+//! the ratio to `std-floor` in the same round, which the targets are about, because the machine's own speed cancels out of it. `cargo bench -p matrix --bench gates` starts
 //! each forty times from memory and forty times from disk, which takes a release build of the recommended set; `-- --quick` starts each five times, of whatever
 //! profile, and fails only if a program does not pass its gates. `-- --record` writes the result to `gates.json`.
 
@@ -19,7 +19,7 @@ use std::{
 };
 
 use matrix::{
-    build::launcher,
+    build::{launcher, yardstick},
     executable,
     sandbox::{Extension, Sandbox, Setup, in_own_network, page_cache, setup::LayerFile},
 };
@@ -41,7 +41,7 @@ const RESAMPLES: usize = 2000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the ratios are to.
-const YARDSTICK: &str = "floor";
+const YARDSTICK: &str = yardstick::STD_FLOOR;
 const LAUNCHER: &str = "ship";
 /// The targets of the launcher at both gates, as ratios to the yardstick.
 const TARGETS: [(&str, f64); 2] = [("memory", 0.55), ("disk", 0.35)];
@@ -90,7 +90,7 @@ fn main() {
     }
 }
 
-/// The floor, the launcher before its agent, and the agent alone. With `quick` the agent only sleeps, because none has to be built for that.
+/// Both floors, the launcher before its agent, and the agent alone. With `quick` the agent only sleeps, because none has to be built for that.
 fn programs(folder: &Path, quick: bool) -> Vec<Program> {
     const EXTENSION: &str = "extensions/datadog-agent";
     const AGENT: &str = "bottlecap/agent";
@@ -103,27 +103,24 @@ fn programs(folder: &Path, quick: bool) -> Vec<Program> {
         });
         Program { name, files: files.collect() }
     };
-    let floor = place(YARDSTICK, &[(EXTENSION, &floor(folder))]);
+    let std_floor = place(YARDSTICK, &[(EXTENSION, &std_floor(folder))]);
+    let floor = place(yardstick::FLOOR, &[(EXTENSION, yardstick::for_tests().unwrap())]);
     let launcher = launcher::for_tests().unwrap();
     if quick {
         // One that ended at once could be gone before the request for an event is read.
         let agent = folder.join("agent");
         executable::write(&agent, "#!/bin/sh\nexec sleep 60\n").unwrap();
-        return vec![floor, place(LAUNCHER, &[(EXTENSION, launcher), (AGENT, &agent)])];
+        return vec![std_floor, floor, place(LAUNCHER, &[(EXTENSION, launcher), (AGENT, &agent)])];
     }
     let agent = agent();
-    vec![floor, place(LAUNCHER, &[(EXTENSION, launcher), (AGENT, &agent)]), place("ship-agent", &[(EXTENSION, &agent)])]
+    let launched = place(LAUNCHER, &[(EXTENSION, launcher), (AGENT, &agent)]);
+    vec![std_floor, floor, launched, place("ship-agent", &[(EXTENSION, &agent)])]
 }
 
-/// The floor as `cargo matrix build` makes it: static and optimized, whatever the profile of this bench is.
-fn floor(folder: &Path) -> PathBuf {
+/// The standard library's floor as `cargo matrix build` makes it: static and optimized, whatever the profile of this bench is.
+fn std_floor(folder: &Path) -> PathBuf {
     let program = folder.join("static-floor");
-    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["--edition", "2024", "--target", &matrix::target::plain()]);
-    for option in ["opt-level=z", "panic=abort", "strip=symbols", "codegen-units=1", "target-feature=+crt-static"] {
-        rustc.args(["-C", option]);
-    }
-    assert!(rustc.arg("-o").arg(&program).arg("src/bin/floor.rs").status().unwrap().success());
+    yardstick::compile_std_floor(&matrix::workspace::root(), &program).unwrap();
     program
 }
 
@@ -264,7 +261,7 @@ fn show(
     bare: &BTreeMap<&str, Vec<Start>>,
     sandbox: &BTreeMap<&str, Vec<Start>>,
 ) -> Value {
-    println!("\n{condition}: medians in ms, ratios to the floor of the same round with 95 % intervals");
+    println!("\n{condition}: medians in ms, ratios to {YARDSTICK} of the same round with 95 % intervals");
     println!("{:<12} {:>9} {:>22} {:>22} {:>8} {:>20}", "", "bytes", "register", "next", "faults", "in the sandbox");
     let mut rows = serde_json::Map::new();
     for Program { name, files } in programs {

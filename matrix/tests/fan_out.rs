@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::measure_support::{again, directory, external, floor, keys, samples};
+use matrix::build::yardstick;
 use matrix::executable;
 use matrix::plan::{Partition, Plan, file};
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ fn planned(folder: &Path, format: &str) -> Value {
     let said = text(&output.stderr);
     assert!(said.contains("cold starts:"), "{said}");
     let plan = file::read(folder).unwrap();
-    let program = env!("CARGO_BIN_EXE_floor");
+    let program = env!("CARGO_BIN_EXE_std-floor");
     let cells =
         vec![external("main", program, &[]), external("candidate", program, &[]), again("again", "main"), floor()];
     file::write(&Plan { cells, ..plan }, folder).unwrap();
@@ -115,7 +116,7 @@ fn a_program_from_elsewhere_travels_with_the_plan() {
     let folder = directory();
     let at = |name: &str| folder.path().join(name);
     let program = at("program");
-    executable::copy(Path::new(env!("CARGO_BIN_EXE_floor")), &program).unwrap();
+    executable::copy(Path::new(env!("CARGO_BIN_EXE_std-floor")), &program).unwrap();
     let external = format!("other={}", path(&program));
     let words = ["plan", "cells", "--cells", "ship", "--blocks", "1", "--trust-store", "host", "--external", &external];
     succeed(&[&words[..], &["--own-payload", "other", "--out", path(&at("plan"))]].concat());
@@ -179,7 +180,7 @@ fn steps_of_hosted_ci_after_the_plan_need_no_compiler() {
     }
     // As the first step packs it.
     let here = at("target/ablation");
-    let [one, two] = ["one", "two"].map(|name| format!("{name}={}", env!("CARGO_BIN_EXE_floor")));
+    let [one, two] = ["one", "two"].map(|name| format!("{name}={}", env!("CARGO_BIN_EXE_std-floor")));
     let words = ["plan", "cells", "--cells", "one,two", "--external", &one, "--external", &two, "--blocks", "6"];
     let more = ["--trust-store", "host", "--own-payload", "one", "--own-payload", "two"];
     succeed(&[&words[..], &more, &["--out", path(&here.join("plan"))]].concat());
@@ -187,10 +188,11 @@ fn steps_of_hosted_ci_after_the_plan_need_no_compiler() {
     fs::create_dir(here.join("tool")).unwrap();
     let manifest = fs::read(root.join("matrix/optimizations.toml")).unwrap();
     fs::write(here.join("tool/optimizations.toml"), manifest).unwrap();
-    for program in [env!("CARGO_BIN_EXE_matrix"), env!("CARGO_BIN_EXE_floor")] {
+    for program in [env!("CARGO_BIN_EXE_matrix"), env!("CARGO_BIN_EXE_std-floor")] {
         let name = Path::new(program).file_name().unwrap();
         executable::copy(Path::new(program), &here.join("tool").join(name)).unwrap();
     }
+    executable::copy(yardstick::for_tests().unwrap(), &here.join("tool/floor")).unwrap();
     fs::write(at("budgets.toml"), "[[budget]]\nregister = { ms = 500 }\nready = { ms = 500 }\n").unwrap();
     fs::create_dir(at("path")).unwrap();
     for name in ["cargo", "rustc"] {
@@ -213,6 +215,8 @@ fn steps_of_hosted_ci_after_the_plan_need_no_compiler() {
     // Whether a busy machine is quiet enough for a verdict is another matter.
     assert!(matches!(output.status.code(), Some(0 | 11 | 12)), "{said}");
     assert!(here.join("merged/gate.md").exists(), "{said}");
+    let samples = fs::read_to_string(here.join("merged/samples.jsonl")).unwrap();
+    assert_eq!(samples.matches(r#""cell":"floor""#).count(), 6, "it came with the tool");
     assert!(!at("called").exists(), "{}", fs::read_to_string(at("called")).unwrap());
 }
 

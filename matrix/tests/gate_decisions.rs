@@ -266,13 +266,13 @@ fn what_cannot_be_decided_ends_with_status_2_and_says_what_is_missing() {
     let other = folder.path().join("other.toml");
     fs::write(&other, "[[budget]]\nmemory = 128\nready = { ms = 1.0 }\n").unwrap();
     let empty = folder.path().join("empty.json");
-    fs::write(&empty, r#"{"schema":2,"instrument":2,"conditions":[]}"#).unwrap();
+    fs::write(&empty, r#"{"schema":2,"instrument":3,"conditions":[]}"#).unwrap();
     let old = folder.path().join("old.json");
     fs::write(&old, r#"{"schema":2,"conditions":[]}"#).unwrap();
     let cases = [
         (
             vec!["--budgets", budgets, "--baseline", old.to_str().unwrap()],
-            "has ratios of gates that were measured by version 0 of the sandbox's clock, and this is version 2",
+            "has ratios of version 0, and this is version 3: since version 2 gates leave out the sandbox's own time, and since version 3 the floor has no C library",
         ),
         (
             vec!["--budgets", other.to_str().unwrap(), "--unused-budgets"],

@@ -24,7 +24,7 @@ const BUDGETS: &str = "[[budget]]\nregister = { ms = 30 }\nready = { ms = 30 }\n
 /// The floor, behind a script that can be told to make it late.
 fn planted(id: &str, seconds: &str) -> Cell {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gate_support/planted");
-    external(id, script, &[("PLANTED_EXTENSION", env!("CARGO_BIN_EXE_floor")), ("PLANTED_SECONDS", seconds)])
+    external(id, script, &[("PLANTED_EXTENSION", env!("CARGO_BIN_EXE_std-floor")), ("PLANTED_SECONDS", seconds)])
 }
 
 fn planned() -> Plan {

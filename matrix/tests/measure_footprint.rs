@@ -118,7 +118,7 @@ fn start(extension: Extension, faults: Vec<Fault>) -> Footprint {
 #[test]
 fn a_thread_that_is_started_just_after_is_not_there_yet() {
     for _ in 0..20 {
-        let footprint = start(Extension::new("datadog-agent", env!("CARGO_BIN_EXE_floor")), Vec::new());
+        let footprint = start(Extension::new("datadog-agent", env!("CARGO_BIN_EXE_std-floor")), Vec::new());
         assert_eq!(footprint.threads, 1);
     }
 }
@@ -165,7 +165,7 @@ fn an_extension_that_was_stopped_lives_on_like_any_other() {
 
 #[test]
 fn an_environment_that_comes_after_a_failed_one_is_stopped_as_well() {
-    let extensions = vec![Extension::new("datadog-agent", env!("CARGO_BIN_EXE_floor"))];
+    let extensions = vec![Extension::new("datadog-agent", env!("CARGO_BIN_EXE_std-floor"))];
     let faults = vec![Fault { endpoint: Endpoint::Register, calls: Calls::Only(1), effect: Effect::Status(500) }];
     let limits = Limits { init: Duration::from_secs(1), ..Limits::default() };
     let setup = Setup { extensions, faults, limits, footprints: true, ..Setup::default() };
@@ -178,7 +178,7 @@ fn an_environment_that_comes_after_a_failed_one_is_stopped_as_well() {
 
 #[test]
 fn footprints_of_several_extensions_are_marked_as_late() {
-    let floor = |name: &str| Extension::new(name, env!("CARGO_BIN_EXE_floor"));
+    let floor = |name: &str| Extension::new(name, env!("CARGO_BIN_EXE_std-floor"));
     let extensions = vec![floor("one"), floor("two")];
     let sandbox = Sandbox::start(Setup { extensions, footprints: true, ..Setup::default() }).unwrap();
     let journal = sandbox.journal();

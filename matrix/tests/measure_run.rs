@@ -217,7 +217,7 @@ fn a_twin_of_another_build_is_not_measured_and_another_program_is_not_mixed_in()
     let builds = [built("a", agent()), twin, failed];
     assert_eq!(run(&plan, &builds, &options(out.path()), &|_| {}).unwrap().started, 1);
 
-    let other = [built("a", env!("CARGO_BIN_EXE_floor"))];
+    let other = [built("a", env!("CARGO_BIN_EXE_std-floor"))];
     let refused = run(&plan, &other, &options(out.path()), &|_| {}).unwrap_err();
     assert!(matches!(refused, Error::OtherRun { what: "program", .. }), "{refused}");
     let changed = [BuildRecord { sha256: "0".repeat(64), ..built("a", agent()) }];
@@ -231,7 +231,7 @@ fn a_twin_of_another_build_is_not_measured_and_another_program_is_not_mixed_in()
 fn a_launcher_is_measured_with_what_it_executes() {
     let out = directory();
     let behind = out.path().join("agent");
-    executable::copy(env!("CARGO_BIN_EXE_floor").as_ref(), &behind).unwrap();
+    executable::copy(env!("CARGO_BIN_EXE_std-floor").as_ref(), &behind).unwrap();
     let sha256 = of_files([agent().as_path(), &behind]).unwrap();
     let launched = BuildRecord { agent: Some(behind.clone()), sha256, ..built("launcher", agent()) };
     let plan = plan(vec![cell("launcher", CellKind::Build)], vec![condition()], 1);
@@ -239,7 +239,7 @@ fn a_launcher_is_measured_with_what_it_executes() {
     let sample = &samples(out.path())[0];
     assert_eq!(sample.failure, None);
     let bytes = |path: &std::path::Path| fs::metadata(path).unwrap().len();
-    let both = bytes(&agent()) + bytes(env!("CARGO_BIN_EXE_floor").as_ref());
+    let both = bytes(&agent()) + bytes(env!("CARGO_BIN_EXE_std-floor").as_ref());
     assert_eq!(sample.measures["file_size"].to_string(), both.to_string());
 
     executable::write(&behind, "#!/bin/sh\nexit 1\n").unwrap();

@@ -179,7 +179,7 @@ fn files_of_a_cold_extension_are_on_disk_at_exec() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let files = directory();
     for name in ["program", "agent"] {
-        matrix::executable::copy(Path::new(env!("CARGO_BIN_EXE_floor")), &files.path().join(name)).unwrap();
+        matrix::executable::copy(Path::new(env!("CARGO_BIN_EXE_std-floor")), &files.path().join(name)).unwrap();
     }
     for _ in 0..3 {
         // Whoever prepares the start reads the first of them.

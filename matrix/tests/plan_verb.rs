@@ -231,10 +231,12 @@ esac
     std::fs::create_dir_all(at("target/path")).unwrap();
     std::fs::create_dir_all(at("target/debug")).unwrap();
     matrix::executable::write(&at("target/path/cargo"), CARGO).unwrap();
-    for program in [env!("CARGO_BIN_EXE_matrix"), env!("CARGO_BIN_EXE_floor")] {
+    for program in [env!("CARGO_BIN_EXE_matrix"), env!("CARGO_BIN_EXE_std-floor")] {
         let name = Path::new(program).file_name().unwrap();
         matrix::executable::copy(Path::new(program), &at("target/debug").join(name)).unwrap();
     }
+    // This repository cannot build it.
+    matrix::executable::copy(matrix::build::yardstick::for_tests().unwrap(), &at("target/debug/floor")).unwrap();
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("optimizations.toml");
     std::fs::write(at("matrix/optimizations.toml"), std::fs::read(manifest).unwrap()).unwrap();
     let commit = "git add --all && git commit --quiet --message x";
@@ -253,7 +255,9 @@ esac
         for file in ["extensions/datadog-agent", "bottlecap/agent"] {
             assert!(files.contains(&format!("plan/externals/main/{file}\n")), "{file} is not in:\n{files}");
         }
-        assert!(files.contains("tool/optimizations.toml\n"), "{files}");
+        for file in ["optimizations.toml", "floor", "std-floor"] {
+            assert!(files.contains(&format!("tool/{file}\n")), "{file} is not in:\n{files}");
+        }
     }
     let other_cell = "CELL=ship-agent NO_BASE=1 BASE_PROGRAMS=target/ahead ci/ablation plan 2 github";
     assert!(!call(other_cell).0, "a program of another cell was taken");

@@ -85,11 +85,11 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
         let starts = blocks.starts(context.measured_as(&cell.id)).unwrap_or(&none);
         let is_absent = starts.good.is_empty() && starts.failed.is_empty() && starts.harness.is_empty();
         let held = is_held(context, cell).then(|| Held { standard: standards.of_cell(context, cell) });
-        // A machine starts only the floor that it built. A cell whose payload differs by design is started for its times only.
-        if is_absent && (cell.kind == CellKind::Floor || condition.runtime == DELIVERY && held.is_none()) {
+        // A machine starts only the yardsticks that it built. A cell whose payload differs by design is started for its times only.
+        if is_absent && (cell.kind.is_yardstick() || condition.runtime == DELIVERY && held.is_none()) {
             return None;
         }
-        // The number of starts is checked for built and external cells only: not every machine starts the floor, and the control has its own check. An
+        // The number of starts is checked for built and external cells only: not every machine starts the yardsticks, and the control has its own check. An
         // interrupted run lacks the end of its last block.
         let is_due = matches!(cell.kind, CellKind::Build | CellKind::External { .. });
         let due = most.filter(|most| is_due && made(starts) + 1 < *most);
@@ -127,7 +127,7 @@ pub fn never_started(plan: &Plan, builds: &[BuildRecord], condition: &Condition)
 pub fn is_held(context: &Context<'_>, cell: &Cell) -> bool {
     match &cell.kind {
         CellKind::Build | CellKind::External { .. } => !context.plan.sends_its_own(cell),
-        CellKind::Floor => false,
+        CellKind::Floor | CellKind::StdFloor => false,
         CellKind::Again { of } => {
             context.plan.cells.iter().any(|other| {
                 other.id == *of && !matches!(other.kind, CellKind::Again { .. }) && is_held(context, other)

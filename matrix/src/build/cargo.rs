@@ -13,7 +13,7 @@ use super::paths;
 use super::profile::ReleaseProfile;
 use super::recipe::Recipe;
 use super::{Failure, tells_of_full_disk};
-use super::{launcher, waf};
+use super::{launcher, waf, yardstick};
 use crate::flavour::Tools;
 use crate::materials::packages::ROOT;
 use crate::workspace;
@@ -130,7 +130,11 @@ impl CargoCommand {
     fn bare(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, place: Place) -> Self {
         Self {
             binary,
-            package: if [launcher::NAME, waf::NAME].contains(&binary) { binary } else { ROOT },
+            package: match binary {
+                launcher::NAME | yardstick::FLOOR => launcher::NAME,
+                waf::NAME => waf::NAME,
+                _ => ROOT,
+            },
             command: tools.command.clone(),
             verb: tools.verb(),
             target: tools.target.clone(),

@@ -21,6 +21,7 @@ mod sameness;
 pub mod waf;
 mod waf_artefact;
 mod work;
+pub mod yardstick;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ use super::cargo::{CargoCommand, Outcome};
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::work::{BuildContext, Job};
-use super::{BuildRecord, Error, Failure, Origin, load, waf};
+use super::{BuildRecord, Error, Failure, Origin, load, waf, yardstick};
 use crate::flavour::{Flavours, Toolchain, Tools};
 use crate::interrupt;
 use crate::manifest::Manifest;
@@ -157,6 +157,9 @@ impl Order {
     }
 
     fn of_cell(manifest: &Manifest, name: &str) -> Result<Self, Error> {
+        if let Some(cell) = yardstick::cell(name) {
+            return Ok(Self::of_one(cell, None));
+        }
         let (cell, notes) = plan::cell(manifest, name)?;
         for note in notes {
             eprintln!("note: {note}");
@@ -312,7 +315,7 @@ mod tests {
             tools: Toolchain::plain(&root, Profile::Release).unwrap(),
             root: root.clone(),
         };
-        let floor = Cell { id: "floor".to_owned(), kind: CellKind::Floor, levels: BTreeMap::new() };
+        let floor = yardstick::cell(yardstick::STD_FLOOR).unwrap();
         let asked = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
         let seen = asked.clone();
         let estimate = move |_: &Manifest, cells: &[&Cell]| {
@@ -323,7 +326,7 @@ mod tests {
             let cells = std::slice::from_ref(&floor);
             all(&workshop, cells, &mut BuildLog::open(&root).unwrap(), Some(&estimate)).unwrap();
         }
-        assert_eq!(*asked.borrow(), [["floor"]]);
+        assert_eq!(*asked.borrow(), [["std-floor"]]);
         assert_eq!(beside_estimate(Duration::from_secs(90), 2.0), "took 1.5 min, estimated 2.0");
     }
 }

@@ -9,11 +9,11 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::build_report::BuildReport;
-use super::cargo::{self, CargoCommand, Outcome};
+use super::cargo::{CargoCommand, Outcome};
 use super::dependencies::Dependencies;
 use super::profile::{Graph, ReleaseProfile};
 use super::recipe::Recipe;
-use super::{BuildRecord, Failure, LauncherTime, Origin, launcher, pinned};
+use super::{BuildRecord, Failure, LauncherTime, Origin, launcher, pinned, yardstick};
 use crate::executable;
 use crate::files;
 use crate::flavour::Toolchain;
@@ -22,7 +22,7 @@ use crate::manifest::Manifest;
 use crate::plan::external::{self, Files, Form};
 use crate::plan::{Cell, CellKind, SCHEMA};
 use crate::workspace::Profile;
-use crate::workspace::{environment, sources};
+use crate::workspace::sources;
 
 /// The name of every program, which is that of the extension in a layer.
 const PROGRAM: &str = "datadog-agent";
@@ -30,9 +30,6 @@ const PROGRAM: &str = "datadog-agent";
 const AGENT: &str = "agent";
 /// Beside a program: what it was made from, so that it need not be made again.
 const STAMP: &str = "made-from";
-
-/// The floor's source. It needs nothing but the standard library, so the compiler alone makes it, without all that this package needs.
-const FLOOR: &str = include_str!("../bin/floor.rs");
 
 /// Where things are.
 pub struct BuildContext<'w> {
@@ -58,7 +55,7 @@ pub struct Job<'c> {
 
 enum Task {
     Build(Box<Calls>),
-    Floor,
+    Yardstick(yardstick::Source),
     External(PathBuf),
 }
 
@@ -87,11 +84,14 @@ impl Made {
 }
 
 impl BuildContext<'_> {
-    /// What there is to do; nothing for a cell that is another one's program.
+    /// What there is to do; nothing for a cell that is another one's program, and for a floor that this machine does not have.
     pub fn job<'c>(&self, cell: &'c Cell) -> Option<Job<'c>> {
         let task = match &cell.kind {
             CellKind::Again { .. } => return None,
-            CellKind::Floor => Task::Floor,
+            CellKind::Floor => {
+                Task::Yardstick(yardstick::Source::of_floor(&self.root, &self.tools.launcher, &self.builds)?)
+            }
+            CellKind::StdFloor => Task::Yardstick(yardstick::Source::of_std_floor(&self.root)),
             CellKind::External { path, .. } => Task::External(path.clone()),
             CellKind::Build => {
                 let Toolchain { agent: tools, launcher: launcher_tools } = &self.tools;
@@ -112,7 +112,7 @@ impl BuildContext<'_> {
                 let compilers = format!("{}\n{}\n{}", tools.compiler, recipe.c_tools, launcher_tools.compiler);
                 format!("{}\n{compilers}\n{}\n{launcher}\n", self.origin.sources, agent.shell())
             }
-            Task::Floor => format!("{}\n", hash::hexadecimal(FLOOR.as_bytes())),
+            Task::Yardstick(source) => source.stamp(&self.origin.sources, &self.tools.launcher),
             // Another program under the same path has another hash, which is looked at anyway; but not that of what a program was unpacked from.
             Task::External(path) => {
                 let layer = (Form::of(path) == Some(Form::Layer)).then(|| hash::of_files([path.as_path()]).ok());
@@ -148,7 +148,7 @@ impl BuildContext<'_> {
 
     fn make(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> Result<Made, Failure> {
         let calls = match &job.task {
-            Task::Floor => return self.floor(job),
+            Task::Yardstick(source) => return self.yardstick(job, source, progress),
             Task::External(path) => return self.external(job, path),
             Task::Build(calls) => calls.as_ref(),
         };
@@ -264,12 +264,12 @@ impl BuildContext<'_> {
         Ok(differences)
     }
 
-    /// Builds the launcher, and looks at its file.
+    /// Builds the launcher or another program of its kind, and looks at its file.
     fn launcher(&self, call: &CargoCommand, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
         let outcome = call.run(&self.root, progress)?;
         let failure = |output: String| Failure {
             command: format!("{} && readelf -lW {}", call.shell(), outcome.program.display()),
-            output: format!("the launcher is not what it has to be:\n{output}"),
+            output: format!("the program is not what it has to be:\n{output}"),
         };
         let architecture = self.tools.launcher.flavour.architecture;
         let mut objections = launcher::objections_to_file(&outcome.program, &architecture.to_string());
@@ -279,34 +279,31 @@ impl BuildContext<'_> {
         if objections.is_empty() { Ok(outcome) } else { Err(failure(objections.join("\n"))) }
     }
 
-    /// The yardstick, static and small.
-    fn floor(&self, job: &Job) -> Result<Made, Failure> {
+    /// A yardstick, from where it comes.
+    fn yardstick(
+        &self,
+        job: &Job,
+        source: &yardstick::Source,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<Made, Failure> {
         let new = self.unfinished(job)?;
-        let source = new.path().join("floor.rs");
-        let mut command = environment::rustc(&self.root);
-        command.args(["--edition", "2024", "--target", &crate::target::plain()]);
-        for option in ["opt-level=z", "panic=abort", "strip=symbols", "codegen-units=1", "target-feature=+crt-static"] {
-            command.args(["-C", option]);
-        }
-        command.arg("-o").arg(new.path().join(PROGRAM)).arg(&source);
-        let made =
-            fs::write(&source, FLOOR).map_err(|error| error.to_string()).and_then(|()| cargo::quietly(&mut command));
         let program = new.path().join(PROGRAM);
-        // A tool that was installed without a compiler has the floor beside itself.
-        let made = match (made, self.floor_beside()) {
-            (Err(_), Some(floor)) => executable::copy(&floor, &program).map_err(|error| error.to_string()),
-            (made, _) => made,
-        };
-        made.map_err(|output| Failure { command: format!("{command:?}"), output })?;
+        let place = |from: &Path| executable::copy(from, &program).map_err(|error| self.trouble(job, &error));
+        let mut compiled = 0;
+        match source {
+            yardstick::Source::Package(call) => {
+                let outcome = self.launcher(call, progress)?;
+                compiled = outcome.compiled;
+                place(&outcome.program)?;
+            }
+            yardstick::Source::Compiler => {
+                yardstick::compile_std_floor(&self.root, &program)?;
+                compiled = 1;
+            }
+            yardstick::Source::Beside(file) => place(file)?,
+        }
         self.replace(job, &new)?;
-        Ok(Made { compiled: 1, ..Made::of(self.folder(job.cell).join(PROGRAM), None) })
-    }
-
-    /// The floor that came with this tool; None where there is a compiler, or no such file.
-    fn floor_beside(&self) -> Option<PathBuf> {
-        let has_compiler = environment::rustc(&self.root).arg("--version").output().is_ok();
-        let beside = std::env::current_exe().ok()?.with_file_name("floor");
-        (!has_compiler && beside.exists()).then_some(beside)
+        Ok(Made { compiled, ..Made::of(self.folder(job.cell).join(PROGRAM), None) })
     }
 
     fn account(&self, job: &Job, made: Made) -> io::Result<BuildRecord> {
@@ -353,7 +350,7 @@ impl Job<'_> {
     pub fn group(&self) -> Option<super::recipe::Group> {
         match &self.task {
             Task::Build(calls) => Some(calls.recipe.group()),
-            Task::Floor | Task::External(_) => None,
+            Task::Yardstick(_) | Task::External(_) => None,
         }
     }
 }

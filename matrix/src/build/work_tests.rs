@@ -76,9 +76,9 @@ fn what_is_not_there_is_a_failure_of_its_cell() {
 }
 
 #[test]
-fn the_floor_is_made_without_anything_else() {
+fn the_floor_of_the_standard_library_is_made_without_anything_else() {
     let folder = tempfile::tempdir().unwrap();
-    let cell = cell(CellKind::Floor);
+    let cell = cell(CellKind::StdFloor);
     let workshop = workshop(folder.path());
     let job = workshop.job(&cell).unwrap();
     let built = workshop.work(&job, &|_| {});
@@ -88,6 +88,22 @@ fn the_floor_is_made_without_anything_else() {
     assert!(workshop.is_current(&job, &built));
     fs::remove_file(program).unwrap();
     assert!(!workshop.is_current(&job, &built), "it is not there any more");
+}
+
+#[test]
+fn the_floor_is_a_call_for_the_launchers_package_and_none_without_a_checkout() {
+    let folder = tempfile::tempdir().unwrap();
+    let floor = cell(CellKind::Floor);
+    assert!(workshop(folder.path()).job(&floor).is_none());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let workshop = BuildContext { root: root.to_owned(), ..workshop(folder.path()) };
+    let job = workshop.job(&floor).unwrap();
+    let Task::Yardstick(yardstick::Source::Package(call)) = &job.task else { panic!("it is to be built") };
+    let shell = call.shell();
+    for part in ["--package launcher --bin floor", "linker=rust-lld", "--profile release"] {
+        assert!(shell.contains(part), "{part} is not in: {shell}");
+    }
+    assert!(job.stamp.contains(&shell) && job.stamp.starts_with("commit\n"), "{}", job.stamp);
 }
 
 #[test]
@@ -110,7 +126,7 @@ fn a_cell_that_cannot_be_built_says_how_to_see_it() {
 fn what_the_last_build_has_made_stays_until_the_next_one_has_ended() {
     let folder = tempfile::tempdir().unwrap();
     let workshop = workshop(folder.path());
-    let floor = cell(CellKind::Floor);
+    let floor = cell(CellKind::StdFloor);
     let built = workshop.work(&workshop.job(&floor).unwrap(), &|_| {});
     let program = built.program.clone().unwrap();
     let levels = Manifest::embedded().unwrap().set_levels("baseline").unwrap();
@@ -126,7 +142,7 @@ fn what_the_last_build_has_made_stays_until_the_next_one_has_ended() {
 #[test]
 fn two_builds_of_a_cell_do_not_disturb_each_other() {
     let folder = tempfile::tempdir().unwrap();
-    let (workshop, cell) = (workshop(folder.path()), cell(CellKind::Floor));
+    let (workshop, cell) = (workshop(folder.path()), cell(CellKind::StdFloor));
     std::thread::scope(|scope| {
         let both = [(); 2].map(|()| scope.spawn(|| workshop.work(&workshop.job(&cell).unwrap(), &|_| {})));
         for built in both.map(|one| one.join().unwrap()) {

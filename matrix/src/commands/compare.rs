@@ -9,7 +9,7 @@ use super::comparison::{Circumstances, alone, follow};
 use super::steps::Step;
 use crate::plan::arguments::External;
 use crate::plan::external::{self, Form};
-use crate::plan::{self, Cache, DesignName, Regime, TrustStore};
+use crate::plan::{self, Cache, DesignName, FLOOR, Regime, STD_FLOOR, TrustStore};
 use crate::workspace::target_directory;
 use crate::{hash, terminal};
 
@@ -67,7 +67,7 @@ pub struct Arguments {
 }
 
 /// Names of cells that every plan has.
-const RESERVED: [&str; 2] = ["floor", "again"];
+const RESERVED: [&str; 3] = [FLOOR, STD_FLOOR, "again"];
 
 /// Why the two cannot be compared.
 #[derive(Debug, thiserror::Error)]

@@ -27,8 +27,8 @@ pub enum Error {
     #[error("{} has schema {found}, and this version reads {SCHEMA}; store it anew with --save-baseline", path.display())]
     Schema { path: PathBuf, found: u32 },
     #[error(
-        "{} has ratios of gates that were measured by version {found} of the sandbox's clock, and this is version {INSTRUMENT}, which leaves out the sandbox's own time; store it \
-         anew with --save-baseline",
+        "{} has ratios of version {found}, and this is version {INSTRUMENT}: since version 2 gates leave out the sandbox's own time, and since version 3 the floor has no C library; \
+         store it anew with --save-baseline",
         path.display()
     )]
     Instrument { path: PathBuf, found: u32 },

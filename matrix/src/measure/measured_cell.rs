@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::{Error, hexadecimal, reading, writing};
-use crate::build::{self, BuildRecord};
+use crate::build::{self, BuildRecord, yardstick};
 use crate::elf::loading::Loading;
 use crate::executable;
 use crate::plan::external::Form;
@@ -121,9 +121,9 @@ fn files(cell: &Cell, built: Option<&BuildRecord>) -> Option<Vec<PathBuf>> {
     match &cell.kind {
         // `build` unpacks anything that is not a program.
         CellKind::External { path, .. } => Some(vec![path.clone()]).filter(|_| Form::of(path) == Some(Form::Program)),
-        // The floor is built together with this program.
-        CellKind::Floor => Some(vec![std::env::current_exe().ok()?.with_file_name("floor")])
-            .filter(|floor| floor.iter().all(|floor| floor.exists())),
+        // A yardstick may have come with this program.
+        CellKind::Floor => Some(vec![yardstick::beside(yardstick::FLOOR)?]),
+        CellKind::StdFloor => Some(vec![yardstick::beside(yardstick::STD_FLOOR)?]),
         CellKind::Build | CellKind::Again { .. } => None,
     }
 }

@@ -113,14 +113,14 @@ fn place(plan: &Plan, condition: &Condition) -> Option<usize> {
     planned.or_else(untimed)
 }
 
-/// Returns an error unless every cell that has a program was started. The floor is exempt, because only the machine that built it starts it. Of cells with the
+/// Returns an error unless every cell that has a program was started. Yardsticks are exempt, because only the machine that built them starts them. Of cells with the
 /// same program, one is enough.
 fn all_cells(plan: &Plan, starts: &BTreeMap<ScheduledStart, &Start>, builds: &[&BuildRecord]) -> Result<(), Error> {
     let started: BTreeSet<&str> = starts.values().map(|start| start.sample.cell.as_str()).collect();
     let has_program = |cell: &str| !builds.iter().any(|built| built.cell == cell && built.failure.is_some());
     let is_twin = |cell: &str| builds.iter().any(|built| built.cell == cell && built.same_as.is_some());
     let is_due = |cell: &Cell| match &cell.kind {
-        CellKind::Floor => false,
+        CellKind::Floor | CellKind::StdFloor => false,
         CellKind::Again { of } => has_program(of),
         CellKind::Build | CellKind::External { .. } => has_program(&cell.id) && !is_twin(&cell.id),
     };

@@ -56,7 +56,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SET")]
     pub base: Option<String>,
 
-    /// The cells of the design `cells`: a set, with `+` before an added switch and `-` before a removed one, or the name of an --external
+    /// The cells of the design `cells`: a set, with `+` before an added switch and `-` before a removed one, the name of an --external, or `std-floor`, the yardstick with the standard library
     #[arg(long, value_delimiter = ',', value_name = "CELL")]
     pub cells: Vec<String>,
 

@@ -29,6 +29,11 @@ pub const SCHEMA: u32 = 2;
 /// The runtime of the starts that are not timed, and show what a cell delivers: see [`crate::measure`].
 pub const DELIVERY: &str = "delivery";
 
+/// The name of the floor's cell, of its program, and of a file with it beside this program.
+pub const FLOOR: &str = "floor";
+/// The same of the standard library's floor.
+pub const STD_FLOOR: &str = "std-floor";
+
 /// A whole experiment: `plan.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,7 +86,7 @@ impl Plan {
         let built = match &cell.kind {
             CellKind::Build => Some(cell),
             CellKind::Again { of } => self.cells.iter().find(|other| other.id == *of),
-            CellKind::Floor | CellKind::External { .. } => None,
+            CellKind::Floor | CellKind::StdFloor | CellKind::External { .. } => None,
         };
         let built = built.filter(|built| built.kind == CellKind::Build).or(self.cells.first());
         let is_on =
@@ -141,8 +146,10 @@ pub struct Cell {
 pub enum CellKind {
     /// Built from this workspace with the cell's levels.
     Build,
-    /// `floor`, the least that an extension can do, shipped with matrix.
+    /// `floor`, the least that an extension can do, with which all others are compared. It has no C library, as the launcher.
     Floor,
+    /// `std-floor`, about the least that an extension with the standard library can do.
+    StdFloor,
     /// A program from elsewhere.
     External {
         /// Where it is, on this machine or relative to the plan: see [`Plan::located`].
@@ -158,6 +165,13 @@ pub enum CellKind {
         /// The other cell's id.
         of: String,
     },
+}
+
+impl CellKind {
+    /// Whether it is a yardstick: one of the floors, which deliver nothing and are not there on every machine.
+    pub fn is_yardstick(&self) -> bool {
+        matches!(self, Self::Floor | Self::StdFloor)
+    }
 }
 
 /// Effects that are estimated together: only their sum is known.

@@ -55,6 +55,8 @@ pub struct Row<'a> {
 pub enum Role<'a> {
     Reference,
     Floor,
+    /// The floor of the standard library.
+    StdFloor,
     External,
     /// A control: the same program as another cell.
     Again {
@@ -149,6 +151,11 @@ impl<'a> ConditionSection<'a> {
         self.rows.iter().find(|row| row.role == Role::Floor)
     }
 
+    /// Whether a cell is one of the yardsticks: differences to it would dwarf those between switches.
+    pub fn is_yardstick(&self, name: &str) -> bool {
+        self.rows.iter().any(|row| row.name() == name && matches!(row.role, Role::Floor | Role::StdFloor))
+    }
+
     /// Findings of one kind and measure, significant ones first, by size.
     pub fn about<'s>(&'s self, kind: Kind, measure: &'s str) -> impl Iterator<Item = &'s Finding<'a>> {
         self.findings.iter().filter(move |finding| finding.kind == kind && finding.measure == measure)
@@ -191,7 +198,7 @@ impl<'a> Row<'a> {
             Role::Floor => format!("{name} (floor)"),
             Role::External => format!("{name} (not ours)"),
             Role::Again { of } => format!("{name} (same as {of})"),
-            Role::Build => name.to_owned(),
+            Role::Build | Role::StdFloor => name.to_owned(),
         }
     }
 }
@@ -223,6 +230,7 @@ fn rows<'a>(experiment: &'a Experiment, found: &'a ConditionAnalysis, reference:
         let kind = experiment.plan.cells.iter().find(|cell| cell.id == name).map(|cell| &cell.kind);
         match kind {
             Some(CellKind::Floor) => Role::Floor,
+            Some(CellKind::StdFloor) => Role::StdFloor,
             _ if reference == Some(name) => Role::Reference,
             Some(CellKind::External { .. }) => Role::External,
             Some(CellKind::Again { of }) => Role::Again { of },

@@ -98,7 +98,7 @@ pub fn arm64_program() -> Vec<u8> {
 
 /// A program that needs a loader and a C library as new as this machine's.
 pub fn dynamic_program() -> Vec<u8> {
-    fs::read(env!("CARGO_BIN_EXE_floor")).unwrap()
+    fs::read(env!("CARGO_BIN_EXE_std-floor")).unwrap()
 }
 
 pub fn root() -> &'static Path {

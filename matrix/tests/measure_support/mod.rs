@@ -29,7 +29,7 @@ pub fn external(id: &str, path: impl Into<PathBuf>, environment: &[(&str, &str)]
 }
 
 pub fn floor() -> Cell {
-    external("floor", env!("CARGO_BIN_EXE_floor"), &[])
+    external("floor", env!("CARGO_BIN_EXE_std-floor"), &[])
 }
 
 pub fn again(id: &str, of: &str) -> Cell {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::names;
-use super::{Alias, Arguments, Cell, CellKind, DesignName, Error, Plan, SCHEMA, conditions};
+use super::{Alias, Arguments, Cell, CellKind, DesignName, Error, FLOOR, Plan, SCHEMA, STD_FLOOR, conditions};
 use crate::manifest::{Choice, Factor, Kind, Levels, Manifest, Status, WrongChoice};
 use crate::plan::external::{self, Form};
 
@@ -30,7 +30,7 @@ pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<Str
     // In the order of the list, which may name them as well: the first is what the others are compared with.
     let place = |cell: &Cell| arguments.cells.iter().position(|name| id(name) == cell.id).unwrap_or(usize::MAX);
     draft.cells.sort_by_key(place);
-    draft.cells.push(Cell { id: "floor".to_owned(), kind: CellKind::Floor, levels: BTreeMap::new() });
+    draft.cells.extend(yardsticks(arguments));
     if let Some(of) = draft.cells.first().map(|cell| cell.id.clone()) {
         draft.cells.push(Cell { id: "again".to_owned(), kind: CellKind::Again { of }, levels: BTreeMap::new() });
     }
@@ -50,6 +50,19 @@ pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<Str
     if contradictions.is_empty() { Ok((plan, draft.notes)) } else { Err(Error::Contradiction(contradictions)) }
 }
 
+/// The floor, and that of the standard library where the sets are compared or the list names it. They come after what is measured with them.
+fn yardsticks(arguments: &Arguments) -> impl Iterator<Item = Cell> {
+    let has_std =
+        arguments.design == DesignName::Sets || arguments.cells.iter().any(|name| is_std_floor(arguments, name));
+    let kinds = [Some((FLOOR, CellKind::Floor)), has_std.then_some((STD_FLOOR, CellKind::StdFloor))];
+    kinds.into_iter().flatten().map(|(id, kind)| Cell { id: id.to_owned(), kind, levels: BTreeMap::new() })
+}
+
+/// Whether this name in the list is that of the standard library's floor, and not of a program from elsewhere.
+fn is_std_floor(arguments: &Arguments, name: &str) -> bool {
+    name == STD_FLOOR && !arguments.external.iter().any(|external| external.name == name)
+}
+
 /// One cell by its name, such as `ship` or `ship+jemalloc`, with what has to be said about it.
 pub fn one(manifest: &Manifest, name: &str) -> Result<(Cell, Vec<String>), Error> {
     let name = names::read(manifest, name)?.shortest();
@@ -66,7 +79,8 @@ fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<CellPlan, Error> 
         DesignName::Sets => comparisons::sets(manifest),
         DesignName::Cells => {
             let is_external = |name: &&String| arguments.external.iter().any(|external| external.name == **name);
-            let ours: Vec<String> = arguments.cells.iter().filter(|name| !is_external(name)).cloned().collect();
+            let is_ours = |name: &&String| !is_external(name) && !is_std_floor(arguments, name);
+            let ours: Vec<String> = arguments.cells.iter().filter(is_ours).cloned().collect();
             comparisons::list(manifest, &ours)
         }
         DesignName::AddOne => comparisons::add_one(manifest, &Base::of(manifest, arguments)?, arguments),

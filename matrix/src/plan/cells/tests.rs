@@ -63,8 +63,23 @@ fn a_list_has_its_cells_in_its_order_wherever_they_come_from() {
 #[test]
 fn the_sets_are_cells() {
     let (plan, _) = planned("sets").unwrap();
-    assert_eq!(ids(&plan), ["baseline", "seed", "ship", "ship-agent", "floor", "again"]);
+    assert_eq!(ids(&plan), ["baseline", "seed", "ship", "ship-agent", "floor", "std-floor", "again"]);
     assert!(plan.factors.is_empty() && plan.aliases.is_empty());
+}
+
+#[test]
+fn a_list_has_the_floor_of_the_standard_library_where_it_names_it() {
+    let of = |cells: &str| planned(&format!("cells --cells {cells}")).unwrap().0;
+    assert_eq!(ids(&of("ship,std-floor")), ["ship", "floor", "std-floor", "again"]);
+    assert_eq!(ids(&of("std-floor,ship")), ["ship", "floor", "std-floor", "again"], "it is never the reference");
+    let plan = of("std-floor");
+    assert_eq!(ids(&plan), ["floor", "std-floor", "again"]);
+    assert!(plan.cells[1].kind == CellKind::StdFloor && plan.cells.iter().all(|cell| cell.kind != CellKind::Build));
+    assert_eq!(crate::plan::check::plan(manifest(), &plan), Vec::<String>::new());
+    let (plan, _) = planned("cells --cells std-floor --external std-floor=/bin/sh").unwrap();
+    assert!(matches!(plan.cells[0].kind, CellKind::External { .. }), "the name is taken");
+    assert_eq!(ids(&plan), ["std-floor", "floor", "again"]);
+    assert!(refusal("sets --external std-floor=/bin/sh").contains("std-floor is there twice"));
 }
 
 #[test]

@@ -23,9 +23,9 @@ pub fn pictures(section: &ConditionSection) -> Vec<(String, Element)> {
 }
 
 fn picture(section: &ConditionSection, kind: Kind, measure: &str) -> Option<Element> {
-    // The floor is left out: differences to it would dwarf those between switches. Other charts show it.
-    let is_floor = |name: &str| section.floor().is_some_and(|floor| floor.name() == name);
-    let mut findings: Vec<&Finding> = section.about(kind, measure).filter(|it| !is_floor(it.subject)).collect();
+    // Yardsticks are left out. Other charts show them.
+    let is_shown = |it: &&Finding| !section.is_yardstick(it.subject);
+    let mut findings: Vec<&Finding> = section.about(kind, measure).filter(is_shown).collect();
     if findings.is_empty() {
         return None;
     }

@@ -20,7 +20,7 @@ pub fn inks(section: &ConditionSection) -> Vec<CellColor> {
         let class = match role {
             Role::Floor => "ink-floor".to_owned(),
             Role::Reference => "ink-reference".to_owned(),
-            Role::Build | Role::External | Role::Again { .. } => {
+            Role::Build | Role::StdFloor | Role::External | Role::Again { .. } => {
                 next += 1;
                 format!("ink-{} dash-{}", (next - 1) % COLOURS, (next - 1) / COLOURS % 5)
             }

@@ -73,9 +73,8 @@ fn section_parts(report: &Report, section: &ConditionSection) -> Vec<Element> {
 /// The largest finding at each gate, in words.
 fn lede(section: &ConditionSection) -> Option<Element> {
     let kind = section.main_kind();
-    let floor = section.floor().map(super::sections::Row::name);
     let sentence = |gate: &&str| {
-        let finding = section.about(kind, gate).find(|it| it.is_found() && Some(it.subject) != floor)?;
+        let finding = section.about(kind, gate).find(|it| it.is_found() && !section.is_yardstick(it.subject))?;
         let against = finding.against.map_or_else(String::new, |against| format!(" than {against}"));
         let item = Element::new("li").text(format!("{}: ", words::title(gate)));
         let item = item.child(Element::new("b").text(finding.subject));
