@@ -1,6 +1,6 @@
 //! Functions of `CloudFormation` in a template, with the values that are known without a deployment: those of the command line, and the defaults of parameters.
 //!
-//! Sources: "Pseudo parameters reference", "Parameters", "Fn::Sub" and "Dynamic references" of `CloudFormation`'s user guide; "Variables" of the Serverless Framework.
+//! Sources: "Pseudo parameters reference", "Parameters", "`Fn::Sub`" and "Dynamic references" of `CloudFormation`'s user guide; "Variables" of the Serverless Framework.
 
 use std::collections::BTreeMap;
 
@@ -77,11 +77,15 @@ fn replace(value: &mut Value, values: &Values) {
     match value {
         Value::Array(items) => {
             items.retain(|item| !is_no_value(item));
-            items.iter_mut().for_each(|item| replace(item, values));
+            for item in items {
+                replace(item, values);
+            }
         }
         Value::Object(fields) => {
             fields.retain(|_, field| !is_no_value(field));
-            fields.values_mut().for_each(|field| replace(field, values));
+            for field in fields.values_mut() {
+                replace(field, values);
+            }
             let known = function(value).and_then(|(name, argument)| match name {
                 "Ref" => values.get(argument.as_str()?).cloned(),
                 "Fn::Sub" => substituted(argument, values),
