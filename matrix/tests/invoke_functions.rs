@@ -365,20 +365,22 @@ Resources:
       Handler: app.lambda_handler
       Runtime: python3.12
       MemorySize: 512
-      Environment: {Variables: {STAGE: dev}}
+      Environment: {Variables: {STAGE: dev, MODES: 'umask: 0755, 0644', TABLE: !Ref 'Orders'}}
       Layers: [!Ref Shared, 'arn:aws:lambda:eu-west-1:123456789012:layer:Other:1']
       Events: {Orders: {Type: SQS, Properties: {Queue: !GetAtt Queue.Arn}}}
   Shared: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: layers/shared}}
 ";
     let place = Place::new(&[("template.yaml", template)]);
     let source = "import os, shared\n\ndef lambda_handler(event, context):\n    source = event['Records'][0]['eventSource']\n    \
-        return [os.environ['STAGE'], context.memory_limit_in_mb, source, shared.NAME]\n";
+        return [os.environ['STAGE'], context.memory_limit_in_mb, source, shared.NAME, os.environ['MODES'], 'TABLE' in os.environ]\n";
     place.write("hello_world/app.py", source);
     place.write("layers/shared/python/shared.py", "NAME = 'of the layer'\n");
     let run = place.run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
-    assert_eq!(run.response(), &serde_json::json!(["dev", "512", "aws:sqs", "of the layer"]));
+    let expected = serde_json::json!(["dev", "512", "aws:sqs", "of the layer", "umask: 0755, 0644", false]);
+    assert_eq!(run.response(), &expected);
     let notes = run.document["notes"].to_string();
+    assert!(notes.contains("(--env sets it here): TABLE."), "{notes}");
     assert!(notes.contains("layer:Other:1 is not on this machine; --layer"), "{notes}");
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use super::limits;
 use super::run_summary::MetricAssertion;
 use crate::sample_events::{ALL, SampleEvent, named};
 use crate::workspace::Profile;
@@ -49,11 +50,11 @@ pub struct Arguments {
     pub handler: Option<String>,
 
     /// A SAM, `CloudFormation` or Serverless template with handler, runtime, variables, timeout, memory and layers [default: `template.yaml` or `serverless.yml` of the
-    /// function's directory]
+    /// function's directory, unless that has a `bootstrap`, or `--handler` or `--program` says what the function is]
     #[arg(long, value_name = "FILE")]
     pub template: Option<PathBuf>,
 
-    /// The name of the function in the template, if that has several
+    /// The name of the function in the template, if that has several; the template is then used in any case
     #[arg(long = "function", value_name = "NAME")]
     pub template_function: Option<String>,
 
@@ -79,15 +80,15 @@ pub struct Arguments {
     pub asynchronous: bool,
 
     /// Memory of the function in MB, 128 to 10240 [default: that of the template, else 1024]
-    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    #[arg(long, value_name = "MB", value_parser = |text: &str| limits::MEMORY.parse(text))]
     pub memory: Option<u32>,
 
     /// Timeout of the function in seconds, 1 to 900 [default: that of the template, else 30]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=900))]
+    #[arg(long, value_name = "SECONDS", value_parser = |text: &str| limits::TIMEOUT.parse(text))]
     pub timeout: Option<u32>,
 
     /// Size of `/tmp` in MB, 512 to 10240 [default: that of the template, else 512]
-    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(512..=10_240))]
+    #[arg(long, value_name = "MB", value_parser = |text: &str| limits::EPHEMERAL_STORAGE.parse(text))]
     pub ephemeral_storage: Option<u32>,
 
     /// The region that the function finds itself in

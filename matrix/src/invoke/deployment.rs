@@ -7,9 +7,10 @@ use super::arguments::{Arguments, Variable};
 use super::error::Error;
 use super::events;
 use super::handlers;
+use super::limits::{self, Range};
 use super::template_layers::Layers;
 use super::template_parameters::Values;
-use super::templates::{self, Choice, Deployed};
+use super::templates::{self, Choice, Code, Deployed};
 use crate::{sample_events, terminal};
 
 /// The part of an ARN that is that of Datadog's extension.
@@ -29,38 +30,96 @@ pub fn resolved(arguments: &Arguments) -> Result<(Arguments, Vec<String>), Error
         Template::Missing => return Ok((arguments, Vec::new())),
     };
     let mut notes = vec![format!("The function is {} of {}.", deployed.name, path.display())];
-    if !deployed.unresolved.is_empty() {
-        let left_out = deployed.unresolved.join(", ");
-        notes.push(format!("Left out, because only a deployment can resolve it (--env sets it here): {left_out}."));
-    }
+    notes.extend(notes_of_settings(&deployed, &arguments));
     notes.extend(notes_of_layers(&deployed.layers, &arguments));
+    notes.extend(set_code(&mut arguments, &deployed, &path)?);
+    notes.extend(set_event(&mut arguments, &deployed));
     if arguments.opt.is_none() {
         arguments.layers.splice(0..0, deployed.layers.local);
     }
-    if deployed.code.is_dir() {
-        arguments.function = deployed.code;
-    }
-    let has_event = !arguments.events.is_empty()
-        || !arguments.sample_events.is_empty()
-        || arguments.function.join(events::DEFAULT).is_file();
-    let sample = deployed.triggers.iter().find_map(|name| sample_events::named(name));
-    if let Some(sample) = sample.filter(|_| !has_event) {
-        notes.push(format!(
-            "The event is the sample of {}, which invokes it by the template; --event and --event-from name another one.",
-            sample.name
-        ));
-        arguments.sample_events.push(sample);
-    }
+    let number = |own: Option<u32>, setting: &'static str, text: Option<&str>, range: Range| match (own, text) {
+        (None, Some(text)) => range.parse(text).map(Some).map_err(|source| {
+            let function = deployed.name.clone();
+            Error::Setting { template: path.clone(), function, setting, source }
+        }),
+        _ => Ok(own),
+    };
+    arguments.timeout = number(arguments.timeout, "timeout", deployed.timeout.as_deref(), limits::TIMEOUT)?;
+    arguments.memory = number(arguments.memory, "memory", deployed.memory.as_deref(), limits::MEMORY)?;
+    let storage = deployed.ephemeral_storage.as_deref();
+    arguments.ephemeral_storage =
+        number(arguments.ephemeral_storage, "size of /tmp", storage, limits::EPHEMERAL_STORAGE)?;
     arguments.handler = arguments.handler.or(deployed.handler);
     arguments.runtime = arguments.runtime.or(deployed.runtime);
-    arguments.timeout = arguments.timeout.or(deployed.timeout);
-    arguments.memory = arguments.memory.or(deployed.memory);
-    arguments.ephemeral_storage = arguments.ephemeral_storage.or(deployed.ephemeral_storage);
     arguments.function_name = arguments.function_name.or(deployed.function_name);
     let own: Vec<Variable> = std::mem::take(&mut arguments.environment);
     let of_template = deployed.environment.into_iter().map(|(name, value)| Variable { name, value });
     arguments.environment = of_template.chain(own).collect();
     Ok((arguments, notes))
+}
+
+/// Sets the directory of the code to that of the template, and returns what a reader has to know if there is none. A program has its code in itself.
+fn set_code(arguments: &mut Arguments, deployed: &Deployed, template: &Path) -> Result<Option<String>, Error> {
+    let (function, template) = (deployed.name.clone(), template.to_owned());
+    let reason = match &deployed.code {
+        Code::Place(path) if path.is_dir() => {
+            arguments.function.clone_from(path);
+            return Ok(None);
+        }
+        Code::Place(path) if arguments.program.is_some() => format!("{} is no directory", path.display()),
+        Code::Place(path) if path.exists() => {
+            return Err(Error::PackedCode { path: path.clone(), function, template });
+        }
+        Code::Place(path) => return Err(Error::MissingCode { path: path.clone(), function, template }),
+        Code::Elsewhere(property) => format!("the template's {property} names no directory"),
+    };
+    Ok(Some(format!("The code is that of {}, because {reason}.", arguments.function.display())))
+}
+
+/// Adds the sample of the service that invokes the function, if nothing else says what the event is, and returns what a reader has to know of it.
+fn set_event(arguments: &mut Arguments, deployed: &Deployed) -> Option<String> {
+    let has_event = !arguments.events.is_empty()
+        || !arguments.sample_events.is_empty()
+        || arguments.function.join(events::DEFAULT).is_file();
+    let sample = deployed.triggers.iter().find_map(|name| sample_events::named(name)).filter(|_| !has_event)?;
+    arguments.sample_events.push(sample);
+    Some(format!(
+        "The event is the sample of {}, which invokes it by the template; --event and --event-from name another one.",
+        sample.name
+    ))
+}
+
+/// What a reader has to know of settings of a template that are not used.
+fn notes_of_settings(deployed: &Deployed, arguments: &Arguments) -> Vec<String> {
+    let is_set = |name: &&String| arguments.environment.iter().any(|variable| variable.name == **name);
+    let variables =
+        |names: &[String]| names.iter().filter(|name| !is_set(name)).cloned().collect::<Vec<_>>().join(", ");
+    let settings: Vec<String> = deployed
+        .unresolved_settings
+        .iter()
+        .filter(|setting| !has(arguments, setting.option))
+        .map(|setting| format!("{} (--{})", setting.name, setting.option))
+        .collect();
+    let notes = [
+        ("Left out, because only a deployment can resolve it (--env sets it here)", variables(&deployed.unresolved)),
+        ("Left out, because only a deployment can resolve it (the option sets it here)", settings.join(", ")),
+        ("Left out, because it is null, a list or a mapping, and no text", variables(&deployed.no_text)),
+        ("The template has a key twice, and the last one counts", deployed.repeated_keys.join(", ")),
+    ];
+    notes.iter().filter(|(_, names)| !names.is_empty()).map(|(note, names)| format!("{note}: {names}.")).collect()
+}
+
+/// Whether the command line has an option that replaces a setting of a template.
+fn has(arguments: &Arguments, option: &str) -> bool {
+    match option {
+        "handler" => arguments.handler.is_some(),
+        "runtime" => arguments.runtime.is_some(),
+        "timeout" => arguments.timeout.is_some(),
+        "memory" => arguments.memory.is_some(),
+        "ephemeral-storage" => arguments.ephemeral_storage.is_some(),
+        "function-name" => arguments.function_name.is_some(),
+        _ => false,
+    }
 }
 
 /// What a reader has to know of the layers of a template that are not used.
@@ -118,18 +177,31 @@ enum Template {
     Missing,
 }
 
-/// The template to use with its function. One that only lies beside the function is used if the command line names no handler, and if its function is the only
-/// one, or the one with the handler that the directory has.
+/// The template to use with its function. One that only lies beside the function is used if `--function` names a function of it, or if nothing else says what the
+/// function is, and the template's is the only one, or the one with the handler that the directory has.
 fn template(arguments: &Arguments) -> Result<Template, Error> {
     let name = arguments.template_function.as_deref();
     let values = pseudo_parameters(arguments);
+    let directory = arguments.function.as_path();
+    if directory == Path::new("null") {
+        return match (&arguments.template, name) {
+            (Some(_), _) => Err(Error::NullOption { option: "template" }),
+            (_, Some(_)) => Err(Error::NullOption { option: "function" }),
+            (None, None) => Ok(Template::Missing),
+        };
+    }
     if let Some(path) = &arguments.template {
         let function = templates::function(path, Choice { name, handler: None }, values)?;
         return Ok(Template::Used { path: path.clone(), function: Box::new(function) });
     }
-    let directory = arguments.function.as_path();
-    let is_said = arguments.handler.is_some() || arguments.program.is_some() || directory.join("bootstrap").exists();
-    let Some(path) = (!is_said).then(|| templates::find(directory)).flatten() else { return Ok(Template::Missing) };
+    let Some(path) = templates::find(directory) else {
+        return name.map_or(Ok(Template::Missing), |_| Err(Error::NoTemplate(directory.to_owned())));
+    };
+    if let Some(reason) = other_function(arguments).filter(|_| name.is_none()) {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let reason = format!("{reason}; --function with a name of {file} uses that");
+        return Ok(Template::Unused { reason });
+    }
     let handler = handlers::detect(directory);
     match templates::function(&path, Choice { name, handler: handler.as_deref() }, values) {
         Ok(function) => Ok(Template::Used { path, function: Box::new(function) }),
@@ -137,6 +209,19 @@ fn template(arguments: &Arguments) -> Result<Template, Error> {
             Ok(Template::Unused { reason: terminal::chain_in_line(&error) })
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What says which function it is, besides a template that only lies beside it.
+fn other_function(arguments: &Arguments) -> Option<&'static str> {
+    if arguments.program.is_some() {
+        Some("--program is the function")
+    } else if arguments.handler.is_some() {
+        Some("--handler names the function")
+    } else if arguments.function.join("bootstrap").exists() {
+        Some("the directory's `bootstrap` is the function")
+    } else {
+        None
     }
 }
 
@@ -204,7 +289,7 @@ mod tests {
     #[test]
     fn the_template_beside_the_function_is_used_below_the_command_line() {
         let directory = tempfile::tempdir().unwrap();
-        let service = "functions:\n  hello:\n    handler: handler.hello\n    timeout: 6\n    name: shop-hello\n    ephemeralStorageSize: 1024\n    environment: {STAGE: dev, ACCOUNT: 012345678901}\n    events: [{sqs: 'arn'}]\n";
+        let service = "functions:\n  hello:\n    handler: handler.hello\n    timeout: 6\n    name: shop-hello\n    ephemeralStorageSize: 1024\n    environment: {STAGE: dev, ACCOUNT: '012345678901'}\n    events: [{sqs: 'arn'}]\n";
         fs::write(directory.path().join("serverless.yml"), service).unwrap();
         let path = directory.path().to_str().unwrap();
         let (arguments, notes) = resolve(&[path, "--env", "STAGE=test"]).unwrap();
@@ -221,9 +306,96 @@ mod tests {
         assert_eq!(sample(&[path, "--event", "{}"]), (None, 1));
         fs::write(directory.path().join("event.json"), "{}").unwrap();
         assert_eq!(sample(&[path]), (None, 1));
-        let (arguments, _) = resolve(&[path, "--handler", "app.main"]).unwrap();
+        let (arguments, notes) = resolve(&[path, "--handler", "app.main"]).unwrap();
         assert_eq!((arguments.handler.as_deref(), arguments.timeout), (Some("app.main"), None));
+        assert!(notes[0].starts_with("No template is used: --handler names the function"), "{notes:?}");
         assert!(matches!(resolve(&[path, "--function", "helo"]), Err(Error::Template(_))));
+    }
+
+    /// The result of a command line with a directory that has this template and no code but these files.
+    fn of_stack(properties: &str, files: &[&str], line: &[&str]) -> Result<(Arguments, Vec<String>), Error> {
+        let directory = tempfile::tempdir().unwrap();
+        let template = format!(
+            "Resources: {{Hello: {{Type: AWS::Serverless::Function, Properties: {{Handler: app.main{properties}}}}}}}\n"
+        );
+        fs::write(directory.path().join("template.yaml"), template).unwrap();
+        for file in files {
+            fs::write(directory.path().join(file), "").unwrap();
+        }
+        resolve(&[&[directory.path().to_str().unwrap()], line].concat())
+    }
+
+    #[test]
+    fn settings_that_are_left_out_are_noted_unless_an_option_sets_them() {
+        let properties = ", MemorySize: !FindInMap [M, a, b], Timeout: !ImportValue x, \
+            Environment: {Variables: {AA: !Ref Orders, BB: !Ref Orders, CC: }}";
+        let (arguments, notes) = of_stack(properties, &[], &[]).unwrap();
+        assert_eq!((arguments.memory, arguments.timeout), (None, None));
+        assert!(notes[1].ends_with("(--env sets it here): AA, BB."), "{notes:?}");
+        assert!(
+            notes[2].ends_with("(the option sets it here): Timeout (--timeout), MemorySize (--memory)."),
+            "{notes:?}"
+        );
+        assert!(notes[3].starts_with("Left out, because it is null") && notes[3].ends_with(": CC."), "{notes:?}");
+        let line = ["--memory", "256", "--timeout", "3", "--env", "AA=a", "--env", "BB=b", "--env", "CC=c"];
+        let (_, notes) = of_stack(properties, &[], &line).unwrap();
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        let (_, notes) = of_stack(", Timeout: 3, Timeout: 4", &[], &[]).unwrap();
+        assert_eq!(notes[1], "The template has a key twice, and the last one counts: Timeout (line 1).");
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_errors_of_usage_unless_an_option_sets_them() {
+        for (properties, setting, option) in [
+            ("MemorySize: 256.0", "memory", ["--memory", "256"]),
+            ("MemorySize: 64", "memory", ["--memory", "256"]),
+            ("Timeout: abc", "timeout", ["--timeout", "3"]),
+            ("Timeout: 901", "timeout", ["--timeout", "3"]),
+            ("EphemeralStorage: {Size: 4000000000}", "size of /tmp", ["--ephemeral-storage", "512"]),
+            ("EphemeralStorage: {Size: 1}", "size of /tmp", ["--ephemeral-storage", "512"]),
+        ] {
+            let properties = format!(", {properties}");
+            let error = of_stack(&properties, &[], &[]).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains(setting), "{error}");
+            assert!(matches!(error, Error::Setting { .. }), "{error}");
+            assert!(of_stack(&properties, &[], &option).is_ok(), "{properties}");
+        }
+    }
+
+    #[test]
+    fn code_that_is_no_directory_is_an_error_unless_it_cannot_be_here() {
+        assert!(matches!(of_stack(", CodeUri: nowhere/", &[], &[]), Err(Error::MissingCode { .. })));
+        assert!(matches!(of_stack(", CodeUri: fn.zip", &["fn.zip"], &[]), Err(Error::PackedCode { .. })));
+        let cases: [(&str, &[&str]); 2] =
+            [("InlineCode: a", &[]), ("CodeUri: nowhere/", &["--program", "p", "--function", "Hello"])];
+        for (property, line) in cases {
+            let (_, notes) = of_stack(&format!(", {property}"), &[], line).unwrap();
+            assert!(notes[1].starts_with("The code is that of /"), "{notes:?}");
+        }
+    }
+
+    #[test]
+    fn a_template_beside_another_function_is_used_if_its_function_is_named() {
+        let cases: [(&[&str], &[&str]); 3] =
+            [(&["bootstrap"], &[]), (&[], &["--program", "p"]), (&[], &["--handler", "app.main"])];
+        for (files, line) in cases {
+            let (arguments, notes) = of_stack(", Timeout: 7", files, line).unwrap();
+            assert_eq!(arguments.timeout, None);
+            assert!(notes[0].starts_with("No template is used: ") && notes[0].contains("template.yaml"), "{notes:?}");
+            let (arguments, _) = of_stack(", Timeout: 7", files, &[line, &["--function", "Hello"]].concat()).unwrap();
+            assert_eq!(arguments.timeout, Some(7));
+            let wrong = of_stack(", Timeout: 7", files, &[line, &["--function", "Nope"]].concat());
+            assert!(matches!(wrong, Err(Error::Template(templates::Error::NoFunction { .. }))));
+        }
+        let empty = tempfile::tempdir().unwrap();
+        let path = empty.path().to_str().unwrap();
+        for line in [&[path, "--function", "Nope"][..], &[path, "--function", "Nope", "--program", "p"]] {
+            let error = resolve(line).unwrap_err();
+            assert!(error.is_usage() && matches!(error, Error::NoTemplate(_)), "{error}");
+        }
+        for line in [["null", "--function", "Nope"], ["null", "--template", "template.yaml"]] {
+            assert!(matches!(resolve(&line), Err(Error::NullOption { .. })));
+        }
     }
 
     #[test]

@@ -51,6 +51,23 @@ pub enum Error {
     EnvironmentFile { path: PathBuf, number: usize },
     #[error(transparent)]
     Template(#[from] templates::Error),
+    #[error("--function names a function of a template, and {} has none; name one with --template", .0.display())]
+    NoTemplate(PathBuf),
+    #[error("the template {} cannot be used: the {setting} of {function} is wrong", template.display())]
+    Setting { template: PathBuf, function: String, setting: &'static str, source: limits::Refusal },
+    #[error(
+        "the code of {function} is {} by the template {}, and that is not there; build the function (`sam build` makes a template for what it builds), or change the \
+         template",
+        path.display(),
+        template.display()
+    )]
+    MissingCode { path: PathBuf, function: String, template: PathBuf },
+    #[error(
+        "the code of {function} is {} by the template {}, which is a file; unpack it into a directory, and name that in the template",
+        path.display(),
+        template.display()
+    )]
+    PackedCode { path: PathBuf, function: String, template: PathBuf },
     #[error(transparent)]
     Variables(#[from] limits::Refusal),
     #[error("the event has {bytes} bytes; Lambda accepts {limit}")]
@@ -104,6 +121,7 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Read { .. }
+            | Self::MissingCode { .. }
             | Self::Opt(_)
             | Self::Html { .. }
             | Self::Python(_)

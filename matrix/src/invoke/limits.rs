@@ -1,5 +1,5 @@
-//! Lambda's limits for what a command line gives a function. Sources: "Lambda quotas", "Working with Lambda environment variables", "Configure Lambda function
-//! timeout".
+//! Lambda's limits for what a command line or a template gives a function. Sources: "Lambda quotas", "Working with Lambda environment variables", "Configure Lambda
+//! function timeout", "Configure ephemeral storage for Lambda functions".
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,29 @@ pub const EVENT: usize = 6 * 1024 * 1024;
 pub const ASYNCHRONOUS_EVENT: usize = 1024 * 1024;
 /// Maximum size in bytes of all names and values of a function's variables together.
 pub const ENVIRONMENT: usize = 4 * 1024;
+
+/// The memory of a function in MB.
+pub const MEMORY: Range = Range { least: 128, most: 10_240 };
+/// Its timeout in seconds.
+pub const TIMEOUT: Range = Range { least: 1, most: 900 };
+/// The size of its `/tmp` in MB.
+pub const EPHEMERAL_STORAGE: Range = Range { least: 512, most: 10_240 };
+
+/// The whole numbers that a setting can have.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    least: u32,
+    most: u32,
+}
+
+impl Range {
+    /// The number of an option or of a template's setting.
+    pub fn parse(self, text: &str) -> Result<u32, Refusal> {
+        let Self { least, most } = self;
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| Refusal::Range { value: text.to_owned(), least, most })
+    }
+}
 
 /// Variables that Lambda sets, with the option that sets them here.
 const RESERVED: [(&str, Option<&str>); 19] = [
@@ -32,7 +55,7 @@ const RESERVED: [(&str, Option<&str>); 19] = [
     ("LAMBDA_TASK_ROOT", None),
 ];
 
-/// Why Lambda would refuse a variable.
+/// Why Lambda would refuse a setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error(
@@ -43,6 +66,8 @@ pub enum Refusal {
     Reserved { name: String, option: Option<&'static str> },
     #[error("the variables of the function have {bytes} bytes; Lambda accepts {ENVIRONMENT}, names included")]
     Size { bytes: usize },
+    #[error("\"{value}\" is not in {least}..={most}")]
+    Range { value: String, least: u32, most: u32 },
 }
 
 /// Checks the customer's variables as Lambda does when a function is created.
@@ -82,6 +107,19 @@ mod tests {
             assert!(check(&[(name, "x")]).unwrap_err().contains(&format!("\"{name}\"")), "{name}");
         }
         assert_eq!(check(&[("A1", ""), ("a_", "ü")]), Ok(()));
+    }
+
+    #[test]
+    fn numbers_are_whole_and_in_their_range() {
+        for (range, least, most) in
+            [(MEMORY, "128", "10240"), (TIMEOUT, "1", "900"), (EPHEMERAL_STORAGE, "512", "10240")]
+        {
+            assert!(range.parse(least).is_ok() && range.parse(most).is_ok());
+            for wrong in ["0", "10241", "4000000000", "99999999999", "-1", "256.0", "abc", "", " 600", "[600]"] {
+                let refusal = range.parse(wrong).unwrap_err().to_string();
+                assert_eq!(refusal, format!("\"{wrong}\" is not in {least}..={most}"));
+            }
+        }
     }
 
     #[test]

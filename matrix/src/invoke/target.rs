@@ -16,6 +16,9 @@ const HANDLERS: [&str; 4] = ["lambda_function.lambda_handler", "app.handler", "i
 /// Of Node's modules, in the order in which the runtime client looks for them.
 const NODE_EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
 
+/// What the names of runtimes begin with that only start a `bootstrap`.
+const PROVIDED: &str = "provided";
+
 /// The variable with the function's own handler where `datadog_lambda.handler.handler` is the handler.
 const REDIRECTED: &str = "DD_LAMBDA_HANDLER";
 
@@ -46,12 +49,12 @@ impl Target {
         if let Some(program) = &arguments.program {
             return Self::program(directory, program, arguments);
         }
-        // The runtimes without a language, whose handler is a name that nothing looks up.
-        let os_only = arguments.runtime.as_deref().filter(|runtime| runtime.starts_with("provided"));
-        if (arguments.handler.is_none() || os_only.is_some()) && bootstrap.exists() {
+        // With a runtime that Lambda does not have itself, a handler is for the program to read.
+        let provided = arguments.runtime.as_deref().filter(|runtime| runtime.starts_with(PROVIDED));
+        if (arguments.handler.is_none() || provided.is_some()) && bootstrap.exists() {
             return Self::program(directory, &bootstrap, arguments);
         }
-        if let Some(runtime) = os_only {
+        if let Some(runtime) = provided {
             return Err(Error::NotBuilt { directory, reason: format!("the runtime {runtime}") });
         }
         let handler = match &arguments.handler {
@@ -403,6 +406,8 @@ mod tests {
             matches!(target(directory.path(), &[]), Ok(Target::Program { program, .. }) if program.ends_with("bootstrap"))
         );
         assert!(matches!(target(directory.path(), &["--handler", "app.main"]), Ok(Target::Python { .. })));
+        let provided = ["--handler", "any", "--runtime", "provided.al2023"];
+        assert!(matches!(target(directory.path(), &provided), Ok(Target::Program { handler, .. }) if handler == "any"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::templates::{INTRINSIC, is_resolved, text};
+use super::template_parameters::{self, Scalar, VARIABLES};
 
 /// The layers of a function, in the order in which Lambda lays them over each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Layers {
     pub remote: Vec<String>,
     /// Resources whose contents `sam build` makes, and has not made yet.
     pub unbuilt: Vec<String>,
+    /// Whether only a deployment knows which layers there are.
+    pub is_unresolved: bool,
 }
 
 /// A layer as a template names it.
@@ -25,16 +27,19 @@ enum Named {
     Resource(String),
     /// A path or an ARN.
     Text(String),
+    /// What only a deployment knows, as it is written.
+    Unresolved(String),
 }
 
 impl Layers {
     /// Those in the lists of a SAM or `CloudFormation` template in `directory`.
     pub fn of_stack<'v>(lists: impl Iterator<Item = &'v Value>, root: &Value, directory: &Path) -> Self {
         let mut layers = Self::default();
-        for layer in lists.filter_map(Value::as_array).flatten().filter_map(Named::of) {
+        for layer in lists.flat_map(|list| layers.named(list)).collect::<Vec<_>>() {
             match layer {
                 Named::Resource(name) => layers.add_resource(&name, root, directory),
                 Named::Text(text) => layers.add_path(&text, Some(text.as_str()), directory),
+                Named::Unresolved(text) => layers.add_path(&text, None, directory),
             }
         }
         layers
@@ -43,13 +48,19 @@ impl Layers {
     /// Those in the list of a service of the Serverless Framework in `directory`.
     pub fn of_service(list: Option<&Value>, root: &Value, directory: &Path) -> Self {
         let mut layers = Self::default();
-        for layer in list.and_then(Value::as_array).into_iter().flatten().filter_map(Named::of) {
+        for layer in list.map(|list| layers.named(list)).unwrap_or_default() {
             match layer {
                 Named::Resource(name) => layers.add_path(&name, of_service(&name, root).as_deref(), directory),
                 Named::Text(text) => layers.add_path(&text, Some(text.as_str()), directory),
+                Named::Unresolved(text) => layers.add_path(&text, None, directory),
             }
         }
         layers
+    }
+
+    fn named(&mut self, list: &Value) -> Vec<Named> {
+        self.is_unresolved |= template_parameters::function(list).is_some();
+        list.as_array().into_iter().flatten().filter_map(Named::of).collect()
     }
 
     fn add_resource(&mut self, name: &str, root: &Value, directory: &Path) {
@@ -69,7 +80,7 @@ impl Layers {
 
     /// Adds the layer `name`, whose contents are at `path` as far as the template says.
     fn add_path(&mut self, name: &str, path: Option<&str>, directory: &Path) {
-        let place = path.filter(|path| is_resolved(path)).map(|path| directory.join(path));
+        let place = path.map(|path| directory.join(path));
         match place.filter(|place| place.exists()) {
             Some(place) => self.add(place),
             None => self.remote.extend(Some(name.to_owned()).filter(|name| !self.remote.contains(name))),
@@ -85,26 +96,38 @@ impl Layers {
 
 impl Named {
     fn of(value: &Value) -> Option<Self> {
-        let word = |value: &Value| value.as_str().map(str::to_owned);
-        let Some(text) = value.as_str() else {
-            // `Ref` and `Fn::Sub` in full; of the others, the name in a list is the first.
-            let (_, argument) = value.as_object()?.iter().next()?;
-            let name = word(argument).or_else(|| argument.as_array()?.first().and_then(word));
-            return Some(Self::of_reference(name.unwrap_or_else(|| argument.to_string())));
+        let Some((function, argument)) = template_parameters::function(value) else {
+            return match Scalar::of(value) {
+                Scalar::Text(text) => Some(Self::Text(text)),
+                Scalar::Unresolved => value.as_str().map(|text| Self::Unresolved(text.to_owned())),
+                Scalar::Missing => None,
+            };
         };
-        Some(match text.strip_prefix(INTRINSIC) {
-            Some(name) => Self::of_reference(name.to_owned()),
-            None => Self::Text(text.to_owned()),
+        let parts = argument.as_array().map_or(std::slice::from_ref(argument), Vec::as_slice);
+        let first = parts.first().and_then(Value::as_str);
+        Some(match (function, first) {
+            ("Ref", Some(name)) => Self::Resource(name.to_owned()),
+            // The name of an attribute is after it.
+            ("Fn::GetAtt", Some(name)) => Self::Resource(name.split('.').next().unwrap_or_default().to_owned()),
+            ("Fn::Sub" | VARIABLES, Some(text)) => Self::of_substitution(text),
+            (_, Some(name)) => Self::Unresolved(name.to_owned()),
+            (_, None) => Self::Unresolved(argument.to_string()),
         })
     }
 
-    /// A reference by `Ref` is the name of a resource, one by `Fn::GetAtt` has the name of an attribute after it, and one by `Fn::Sub` may be an ARN.
-    fn of_reference(text: String) -> Self {
-        if text.contains(':') {
-            return Self::Text(text);
+    /// A text that is one reference is that.
+    fn of_substitution(text: &str) -> Self {
+        let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+        match name.filter(|name| name.chars().all(char::is_alphanumeric)) {
+            Some(name) => Self::Resource(name.to_owned()),
+            None => Self::Unresolved(text.to_owned()),
         }
-        Self::Resource(text.split('.').next().unwrap_or_default().to_owned())
     }
+}
+
+/// The text at a place of a resource or a layer.
+fn text(value: &Value, path: &str) -> Option<String> {
+    value.pointer(path).and_then(|value| Scalar::of(value).text())
 }
 
 /// The path of the layer of a service whose resource is called `name`.
@@ -149,9 +172,8 @@ mod tests {
             "Built": {"Properties": {"ContentUri": "shared/"}, "Metadata": {"BuildMethod": "python3.12"}},
             "Unbuilt": {"Properties": {"ContentUri": "shared/"}, "Metadata": {"BuildMethod": "python3.12"}},
         }});
-        let reference = format!("{INTRINSIC}Shared");
         let global = json!([ARN, {"Ref": "Zipped"}]);
-        let own = json!([reference, ARN, {"Ref": "Built"}, {"Ref": "Unbuilt"}, {"Fn::GetAtt": ["Stored", "Arn"]},
+        let own = json!([{"Fn::Sub": "${Shared}"}, ARN, {"Ref": "Built"}, {"Ref": "Unbuilt"}, {"Fn::GetAtt": ["Stored", "Arn"]},
             {"Fn::Sub": "arn:aws:lambda:${AWS::Region}:1:layer:Other:1"}, "./shared/../layer.zip"]);
         let directory = directory();
         let layers = Layers::of_stack([&global, &own].into_iter(), &root, directory.path());

@@ -1,29 +1,35 @@
 //! Reads functions from `template.yaml` of AWS SAM and `CloudFormation`, and from `serverless.yml`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::template_events;
 use super::template_layers::Layers;
-use super::template_numbers;
 use super::template_parameters::{self, Values};
+use super::template_scalars::Schema;
+use super::template_settings::{self, Places, Settings};
+use super::template_yaml::{self, Document};
 
 /// The files that are looked for in a function's directory.
 const FILES: [&str; 4] = ["template.yaml", "template.yml", "serverless.yml", "serverless.yaml"];
-/// What marks a value that only a deployment can resolve.
-pub(super) const INTRINSIC: &str = "\u{1}";
+/// Maximum size of a template in bytes, sixteen times that of one that `CloudFormation` takes.
+const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// Why a template is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the template {} cannot be read", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("the template {} is not YAML: {reason}", path.display())]
-    Syntax { path: PathBuf, reason: String },
+    Read { path: PathBuf, source: io::Error },
+    #[error("the template {} has more than 16 MB; a deployment takes 1 MB", .0.display())]
+    Large(PathBuf),
+    #[error("the template {} cannot be read as YAML", path.display())]
+    Syntax { path: PathBuf, source: template_yaml::Refusal },
+    #[error("the template {} has a key twice, which the Serverless Framework refuses: {keys}", path.display())]
+    RepeatedKeys { path: PathBuf, keys: String },
     #[error("the template {} has no function", .0.display())]
     Empty(PathBuf),
     #[error("the template {} has no function {name}; it has {functions}", path.display())]
@@ -38,15 +44,14 @@ pub struct Deployed {
     pub name: String,
     pub handler: Option<String>,
     pub runtime: Option<String>,
-    /// The directory of its code.
-    pub code: PathBuf,
+    pub code: Code,
     pub environment: BTreeMap<String, String>,
-    /// The timeout in seconds.
-    pub timeout: Option<u32>,
-    /// The memory in MB.
-    pub memory: Option<u32>,
-    /// The size of `/tmp` in MB.
-    pub ephemeral_storage: Option<u32>,
+    /// The timeout in seconds, as it is written.
+    pub timeout: Option<String>,
+    /// The memory in MB, as it is written.
+    pub memory: Option<String>,
+    /// The size of `/tmp` in MB, as it is written.
+    pub ephemeral_storage: Option<String>,
     /// Its name where it is deployed.
     pub function_name: Option<String>,
     /// What invokes it, as names of sample events.
@@ -54,6 +59,35 @@ pub struct Deployed {
     pub layers: Layers,
     /// The names of variables that had to be left out, because only a deployment knows their values.
     pub unresolved: Vec<String>,
+    /// Settings that had to be left out for the same reason.
+    pub unresolved_settings: Vec<UnresolvedSetting>,
+    /// The names of variables that are null, lists or mappings.
+    pub no_text: Vec<String>,
+    /// The keys that the template has twice, with their lines.
+    pub repeated_keys: Vec<String>,
+}
+
+/// Where the code of a function is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    Place(PathBuf),
+    /// Not on this machine, or in the template, by this property.
+    Elsewhere(&'static str),
+}
+
+impl Default for Code {
+    fn default() -> Self {
+        Self::Place(PathBuf::new())
+    }
+}
+
+/// A setting whose value only a deployment knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnresolvedSetting {
+    /// Its name in the template.
+    pub name: String,
+    /// The option that sets it.
+    pub option: &'static str,
 }
 
 /// The template in a directory, if there is one.
@@ -92,39 +126,31 @@ pub fn function(path: &Path, choice: Choice<'_>, values: Values) -> Result<Deplo
 }
 
 fn read(path: &Path, values: Values) -> Result<Vec<Deployed>, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let mut root: Value = serde_saphyr::from_str(&marked(&template_numbers::as_deployed(&text)))
-        .map_err(|error| Error::Syntax { path: path.to_owned(), reason: first_line(&error.to_string()) })?;
+    let text = text(path)?;
+    let document = Document::read(&text).map_err(|source| Error::Syntax { path: path.to_owned(), source })?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(if root.get("Resources").is_some() {
-        template_parameters::resolve(&mut root, values);
-        of_stack(&root, directory)
-    } else {
-        of_service(&root, directory)
-    })
+    if !document.has("Resources") {
+        if !document.repeated_keys.is_empty() {
+            return Err(Error::RepeatedKeys { path: path.to_owned(), keys: document.repeated_keys.join(", ") });
+        }
+        let mut root = document.value(Schema::Yaml12);
+        template_parameters::resolve_service(&mut root, &values);
+        return Ok(of_service(&root, directory));
+    }
+    let mut root = document.value(Schema::Yaml11);
+    template_parameters::resolve_stack(&mut root, values);
+    let functions = of_stack(&root, directory).into_iter();
+    Ok(functions.map(|function| Deployed { repeated_keys: document.repeated_keys.clone(), ..function }).collect())
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
-}
-
-/// The text with `CloudFormation`'s functions such as `!Ref Table` marked, which YAML takes for the plain value `Table`.
-fn marked(text: &str) -> String {
-    let Ok(plain) = Regex::new(
-        r#"(?m)!(?:Ref|Sub|GetAtt|ImportValue)[ \t]+(?P<value>(?:\$\{[^}\n]*\}|[^\s\[{|>"'#,}\]])(?:\$\{[^}\n]*\}|[^\n#,}\]])*)"#,
-    ) else {
-        return text.to_owned();
-    };
-    plain
-        .replace_all(text, |found: &regex::Captures<'_>| {
-            format!("\"\\u0001{}\"", found["value"].trim().replace(['"', '\\'], " "))
-        })
-        .into_owned()
-}
-
-/// Whether a value has a part that only a deployment resolves.
-pub(super) fn is_resolved(text: &str) -> bool {
-    !text.contains(INTRINSIC) && !text.contains("${")
+fn text(path: &Path) -> Result<String, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let length = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if u64::try_from(length).is_ok_and(|length| length > LARGEST) {
+        return Err(Error::Large(path.to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
 /// The functions of a SAM or `CloudFormation` template.
@@ -138,11 +164,15 @@ fn of_stack(root: &Value, directory: &Path) -> Vec<Deployed> {
     });
     let function = |(name, resource): (&String, &Value)| {
         let own = resource.get("Properties").unwrap_or(&Value::Null);
-        let code = ["/CodeUri", "/Code"].iter().find_map(|path| [own, globals].iter().find_map(|at| text(at, path)));
         let lists = [globals, own].into_iter().filter_map(|of| of.get("Layers"));
-        let layers = Layers::of_stack(lists, root, directory);
-        let settings = Settings { of: [globals, own], name, directory, layers, triggers: template_events::of_sam(own) };
-        settings.deployed(&OF_STACK, code.as_deref())
+        let settings = Settings {
+            of: [globals, own],
+            name,
+            code: template_settings::code_of_stack(own, globals, directory),
+            layers: Layers::of_stack(lists, root, directory),
+            triggers: template_events::of_sam(own),
+        };
+        settings.deployed(&Places::OF_STACK)
     };
     functions.map(function).collect()
 }
@@ -153,104 +183,24 @@ fn of_service(root: &Value, directory: &Path) -> Vec<Deployed> {
     let provider = root.get("provider").unwrap_or(&Value::Null);
     let functions = root.get("functions").and_then(Value::as_object).unwrap_or(&empty);
     let function = |(name, own): (&String, &Value)| {
-        let triggers = template_events::of_serverless(own);
         // Those of a function replace those of all functions.
-        let layers = Layers::of_service(own.get("layers").or_else(|| provider.get("layers")), root, directory);
-        Settings { of: [provider, own], name, directory, layers, triggers }.deployed(&OF_SERVICE, None)
+        let layers = own.get("layers").or_else(|| provider.get("layers"));
+        let settings = Settings {
+            of: [provider, own],
+            name,
+            code: Code::Place(directory.to_owned()),
+            layers: Layers::of_service(layers, root, directory),
+            triggers: template_events::of_serverless(own),
+        };
+        settings.deployed(&Places::OF_SERVICE)
     };
     functions.iter().map(function).collect()
 }
 
-/// Where the settings of a function are.
-struct Paths {
-    handler: &'static str,
-    runtime: &'static str,
-    variables: &'static str,
-    timeout: &'static str,
-    memory: &'static str,
-    ephemeral_storage: &'static str,
-    function_name: &'static str,
-}
-
-const OF_STACK: Paths = Paths {
-    handler: "/Handler",
-    runtime: "/Runtime",
-    variables: "/Environment/Variables",
-    timeout: "/Timeout",
-    memory: "/MemorySize",
-    ephemeral_storage: "/EphemeralStorage/Size",
-    function_name: "/FunctionName",
-};
-
-const OF_SERVICE: Paths = Paths {
-    handler: "/handler",
-    runtime: "/runtime",
-    variables: "/environment",
-    timeout: "/timeout",
-    memory: "/memorySize",
-    ephemeral_storage: "/ephemeralStorageSize",
-    function_name: "/name",
-};
-
-/// The settings of a function over those of all functions.
-struct Settings<'a> {
-    /// The more specific one comes last.
-    of: [&'a Value; 2],
-    name: &'a str,
-    directory: &'a Path,
-    layers: Layers,
-    triggers: Vec<&'static str>,
-}
-
-impl Settings<'_> {
-    fn deployed(self, paths: &Paths, code: Option<&str>) -> Deployed {
-        let mut unresolved = Vec::new();
-        let mut environment = BTreeMap::new();
-        for (name, value) in self.of.iter().filter_map(|of| of.pointer(paths.variables)?.as_object()).flatten() {
-            match scalar(value).filter(|value| is_resolved(value)) {
-                Some(value) => drop(environment.insert(name.clone(), value)),
-                None => unresolved.push(name.clone()),
-            }
-        }
-        let number = |path| self.find(path).and_then(|text| text.parse().ok());
-        Deployed {
-            name: self.name.to_owned(),
-            handler: self.find(paths.handler),
-            runtime: self.find(paths.runtime),
-            code: self.directory.join(code.unwrap_or_default()),
-            environment,
-            timeout: number(paths.timeout),
-            memory: number(paths.memory),
-            ephemeral_storage: number(paths.ephemeral_storage),
-            // What all functions have, such as the name of the provider, is no name of this one.
-            function_name: self.of.last().and_then(|own| text(own, paths.function_name)),
-            triggers: self.triggers,
-            layers: self.layers,
-            unresolved,
-        }
-    }
-
-    fn find(&self, path: &str) -> Option<String> {
-        self.of.iter().rev().find_map(|of| text(of, path))
-    }
-}
-
-/// A resolved scalar.
-pub(super) fn text(value: &Value, path: &str) -> Option<String> {
-    value.pointer(path).and_then(scalar).filter(|text| is_resolved(text))
-}
-
-pub(super) fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const SAM: &str = "\
@@ -318,8 +268,9 @@ functions:
         assert_eq!(find(directory.path()).as_deref(), Some(path.as_path()));
         let found = chosen(&path, None).unwrap();
         assert_eq!((found.name.as_str(), found.handler.as_deref()), ("HelloWorldFunction", Some("app.lambda_handler")));
-        assert_eq!((found.runtime.as_deref(), found.timeout, found.memory), (Some("python3.12"), Some(3), Some(256)));
-        assert_eq!(found.code, directory.path().join("hello_world/"));
+        assert_eq!(found.runtime.as_deref(), Some("python3.12"));
+        assert_eq!((found.timeout.as_deref(), found.memory.as_deref()), (Some("3"), Some("256")));
+        assert_eq!(found.code, Code::Place(directory.path().join("hello_world/")));
         let variables: Vec<_> = found.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(variables, ["DD_SERVICE=shop", "LIMIT=10", "STAGE=dev"]);
         assert_eq!(found.unresolved, ["TABLE", "URL"]);
@@ -332,13 +283,13 @@ functions:
         let error = chosen(&path, None).unwrap_err().to_string();
         assert!(error.contains("--function: hello, cancel"), "{error}");
         let hello = chosen(&path, Some("hello")).unwrap();
-        assert_eq!((hello.handler.as_deref(), hello.timeout), (Some("src/handler.hello"), Some(6)));
+        assert_eq!((hello.handler.as_deref(), hello.timeout.as_deref()), (Some("src/handler.hello"), Some("6")));
         assert_eq!(
             (hello.environment.get("DD_ENV").map(String::as_str), &hello.unresolved),
             (Some("dev"), &vec!["STAGE".to_owned()])
         );
         assert_eq!(hello.triggers, ["apigateway-http"]);
-        assert_eq!(chosen(&path, Some("cancel")).unwrap().memory, Some(512));
+        assert_eq!(chosen(&path, Some("cancel")).unwrap().memory.as_deref(), Some("512"));
         assert!(matches!(chosen(&path, Some("helo")), Err(Error::NoFunction { .. })));
         let choice = |handler| function(&path, Choice { name: None, handler: Some(handler) }, Values::new());
         assert_eq!(choice("handler.cancel").unwrap().name, "cancel");
@@ -349,7 +300,146 @@ functions:
     fn what_is_no_template_is_said_to_be_none() {
         let (_directory, path) = written("template.yaml", "Resources: [");
         assert!(matches!(chosen(&path, None), Err(Error::Syntax { .. })));
-        let (_directory, path) = written("template.yaml", "Resources: {}");
-        assert!(matches!(chosen(&path, None), Err(Error::Empty(_))));
+        for empty in ["Resources: {}", "Resources: []", "", "functions: {}", "[Resources]", "{}"] {
+            let (_directory, path) = written("template.yaml", empty);
+            assert!(matches!(chosen(&path, None), Err(Error::Empty(_))), "{empty}");
+        }
+        fs::write(&path, vec![b'#'; usize::try_from(LARGEST).unwrap() + 1]).unwrap();
+        assert!(matches!(chosen(&path, None), Err(Error::Large(_))));
+        fs::write(&path, b"A: \xff").unwrap();
+        assert!(matches!(chosen(&path, None), Err(Error::Read { .. })));
+        fs::write(&path, "functions: {a: {timeout: 6, timeout: 7}}").unwrap();
+        let error = chosen(&path, None).unwrap_err().to_string();
+        assert!(error.ends_with("refuses: timeout (line 1)"), "{error}");
+    }
+
+    /// The function `Hello` of a stack with these properties.
+    fn hello(properties: &str) -> Deployed {
+        let template = format!(
+            "Parameters:\n  Secret: {{Type: AWS::SSM::Parameter::Value<String>, Default: /prod/password}}\n  Stage: {{Type: String, Default: dev}}\n\
+             Globals: {{Function: {{Environment: {{Variables: {{G_OWN: !Ref Orders, G_LOST: all}}}}, Timeout: 9}}}}\n\
+             Description: \"Release: 1.2.3, stable\"\nResources:\n  Orders: {{Type: AWS::DynamoDB::Table}}\n  \
+             Hello:\n    Type: AWS::Serverless::Function\n    Properties:\n{properties}"
+        );
+        let (_directory, path) = written("template.yaml", &template);
+        chosen(&path, None).unwrap()
+    }
+
+    #[test]
+    fn what_only_a_deployment_resolves_is_named_and_is_no_value() {
+        let found = hello(
+            "      Environment:
+        Variables:
+          G_OWN: own
+          G_LOST: !Ref Orders
+          T_REF: !Ref \"Orders\"
+          T_IMPORT: !ImportValue 'orders-table'
+          T_ARN: !GetAtt \"Orders.Arn\"
+          T_BASE64: !Base64 hello
+          T_SSM: !Ref Secret
+          T_DYNAMIC: '{{resolve:secretsmanager:password}}'
+          T_IF: !If [IsProd, a, b]
+          T_JOIN: {'Fn::Join': ['-', [a, b]]}
+          T_SUB: !Sub '${Orders}-${AWS::Region}'
+          T_KNOWN: !Sub '${Stage}-${AWS::Region}'
+          T_STAGE: !Ref Stage
+          T_TEXT: '${Stage}'
+          T_FLAG: yes
+          T_NULL:
+          T_LIST: [a]
+          T_NONE: !Ref AWS::NoValue
+",
+        );
+        let shown: Vec<_> = found.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(shown, ["G_OWN=own", "T_FLAG=true", "T_KNOWN=dev-us-east-1", "T_STAGE=dev", "T_TEXT=${Stage}"]);
+        let names = "G_LOST T_ARN T_BASE64 T_DYNAMIC T_IF T_IMPORT T_JOIN T_REF T_SSM T_SUB";
+        assert_eq!(found.unresolved.join(" "), names);
+        assert_eq!(found.no_text, ["T_LIST", "T_NULL"]);
+    }
+
+    #[test]
+    fn settings_that_only_a_deployment_resolves_are_named() {
+        let found = hello(
+            "      MemorySize: !FindInMap [M, a, b]
+      Timeout: !ImportValue shared-timeout
+      Handler: !Sub '${Orders}.main'
+      Runtime: python3.12
+      FunctionName: !Sub '${AWS::StackName}-hello'
+      EphemeralStorage: !If [Big, {Size: 1024}, !Ref AWS::NoValue]
+      Layers: !Ref AllLayers
+      Environment: {Variables: !If [Big, {A: b}, {}]}
+",
+        );
+        let named: Vec<_> = found.unresolved_settings.iter().map(|setting| setting.name.as_str()).collect();
+        let expected = "Environment.Variables Handler Timeout MemorySize EphemeralStorage.Size FunctionName Layers";
+        assert_eq!(named.join(" "), expected);
+        assert!(found.timeout.is_none() && found.memory.is_none() && found.handler.is_none());
+        assert_eq!((found.runtime.as_deref(), found.environment["G_LOST"].as_str()), (Some("python3.12"), "all"));
+        let found = hello("      {MemorySize: 256.0, Timeout: abc, EphemeralStorage: {Size: [1]}, Handler: }");
+        let shown = [&found.memory, &found.timeout, &found.ephemeral_storage, &found.handler];
+        assert_eq!(shown.map(|text| text.as_deref()), [Some("256.0"), Some("abc"), Some("[\"1\"]"), None]);
+        assert_eq!(found.unresolved_settings, []);
+    }
+
+    #[test]
+    fn the_code_is_a_place_or_is_elsewhere() {
+        for (property, elsewhere) in [
+            ("InlineCode: 'def handler(): 0755'", "InlineCode"),
+            ("ImageUri: 1.dkr.ecr.us-east-1.amazonaws.com/a", "ImageUri"),
+            ("PackageType: Image", "PackageType"),
+            ("CodeUri: s3://bucket/key", "CodeUri"),
+            ("CodeUri: {Bucket: a, Key: b}", "CodeUri"),
+            ("CodeUri: !Sub '${Orders}/'", "CodeUri"),
+            ("Code: {ZipFile: a}", "Code"),
+        ] {
+            assert_eq!(hello(&format!("      {property}\n")).code, Code::Elsewhere(elsewhere));
+        }
+        for (property, place) in [("CodeUri: 0755/", "0755/"), ("CodeUri: !Sub '${Stage}'", "dev"), ("Code: a", "a")] {
+            let Code::Place(path) = hello(&format!("      {property}\n")).code else { panic!("{property}") };
+            assert!(path.ends_with(place), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_read_by_the_rules_of_the_serverless_framework() {
+        let service = "\
+provider: {name: aws, layers: '${file(layers.yml)}'}
+functions:
+  hello:
+    handler: rt.main
+    timeout: ${self:custom.timeout}
+    environment:
+      T_MODE: 0755
+      T_ACCOUNT: 012345678901
+      T_EXPONENT: 1e3
+      T_SEPARATED: 1_000
+      T_FLAG: yes
+      T_REGION: !Ref AWS::Region
+      T_STAGE: a-${opt:stage}
+      T_TEXT: !Join ['-', [a, b]]
+  other: {environment: '${file(all.yml)}', layers: []}
+";
+        let (_directory, path) = written("serverless.yml", service);
+        let found = chosen(&path, Some("hello")).unwrap();
+        let shown: Vec<_> = found.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let expected =
+            "T_ACCOUNT=12345678901 T_EXPONENT=1000 T_FLAG=yes T_MODE=755 T_REGION=us-east-1 T_SEPARATED=1_000";
+        assert_eq!(shown.join(" "), expected);
+        assert_eq!(found.unresolved, ["T_STAGE", "T_TEXT"]);
+        let named = |name: &str| {
+            let settings = chosen(&path, Some(name)).unwrap().unresolved_settings;
+            settings.iter().map(|setting| setting.name.clone()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!((named("hello"), named("other")), ("timeout layers".to_owned(), "environment".to_owned()));
+    }
+
+    #[test]
+    fn a_template_in_json_is_read() {
+        let json = r#"{"Resources": {"Hello": {"Type": "AWS::Lambda::Function",
+            "Properties": {"Timeout": 5, "Environment": {"Variables": {"A": {"Ref": "B"}, "C": 1.50, "D": true}}}}}}"#;
+        let (_directory, path) = written("template.json", json);
+        let found = chosen(&path, None).unwrap();
+        assert_eq!((found.timeout.as_deref(), found.unresolved.as_slice()), (Some("5"), &["A".to_owned()][..]));
+        assert_eq!(found.environment, [("C", "1.5"), ("D", "true")].map(|(a, b)| (a.to_owned(), b.to_owned())).into());
     }
 }
