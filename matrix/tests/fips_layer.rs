@@ -197,7 +197,7 @@ fn opened(zip: &[u8]) -> LayerFile {
 
 /// Everything that a layer says of itself can be copied; its bytes cannot.
 #[test]
-fn a_layer_that_says_of_itself_what_the_real_one_says_is_refused_for_its_bytes() {
+fn layer_with_forged_version_output_is_refused() {
     let zip = made(pretender()).unwrap().zip;
     let layer = opened(&zip);
     let proof = layer.identity(&zip).unwrap();

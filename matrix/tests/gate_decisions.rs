@@ -76,7 +76,7 @@ fn an_unchanged_build_is_never_called_a_regression_in_a_thousand_runs() {
 }
 
 #[test]
-fn without_any_budget_chance_alone_is_a_regression_in_five_of_a_hundred_runs_at_most() {
+fn false_regressions_without_budget_stay_below_five_percent() {
     let count = outcomes(0.0, 0.0);
     assert!(count(Outcome::Regressed) <= 50, "{} regressed", count(Outcome::Regressed));
     // Nobody can see a growth of nothing: what passes is faster by the same chance.

@@ -93,7 +93,7 @@ fn a_throttled_run_that_was_not_throttled_is_invalid() {
 }
 
 #[test]
-fn a_condition_that_machines_leave_out_is_missing_from_no_merged_run() {
+fn merge_keeps_left_out_conditions() {
     let folder = tempfile::tempdir().unwrap();
     let throttled = Condition { regime: Regime::Throttled, ..Condition::default() };
     let merged = |left_out: &[LeftOut], name: &str| {

@@ -124,7 +124,7 @@ fn a_thread_that_is_started_just_after_is_not_there_yet() {
 }
 
 #[test]
-fn what_follows_at_once_does_not_count_however_the_request_is_written() {
+fn footprint_excludes_work_after_next() {
     let directory = tempfile::tempdir().unwrap();
     let program = program(&directory);
     // None of them is the least, but an interpreter with a few modules is far from 32 MiB.

@@ -52,7 +52,7 @@ async fn pass(flusher: &mut Flusher, time: Duration) {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn flush_tries_three_times_after_pauses_that_double_and_then_leaves_the_payload_to_the_next() {
+async fn flush_retries_three_times_then_requeues() {
     let intake = TestIntake::start(Reply::Status(500)).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start([named("a")]);
@@ -322,7 +322,7 @@ async fn finish_does_not_wait_for_a_new_key_once_everything_has_arrived() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_in_the_middle_of_an_outage_of_another_destination_loses_nothing_of_ours() {
+async fn shutdown_during_outage_of_another_destination_loses_nothing() {
     let intake = TestIntake::start(Reply::Status(202)).await;
     let silent = TestIntake::start(Reply::Silence).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);

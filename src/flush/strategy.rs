@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_function_flushes_in_the_background_a_less_busy_one_at_intervals_and_a_rare_one_at_the_end() {
+    fn adaptive_strategy_follows_invocation_rate() {
         assert_eq!(decisions(FlushStrategy::Default, 1, 20).last(), Some(&Decision::Continuous));
         assert_eq!(decisions(FlushStrategy::Default, 1, 21).last(), Some(&Decision::Skip));
         assert_eq!(decisions(FlushStrategy::Default, 1, 41).last(), Some(&Decision::Continuous));

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_runtime_is_told_by_the_first_process_that_knows_it_and_not_by_the_first_of_all() {
+    fn execution_environment_from_first_runtime_process() {
         let (_directory, proc) = machine(&[
             ("1/environ", "AWS_EXECUTION_ENV=AWS_Lambda_init\0"),
             ("5/environ", "PATH=/bin\0MY_AWS_EXECUTION_ENV=AWS_Lambda_mine\0"),

@@ -131,7 +131,7 @@ fn the_number_of_known_processes_is_bounded() {
 }
 
 #[test]
-fn a_count_without_time_goes_on_with_the_next_call_and_gives_the_last_complete_one_until_then() {
+fn process_count_resumes_and_returns_last_complete_total() {
     let machine = Machine::new(&[("loadavg", "0 0 0 1/2 1\n")]);
     let add = |process: usize| {
         machine.add(&format!("{process}/fd/0"), "");

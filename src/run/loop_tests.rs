@@ -118,7 +118,7 @@ async fn outage(strategy: FlushStrategy, managed: bool) -> Engine {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_platform_that_is_unreachable_for_thirty_seconds_causes_a_flush_and_is_asked_on() {
+async fn unreachable_platform_flushes_after_30_s_and_retries_next() {
     const NEVER: Duration = Duration::from_hours(1);
     for (strategy, managed) in [(FlushStrategy::Periodically(NEVER), false), (FlushStrategy::Continuously(NEVER), true)]
     {

@@ -20,7 +20,7 @@ async fn thirty_seconds_of_silence_are_reported_once_and_asking_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_platform_that_refuses_is_asked_for_ever_and_is_not_unreachable() {
+async fn next_retries_forever_on_http_errors() {
     let (mut next, _requests) = platform(|number| Some(if number > 300 { INVOKE } else { REFUSED })).await;
     let began = Instant::now();
     assert!(matches!(next.event().await, Ok(Event::Invoke(_))));

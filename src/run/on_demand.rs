@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_ready_leaves_when_the_time_is_up_though_spans_are_still_processed() {
+    async fn hold_timeout_flushes_ready_data_during_span_processing() {
         let (mut engine, state) = ended_with_long_spans().await;
         engine.logs.push(b"{}");
         assert!(matches!(time_up(&mut engine, &state), State::Polling));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_hold_that_lasted_as_long_as_it_may_says_anything_about_an_intake() {
+    fn only_timed_out_hold_marks_intake_failing() {
         let now = Instant::now();
         let flushing = |deadline| State::Flushing { until: now, until_if_failing: now, deadline };
         assert_eq!(flushing(now + HOLD_WHILE_FAILING).hold_end(now), Some(HoldEnd::TimeUp));

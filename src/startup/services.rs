@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn telemetry_that_has_arrived_shows_that_the_subscription_was_accepted_though_the_reply_was_lost() {
+    async fn received_telemetry_confirms_subscription_after_lost_reply() {
         let lost = || platform::Error::Answer { call: "subscribe", why: String::new() };
         let refusal = || platform::Error::Status { call: "subscribe", status: 400, body: String::new() };
         for (has_arrived, error, expected) in [(false, lost(), false), (true, lost(), true), (true, refusal(), false)] {

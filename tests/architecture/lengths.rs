@@ -16,7 +16,7 @@ pub const EXEMPT: &[Exempt] = &[];
 const FILE: usize = 500;
 const MAIN: usize = 40;
 /// Maximum length of a function's name, which for a test is its condition and its result.
-pub const NAME: usize = 96;
+pub const NAME: usize = 80;
 
 pub fn lines(tree: &Tree, exempt: &[Exempt]) -> Vec<Complaint> {
     let mut complaints = Vec::new();

@@ -74,7 +74,7 @@ fn start(strategy: &str) -> Sandbox {
 }
 
 #[test]
-fn the_end_strategy_with_an_interval_delivers_before_the_freeze_once_the_interval_is_over() {
+fn end_strategy_with_interval_flushes_before_freeze_when_due() {
     let sandbox = start("end,1");
     // The first may come within a millisecond of the start, which ends after the extension has asked for it.
     let mut invocations = invoke(&sandbox, 0..1);

@@ -139,7 +139,7 @@ fn a_worker_that_cannot_be_found_gets_nothing_and_neither_does_datadog() {
 }
 
 #[test]
-fn lines_of_managed_instances_are_nobodys_unless_they_say_otherwise() {
+fn managed_instance_lines_have_request_id_only_from_json() {
     let function = Function::from_fn(|call| {
         call.print("plain");
         call.print(format!(r#"{{"requestId":"{}","text":"own"}}"#, call.request_id));

@@ -68,7 +68,7 @@ fn every_metric_of_a_durable_function_says_so() {
 
 /// Its cold starts are found by this count, which therefore waits until the runtime's version is told; others of a first invocation don't.
 #[test]
-fn every_invocation_of_a_durable_function_is_counted_as_one_even_if_the_init_is_told_late() {
+fn durable_invocations_counted_with_late_init_start() {
     let life = of_runtime(Some(RUNTIME), Order::InitAfterInvoke);
     let counts = life.intake.points("aws.lambda.enhanced.invocations");
     assert!(counts.iter().all(|count| count.tags.contains(&TAG.to_owned())), "{counts:?}");

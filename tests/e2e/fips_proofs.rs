@@ -89,7 +89,7 @@ fn servers_that_speak_something_else_get_data_of_other_builds() {
 }
 
 #[test]
-fn a_server_without_extended_master_secret_is_refused_by_every_client_of_a_fips_build_alone() {
+fn only_fips_clients_require_extended_master_secret() {
     for (_, meeting) in meet(&[ServerTlsConfig::NoExtendedMasterSecret]) {
         let proof = handshake::extended_master_secret(std::slice::from_ref(&meeting));
         assert_eq!(proof.holds, features::FIPS, "{}: {proof:#?}", meeting.client);
@@ -103,7 +103,7 @@ fn roots_are_proven_of_every_client_of_builds_with_the_systems() {
 }
 
 #[test]
-fn clients_that_trust_everybody_are_caught_by_each_certificate_that_nobody_may_accept() {
+fn roots_proof_fails_for_insecure_clients() {
     let careless = [("DD_SKIP_SSL_VALIDATION", "true")];
     let refusable: Vec<_> = CASES
         .into_iter()

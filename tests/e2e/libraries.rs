@@ -139,7 +139,7 @@ fn assert_spans_of_library(life: &Life, has_cold_start: bool) {
 
 /// In those kinds that Lambda offers for the language.
 #[test]
-fn every_kind_of_sandbox_delivers_the_spans_of_libraries_that_build_those_of_invocations() {
+fn invocation_spans_of_libraries_arrive_from_every_kind_of_sandbox() {
     let (python, both) = ([PYTHON_LIBRARY], [PYTHON_LIBRARY, NODE_LIBRARY]);
     for (initialization, libraries, is_durable, has_cold_start) in [
         (Initialization::ProvisionedConcurrency, &both[..], false, true),

@@ -238,7 +238,7 @@ fn a_line_of_the_initialization_belongs_to_the_first_invocation_or_to_nobody() {
 
 /// In Python, because code of this process fails sooner than any extension can have subscribed.
 #[test]
-fn the_lines_of_an_initialization_that_failed_belong_to_nobody_and_arrive() {
+fn failed_init_lines_sent_without_request_id() {
     let directory = tempfile::tempdir().unwrap();
     let function = support::python(&directory, "print('importing')\nraise ValueError('no such luck')\n");
     let life = live(setup(function), 0);

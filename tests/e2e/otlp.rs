@@ -202,7 +202,7 @@ fn send(number: u8) {
 }
 
 #[test]
-fn spans_of_every_protocol_and_encoding_arrive_once_after_two_failures_of_the_intake() {
+fn otlp_spans_of_every_encoding_arrive_once_after_two_intake_failures() {
     if !OTLP {
         eprintln!("not tested: this build has no receiver for OTLP");
         return;

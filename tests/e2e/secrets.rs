@@ -153,7 +153,7 @@ fn an_organization_that_trusts_the_functions_role_gives_its_key() {
 }
 
 #[test]
-fn an_organization_that_does_not_trust_it_costs_the_function_nothing_but_its_data() {
+fn rejected_delegated_auth_leaves_function_unharmed() {
     let datadog = Aws::new(28_139, |_, _| Some((403, json!({"errors": ["no such role"]}))));
     let variables = [("DD_ORG_UUID", "org-1"), ("DD_DD_URL", "http://127.0.0.1:28139")];
     let life = datadog.live(&variables, Initialization::OnDemand, 2);
@@ -281,7 +281,7 @@ fn the_key_is_not_asked_for_before_the_snapshot() {
 }
 
 #[test]
-fn an_aws_that_never_answers_costs_the_function_nothing_but_its_data() {
+fn hanging_aws_endpoint_leaves_function_unharmed() {
     let aws = Aws::new(28_135, |_, _| None);
     let life = aws.live(&[("DD_API_KEY_SECRET_ARN", "s")], Initialization::OnDemand, 4);
     life.assert_unharmed();
@@ -295,7 +295,7 @@ fn an_aws_that_never_answers_costs_the_function_nothing_but_its_data() {
 }
 
 #[test]
-fn a_key_that_is_old_is_asked_for_again_and_stays_if_there_is_no_answer() {
+fn stale_api_key_refreshed_and_kept_on_failure() {
     const OTHER: &str = "fedcba9876543210fedcba9876543210";
     let aws = Aws::new(28_136, |number, _| match number {
         0 => Some((200, json!({"SecretString": KEY}))),

@@ -38,7 +38,7 @@ fn footprint(sandbox: &Sandbox) -> Footprint {
 }
 
 #[test]
-fn with_the_short_order_one_thread_is_alive_when_the_first_next_arrives() {
+fn early_next_has_one_thread_at_first_next() {
     if !has_short_order("one thread at the first next") {
         return;
     }

@@ -180,7 +180,7 @@ fn a_certificate_file_without_an_end_costs_a_warning() {
 }
 
 #[test]
-fn who_is_not_trusted_gets_nothing_and_that_is_told_in_one_line_a_flush() {
+fn untrusted_server_gets_no_data_one_error_per_flush() {
     let authority = Authority::new("Own");
     let directory = tempfile::tempdir().unwrap();
     let file = authority.save(directory.path());

@@ -197,7 +197,7 @@ fn a_request_that_comes_twice_is_sent_once() {
 }
 
 #[test]
-fn statistics_of_tracers_and_of_the_extension_arrive_once_after_two_failures_of_the_intake() {
+fn trace_statistics_arrive_once_after_two_intake_failures() {
     let group = |number: u64| StatsGroup {
         service: "client".to_owned(),
         name: "query".to_owned(),

@@ -157,7 +157,7 @@ fn compiled_crates_are_reported_as_progress() {
 
 /// A program on the path that only passes on what it likes could be another compiler.
 #[test]
-fn a_rustc_on_the_path_compiles_nothing_where_that_of_the_toolchain_is_called_by_its_path() {
+fn rustc_on_path_is_not_called_instead_of_toolchain_rustc() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let manifest =

@@ -210,7 +210,7 @@ fn what_is_started_again_is_not_built_again() {
 }
 
 #[test]
-fn a_launcher_that_cargo_compiles_with_another_profile_is_refused_whoever_compiles_it() {
+fn launcher_with_another_profile_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     fs::create_dir(root.join("crates")).unwrap();

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_code_is_known_by_the_names_of_files_and_by_the_library_that_a_package_links() {
+    fn foreign_code_is_found_by_file_names_and_linked_library() {
         let folder = tempfile::tempdir().unwrap();
         let package = Package { folder: folder.path().to_owned(), ..Package::default() };
         assert!(is_foreign(&package), "nobody knows what is in it");

@@ -241,7 +241,7 @@ mod tests {
 
     /// The packages of a FIPS build as they are on this machine, and a copy of one of them in another home that somebody has changed.
     #[test]
-    fn the_packages_on_this_machine_are_those_of_the_registry_and_a_doctored_copy_is_not() {
+    fn doctored_copy_of_registry_packages_is_found() {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels("ship-fips").unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_that_are_often_from_elsewhere_are_told_and_a_changed_one_of_a_package_is_caught() {
+    fn unpackaged_tools_are_reported_and_modified_ones_fail() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
         let (go, other) = (folder.join("go/compile"), folder.join("other"));

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_happen_may_not_happen_in_a_life_that_was_repeated_either() {
+    fn violation_in_repeated_run_fails_proof() {
         let proof = refused("chacha", "it", &repeated(vec![served()], life(vec![Seen::default()])));
         assert!(!proof.holds && proof.against.concat().contains("1 were completed"), "{proof:?}");
         let alert = |alert: u8| vec![Seen { alert: Some(alert), ..Seen::default() }];
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_offered_has_to_be_approved_in_every_connection_of_every_client() {
+    fn unapproved_offer_in_any_connection_fails_proof() {
         let seen = |offer: Offer| Seen { offer, ..Seen::default() };
         let proof = offer(&[meeting(vec![seen(good())])]);
         assert!(proof.holds, "{proof:?}");

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_of_which_a_part_could_not_be_run_does_not_hold_and_fails_if_something_is_against_it() {
+    fn partly_run_proof_never_holds() {
         let mut facts = Facts::default();
         facts.note(true, "for");
         facts.not_run.push("a life was too short".to_owned());

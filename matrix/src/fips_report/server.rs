@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_does_without_extended_master_secrets_takes_the_answer_of_such_a_server() {
+    fn client_without_extended_master_secret_accepts_such_a_server() {
         let server = Server::new(ServerTlsConfig::NoExtendedMasterSecret, ServerCertificate::Good).unwrap();
         let seen = server.serves_others().unwrap();
         assert_eq!((seen.alert, seen.data), (Some(10), 0), "{seen:?}");

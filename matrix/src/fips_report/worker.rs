@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worker_of_these_sources_with_the_pinned_library_and_rules_is_what_is_claimed() {
+    fn worker_proof_holds_for_built_worker() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let folder = waf::folder().unwrap();
         let read = |name: &str| fs::read(folder.join(name)).unwrap();

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_of_the_template_lie_below_those_of_the_command_line_and_others_are_named_once() {
+    fn template_layers_lie_below_command_line_layers() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("shared")).unwrap();
         let arn = "arn:aws:lambda:eu-west-1:464622532012:layer";
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_functions_that_with_the_handler_of_the_directory_is_used() {
+    fn template_function_selected_by_handler() {
         let directory = tempfile::tempdir().unwrap();
         let service = "functions: {hello: {handler: handler.hello, timeout: 6}, other: {handler: other.run}}\n";
         fs::write(directory.path().join("serverless.yml"), service).unwrap();

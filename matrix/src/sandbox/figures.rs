@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_counter_falls_when_a_process_ends_or_a_tick_is_ahead_of_the_clock() {
+    fn cpu_counters_are_monotonic() {
         let mut times = CpuTimes::new(1);
         times.advance(milliseconds(4), ticks(1, 0));
         times.advance(milliseconds(6), ticks(1, 0));

@@ -99,7 +99,7 @@ async fn a_request_that_cannot_be_decoded_names_no_trace_of_an_invocation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_function_sends_waits_for_its_event_and_for_no_longer_than_a_little() {
+async fn traces_wait_briefly_for_start_call() {
     let parents = Arc::<SpanParents>::default();
     let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::clone(&parents));
     let arriving = Arc::new(AtomicUsize::new(1));

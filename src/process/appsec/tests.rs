@@ -229,7 +229,7 @@ fn what_is_no_result_adds_nothing() {
 }
 
 #[test]
-fn of_a_request_that_awaits_its_response_only_the_beginnings_of_what_may_be_reported_are_kept() {
+fn pending_request_keeps_truncated_headers() {
     let long = "ä".repeat(limits::MAX_TEXT_BYTES);
     let event = json!({"httpMethod": "GET", "path": long, "requestContext": {"identity": {"sourceIp": "203.0.113.1"}},
         "multiValueHeaders": {"other": [long], "host": [long, long], "cookie": [format!("a={long}; b=2")]}});

@@ -82,7 +82,7 @@ fn an_end_that_comes_before_its_beginning_leaves_nothing_open() {
 }
 
 #[test]
-fn an_end_that_is_late_or_never_comes_does_not_take_the_next_invocations_lines() {
+fn late_end_does_not_claim_next_invocations_lines() {
     let mut attribution = Attribution::new(false);
     attribution.begin(&id("a"), 10);
     attribution.begin(&id("b"), 30);
@@ -130,7 +130,7 @@ fn where_invocations_overlap_lines_wait_for_the_one_that_they_name() {
 }
 
 #[test]
-fn where_invocations_overlap_a_line_that_names_an_unknown_id_is_held_for_a_limited_time() {
+fn line_with_unknown_id_is_held_for_limited_time_on_managed_instances() {
     let mut attribution = Attribution::new(true);
     assert!(attribution.hold_log(line_of("a", 0)).is_empty());
     assert!(attribution.hold_log(line_of("b", 10_000)).is_empty());

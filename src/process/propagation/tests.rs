@@ -44,7 +44,7 @@ fn datadog_headers_give_ids_priority_origin_and_tags() {
 }
 
 #[test]
-fn what_is_unusable_in_datadog_headers_costs_itself_and_only_the_trace_id_costs_all() {
+fn invalid_datadog_header_dropped_alone_except_trace_id() {
     for id in ["", "0", "-1", "18446744073709551616", "abc", "1.5"] {
         assert_eq!(extract_default(&[("x-datadog-trace-id", id), ("x-datadog-parent-id", "7")]), None, "{id}");
     }

@@ -146,7 +146,7 @@ fn of_what_is_measured_only_the_number_of_times_counts() {
 }
 
 #[test]
-fn what_is_read_from_the_machine_does_not_count_and_neither_does_what_else_runs_on_it() {
+fn digest_ignores_machine_metrics() {
     let invocations = |tags: &[&str]| sketch("aws.lambda.enhanced.invocations", tags, &[(1, 1.0)]);
     let base = of(&[invocations(&["runtime:python3.13"])]);
     for name in [

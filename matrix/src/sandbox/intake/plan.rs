@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_applies_wins_and_a_delay_leaves_the_answer_to_the_next() {
+    fn first_matching_intake_rule_wins_after_delays() {
         let rule = |window, answer| Rule { route: Route::Any, window, answer };
         let mut schedule = Schedule::new(Plan {
             rules: vec![

@@ -394,7 +394,7 @@ fn errors_of_the_handler_are_counted_once_and_shown() {
 }
 
 #[test]
-fn the_load_span_of_a_tracer_that_builds_the_invocation_itself_gives_the_cold_start_its_trace() {
+fn load_span_of_tracer_sets_trace_of_cold_start() {
     for late in [false, true] {
         let mut bench = Bench::new(ON_DEMAND);
         assert_eq!(bench.processor.span_parents().cold_start(), 42);

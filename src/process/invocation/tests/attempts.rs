@@ -150,7 +150,7 @@ fn an_end_belongs_to_the_running_attempt_without_an_end_of_the_previous_one() {
 }
 
 #[test]
-fn a_retry_ends_with_its_own_runtime_done_though_start_and_end_of_the_first_attempt_were_lost() {
+fn retry_ends_with_own_runtime_done_after_lost_first_attempt() {
     for is_reported in [false, true] {
         let mut bench = Bench::new(ON_DEMAND);
         bench.invoke("r", 0);

@@ -53,7 +53,7 @@ fn lines_that_wait_for_their_execution_leave_at_the_end_of_the_sandbox() {
 }
 
 #[test]
-fn lines_of_later_invocations_wait_for_no_execution_if_the_initialization_was_never_told() {
+fn later_log_lines_not_held_without_init_start() {
     let mut bench = with_durable_logs();
     bench.invoke("r", 0).start("r", 1).line(2, "hello").done("r", 3, Status::Success);
     assert!(bench.logs().is_empty(), "it may be told yet");

@@ -86,7 +86,7 @@ fn a_restoration_counts_once_with_the_tags_of_the_first_invocation() {
 
 /// A snapshot may be days older than the sandboxes that are restored from it.
 #[test]
-fn a_restore_that_is_told_after_invoke_revises_how_the_first_invocation_found_the_sandbox() {
+fn late_restore_start_sets_cold_start_of_first_invocation() {
     let settings = Settings { snap_start: true, ..ON_DEMAND };
     let restored_at = 86_400_000;
     let mut bench = Bench::new(settings);

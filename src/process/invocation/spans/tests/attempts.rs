@@ -14,7 +14,7 @@ fn a_start_that_comes_long_after_an_attempt_was_done_is_that_of_the_next() {
 }
 
 #[test]
-fn an_end_without_a_request_id_that_a_freeze_held_up_is_not_that_of_the_next_invocation() {
+fn frozen_end_call_without_id_stays_with_its_invocation() {
     for flushes_before_freeze in [false, true] {
         let mut bench = Bench::new(ON_DEMAND);
         let call = |bench: &mut Bench, call: Call| bench.processor.call(call, &mut bench.out);
