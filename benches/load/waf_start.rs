@@ -42,8 +42,8 @@ pub fn measure(effort: Effort) -> Section {
     Section {
         title: "Start of the WAF worker",
         about: "From the decision of the agent to start the worker until requests can be evaluated, with the recommended rules, and with everything in the page cache. The whole was \
-                measured in the agent's own client, which reads the rules before it starts the process, and does nothing else meanwhile; the steps one by one before that. The third \
-                row has the second in it."
+                measured in the agent's own client, which reads the rules before it starts the process, and does nothing else meanwhile; the steps one by one before that. The second \
+                row has the end of the process in it, the third what comes before that end."
             .to_owned(),
         columns: vec!["step", "ms"],
         rows,
