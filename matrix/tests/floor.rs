@@ -161,7 +161,7 @@ fn telemetry_is_accepted_however_it_comes() {
 }
 
 #[test]
-fn a_connection_that_ends_is_opened_anew_and_a_platform_that_is_gone_ends_the_program() {
+fn closed_connection_is_reopened_and_missing_platform_ends_the_floor() {
     let started = Started::new();
     let (stream, _) = started.subscribed();
     drop(stream);

@@ -99,7 +99,7 @@ fn ablation() -> (tempfile::TempDir, impl Fn(&str) -> (Option<i32>, String)) {
 }
 
 #[test]
-fn the_gate_passes_without_shards_only_where_the_plan_says_that_nothing_has_to_be_measured() {
+fn gate_without_shards_passes_only_for_an_unchanged_plan() {
     let (_folder, sh) = ablation();
     let begin = "rm -rf target/ablation; mkdir -p target/ablation/plan; cd target/ablation; echo '{\"partition\":[\"0/2\"]}' >matrix.yml;";
     let pack = "tar --create --file plan.tar plan; rm -r plan;";

@@ -149,7 +149,7 @@ fn attacks_are_found_and_requests_of_the_same_form_are_not() {
 }
 
 #[test]
-fn invocations_by_other_events_than_requests_say_that_app_and_api_protection_is_used() {
+fn appsec_enabled_is_set_for_invocations_without_http_event() {
     let Some(extension) = protected() else { return };
     let arn = "arn:aws:sqs:us-east-1:123456789012:queue";
     let message = json!({"Records": [{"eventSource": "aws:sqs", "eventSourceARN": arn, "body": "1' OR '1'='1"}]});

@@ -358,7 +358,7 @@ fn an_error_is_told_by_its_events_or_its_status() {
 }
 
 #[test]
-fn literals_of_queries_and_arguments_of_commands_are_in_no_payload_and_in_no_statistics() {
+fn otlp_query_literals_are_in_no_payload_and_no_statistics() {
     const NOW: i64 = 1_700_000_000_000_000_000;
     let function = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
     let settings = TraceSettings { compute_stats: true, ..TraceSettings::default() };

@@ -152,10 +152,12 @@ impl Rule {
             Value::Double(value) => value.to_string(),
         };
         if let Some(replaced) = self.replaced(&text) {
-            let double = || replaced.parse().ok().filter(|double: &f64| double.is_finite()).map(Value::Double);
-            let same = replaced.parse().ok().map(Value::Int).or_else(double);
-            *value =
-                same.or_else(|| replaced.parse().ok().map(Value::Bool)).unwrap_or(Value::Text(Cow::Owned(replaced)));
+            let same = match value {
+                Value::Bool(_) => replaced.parse().ok().map(Value::Bool),
+                Value::Int(_) => replaced.parse().ok().map(Value::Int),
+                _ => replaced.parse().ok().filter(|double: &f64| double.is_finite()).map(Value::Double),
+            };
+            *value = same.unwrap_or(Value::Text(Cow::Owned(replaced)));
         }
     }
 
@@ -309,9 +311,17 @@ mod tests {
         let array = Value::Array(vec![text("?"), text("card ?")]);
         assert_eq!(values, [text("?"), array, text("?"), text("?.?"), Value::Int(7)]);
         assert!(texts >= "??card ???.?".len(), "the texts count: {texts}");
-        let (values, _) =
-            replaced(&[rule("card", "^41", "2"), rule("ok", "true", "false"), rule("_dd.id", "7", "0.5")]);
-        assert_eq!((&values[0], &values[2], &values[4]), (&Value::Int(211), &Value::Bool(false), &Value::Double(0.5)));
+        let (values, _) = replaced(&[
+            rule("card", "^41", "2"),
+            rule("ok", "true", "false"),
+            rule("ratio", r"0\.", "2"),
+            rule("_dd.id", "7", "0.5"),
+        ]);
+        assert_eq!(
+            [&values[0], &values[2], &values[3], &values[4]],
+            [&Value::Int(211), &Value::Bool(false), &Value::Double(25.0), &text("0.5")],
+            "a value keeps its type, or is a text"
+        );
     }
 
     #[test]

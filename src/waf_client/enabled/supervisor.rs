@@ -155,10 +155,7 @@ impl Supervisor {
                     versions.rules
                 );
                 self.state.send_replace(State::Ready(versions));
-                let (ready, mut has_evaluated) = (Instant::now(), false);
-                let end = self.serve(&mut worker, &mut has_evaluated).await;
-                served = has_evaluated.then(|| ready.elapsed());
-                end
+                self.serve(&mut worker, &mut served).await
             }
             Ok(Reply::Refused(reason)) => End::Refused(String::from_utf8_lossy(&reason).into_owned()),
             Ok(Reply::Outcome { .. }) => End::Failed(Error::Unexpected),
@@ -168,12 +165,19 @@ impl Supervisor {
         Attempt { end, served }
     }
 
-    /// Gives the worker one command after the other, and says whether it has evaluated anything.
-    async fn serve(&mut self, worker: &mut Worker, has_evaluated: &mut bool) -> End {
+    /// Gives the worker one command after the other. `served` becomes how long one that gives results had been ready when it was asked for
+    /// the last time: an answer that it owes is no service.
+    async fn serve(&mut self, worker: &mut Worker, served: &mut Option<Duration>) -> End {
+        let (ready, mut has_evaluated) = (Instant::now(), false);
         loop {
             let command = tokio::select! {
-                command = self.commands.recv() => command,
-                error = worker.failure() => return End::Failed(error),
+                command = self.commands.recv() => Ok(command),
+                error = worker.failure() => Err(error),
+            };
+            *served = has_evaluated.then(|| ready.elapsed());
+            let command = match command {
+                Ok(command) => command,
+                Err(error) => return End::Failed(error),
             };
             let Some(Command { message, context, reply, _room }) = command else { return End::Finished };
             let Some(reply) = reply else {
@@ -188,7 +192,7 @@ impl Supervisor {
             }
             match worker.ask(&message, self.limits.answer).await {
                 Ok(Reply::Outcome { context: answered, status, result }) if answered == context => {
-                    *has_evaluated = true;
+                    has_evaluated = true;
                     let result = Some(result).filter(|result| is_result(status, result));
                     if let Some(result) = result {
                         // Whoever has asked may have given up meanwhile.

@@ -14,6 +14,10 @@ pub(super) const REDACTED: &str = "redacted";
 const SECRET: [&str; 8] =
     ["password", "passwd", "pwd", "secret", "token", "authorization", "x-authorization", "api_key"];
 
+/// How many JSON documents within texts are looked through one below the other; of one that is deeper nothing is shown. Each takes its own length in memory while
+/// those in it are read, and a quote in it can be written so that it grows by the same few bytes with each level.
+const MAX_DOCUMENTS: u32 = 4;
+
 /// Bytes that certainly have as many characters as a tag has room for.
 const ENOUGH_BYTES: usize = 4 * MAX_VALUE_CHARS;
 
@@ -30,18 +34,19 @@ pub(super) fn cut(text: &str) -> &str {
 
 /// JSON without space between its parts and without secrets, as far as a tag has room for it. The JSON is valid.
 pub(super) fn compact(json: &str) -> String {
-    cut(&Compact::of(json).text).to_owned()
+    cut(&Compact::of(json, MAX_DOCUMENTS).text).to_owned()
 }
 
-#[derive(Default)]
 struct Compact {
     text: String,
     has_secrets: bool,
+    /// How many documents within texts may still be below each other.
+    documents: u32,
 }
 
 impl Compact {
-    fn of(json: &str) -> Self {
-        let mut compact = Self::default();
+    fn of(json: &str, documents: u32) -> Self {
+        let mut compact = Self { text: String::new(), has_secrets: false, documents };
         let mut rest = json;
         while compact.text.len() < ENOUGH_BYTES
             && let Some((token, behind)) = split_token(rest)
@@ -64,28 +69,31 @@ impl Compact {
             return value;
         }
         self.has_secrets = true;
-        self.text.push('"');
-        self.text.push_str(REDACTED);
-        self.text.push('"');
+        self.text.push_str(&redacted());
         behind_value(value)
     }
 
     /// Adds anything but a name. A text may be a document itself.
     fn add(&mut self, token: &str) {
-        let document = token.starts_with('"').then(|| without_secrets(&decoded(token))).flatten();
+        let document = token.starts_with('"').then(|| without_secrets(&decoded(token), self.documents)).flatten();
         self.has_secrets |= document.is_some();
         self.text.push_str(cut(document.as_deref().unwrap_or(token)));
     }
 }
 
-/// A JSON document with secrets as a JSON text without them; None of any other text. Each level of documents within texts needs twice as many backslashes, so that there
-/// are few.
-fn without_secrets(text: &str) -> Option<String> {
+/// What stands for a value that is not shown, as JSON.
+fn redacted() -> String {
+    format!("\"{REDACTED}\"")
+}
+
+/// A JSON document with secrets as a JSON text without them, or without anything if so many documents must not be below each other; None of any other text.
+fn without_secrets(text: &str, documents: u32) -> Option<String> {
     let may_have_names = text.trim_start().starts_with(['{', '[', '"']);
     if !may_have_names || serde_json::from_str::<IgnoredAny>(text).is_err() {
         return None;
     }
-    let compact = Compact::of(text);
+    let Some(documents) = documents.checked_sub(1) else { return Some(redacted()) };
+    let compact = Compact::of(text, documents);
     compact.has_secrets.then(|| serde_json::to_string(&compact.text).ok()).flatten()
 }
 
@@ -177,6 +185,22 @@ mod tests {
         }
     }
 
+    /// A document within a text within a text, so many times, each quote and backslash of which takes six bytes, which grow by the same five with each level.
+    fn documents_within_texts(levels: usize) -> String {
+        let escaped = |text: String| format!("\"{}\"", text.replace('\\', "\\u005c").replace('"', "\\u0022"));
+        (0..levels).fold(r#"{"a":1}"#.to_owned(), |text, _| escaped(text))
+    }
+
+    #[test]
+    fn documents_within_texts_are_read_to_a_few_levels_and_not_shown_below() {
+        let levels = |count: usize| compact(&documents_within_texts(count));
+        assert_eq!(levels(4), documents_within_texts(4), "nothing in it is secret");
+        for count in [5, 300] {
+            let shown = levels(count);
+            assert!(shown.contains(REDACTED) && shown.len() < 1000, "{count}: {shown}");
+        }
+    }
+
     #[test]
     fn a_secret_is_one_by_any_part_of_its_name_in_any_case() {
         for (name, expected) in [
@@ -195,7 +219,7 @@ mod tests {
     #[test]
     fn no_more_is_written_than_a_tag_has_room_for() {
         let wide = format!("[{}1]", "1,".repeat(3_000_000));
-        assert!(Compact::of(&wide).text.len() <= ENOUGH_BYTES + 1);
+        assert!(Compact::of(&wide, 0).text.len() <= ENOUGH_BYTES + 1);
         let long = format!(r#"{{"a":"{}","b":1}}"#, "é".repeat(MAX_VALUE_CHARS));
         assert_eq!(compact(&long).chars().count(), MAX_VALUE_CHARS);
         let deep = format!(r#"{{"a":{}{{"token":"s"}}{}}}"#, "[".repeat(1000), "]".repeat(1000));

@@ -279,9 +279,10 @@ impl Processor {
         let mut built = assembly::spans(state, ids, &invocation, &spans.settings);
         if let (true, Some(lambda)) = (is_first, built.first()) {
             spans.startup.place(Place { trace_id: lambda.trace_id, parent_id: lambda.parent_id });
-            // In front, because the last of several spans without a parent is the root, and that is to be the invocation's.
+            // Before the last, which is the root: of several spans without a parent, or with theirs elsewhere, the last one is. The first keeps its place where there are
+            // more, because it has the tags of the trace.
             if let Some(startup) = spans.startup.take(&spans.settings) {
-                built.insert(0, startup);
+                built.insert(built.len().saturating_sub(1), startup);
             }
         }
         out.traces.push(InvocationTrace { spans: built, computed_stats, bytes });

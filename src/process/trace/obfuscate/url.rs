@@ -83,10 +83,12 @@ impl<'u> Components<'u> {
     }
 
     /// A URL that is not valid, without its user's name and password. Nothing is known about its parts but that these would end at an at sign. Where no host stands
-    /// before the first slash, question mark or hash sign, that sign may be one of the password's, which ends at the last at sign then.
+    /// before the first slash, question mark or hash sign, that sign may be one of the password's, which ends at the last at sign then; a placeholder for a host is none of
+    /// a user.
     fn without_user(&self, url: &str) -> String {
         let slashes = if self.authority.is_some() { "//" } else { "" };
-        let after_user = url.rsplit_once('@').filter(|_| self.authority.is_some() && !is_valid_host(self.host()));
+        let may_be_user = self.authority.is_some_and(|authority| !authority.starts_with(['{', '<', '$', ':']));
+        let after_user = url.rsplit_once('@').filter(|_| may_be_user && !is_valid_host(self.host()));
         if let Some((_, rest)) = after_user {
             return [self.scheme, slashes, rest].concat();
         }
@@ -254,6 +256,7 @@ mod tests {
             ("http://h:8080/#a@b", "http://h:8080/#a@b"),
             ("http://h:port/%zz#f", "http://h:port/%zz#f"),
             ("http://h/%zz?m=a@b", "http://h/%zz?m=a@b"),
+            ("http://{host}:{port}/users?email=a@b", "http://{host}:{port}/users?email=a@b"),
             ("mailto:a@b c\u{1}", "mailto:a@b c\u{1}"),
         ] {
             assert_eq!(cleaned(url, false, false), expected, "{url}");

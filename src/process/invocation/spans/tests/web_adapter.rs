@@ -160,7 +160,7 @@ fn without_telemetry_a_flush_while_the_function_runs_leaves_its_span_alone() {
 }
 
 #[test]
-fn without_telemetry_the_end_of_the_sandbox_builds_the_span_of_a_function_that_never_ended() {
+fn without_telemetry_shutdown_builds_span_of_unfinished_invocation() {
     let mut bench = Bench::new(Settings { telemetry: false, ..ON_DEMAND });
     bench.step("a", 1000, Step::Invoke).report(start(true));
     bench.processor.ended(2000, &mut bench.out);

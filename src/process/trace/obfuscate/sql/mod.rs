@@ -30,16 +30,27 @@ impl Dialect {
             Self::Other
         }
     }
+
+    /// How a backslash in a text is read, and how if that leaves a text without an end. SQL Server knows no escapes, and PostgreSQL only in texts that begin with `E`.
+    fn escapes(self, query: &str) -> (Escapes, Escapes) {
+        let has_escapes = || query.as_bytes().windows(2).any(|pair| pair.eq_ignore_ascii_case(b"e'"));
+        match self {
+            Self::SqlServer => (Escapes::None, Escapes::None),
+            Self::Postgres if !has_escapes() => (Escapes::None, Escapes::None),
+            Self::Postgres | Self::Other => (Escapes::Backslash, Escapes::None),
+        }
+    }
 }
 
 /// The query without literals.
 ///
-/// Whether a backslash escapes a quote depends on the server and its settings. The query is read as if it did; if a text has no end then, once more as if it did
-/// not; and if one has no end either way, it is what was read first, because that leaves out the most.
+/// Whether a backslash escapes a quote depends on the server and its settings. The query is read as is usual for its dialect; if a text has no end then, once more the
+/// other way; and if one has no end either way, it is what was read first.
 pub(super) fn obfuscate(query: &str, dialect: Dialect) -> String {
-    let mut translation = Translation::of(query, dialect, Escapes::Backslash);
-    if translation.scanner.may_be_misread() {
-        let other = Translation::of(query, dialect, Escapes::None);
+    let (usual, other) = dialect.escapes(query);
+    let mut translation = Translation::of(query, dialect, usual);
+    if usual != other && translation.scanner.may_be_misread() {
+        let other = Translation::of(query, dialect, other);
         if !other.scanner.is_open() {
             translation = other;
         }

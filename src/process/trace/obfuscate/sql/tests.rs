@@ -73,6 +73,22 @@ fn a_backslash_escapes_nothing_where_a_literal_would_have_no_end() {
 }
 
 #[test]
+fn a_backslash_is_read_as_the_dialect_has_it() {
+    let (query, expected) = (
+        r"SELECT a FROM f WHERE dir = 'C:\' AND owner = 'bob' -- don't cache",
+        "SELECT a FROM f WHERE dir = ? AND owner = ?",
+    );
+    check(Dialect::SqlServer, &[(query, expected)]);
+    check(Dialect::Postgres, &[(query, expected)]);
+    let cut = (r"SELECT a FROM f WHERE dir = 'C:\' AND owner = 'bob' AND note = 'top secret te", "top secret");
+    for dialect in [Dialect::SqlServer, Dialect::Postgres] {
+        let obfuscated = obfuscate(cut.0, dialect);
+        assert!(!obfuscated.contains(cut.1) && !obfuscated.contains("bob"), "{obfuscated}");
+    }
+    check(Dialect::Postgres, &[(r"SELECT E'it\'s' FROM t WHERE a = 'b'", "SELECT E ? FROM t WHERE a = ?")]);
+}
+
+#[test]
 fn lists_of_literals_become_one() {
     check(
         Dialect::Other,
