@@ -131,7 +131,7 @@ fn merge_keeps_left_out_conditions() {
     assert_eq!(run.machine.kernel, "Linux 6.0 and Linux 6.1", "no kind of machine stands for both");
 }
 
-/// The file of a run's record that says nothing about how gates were measured, as those of version 2.
+/// Takes the version out of the record of a run: records of version 2 have none.
 fn forget_instrument(path: &Path) {
     let mut record: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(record.as_object_mut().unwrap().remove("instrument"), Some(INSTRUMENT.into()));
