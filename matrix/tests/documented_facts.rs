@@ -117,6 +117,18 @@ fn the_disk_space_of_a_run_is_documented_and_checked() {
 }
 
 #[test]
+fn pages_name_an_effect_and_a_template_as_the_rest_of_them_does() {
+    assert_says(
+        "docs/cold-start.md",
+        "No effect against the newest on either gate or on the time until every socket is served (MDE",
+    );
+    let used = "a template of the folder is used only if `--function` names a function of it";
+    assert_says("docs/sandbox.md", used);
+    let page = prose("docs/sandbox.md");
+    assert!(!page.contains("only read if `--template"), "the page says as well that `{used}`");
+}
+
+#[test]
 fn the_verdicts_of_the_gate_are_those_of_its_help() {
     let page = read("docs/gate.md");
     let table = between(&page, "| status | outcome |", "\n\n");

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::analyze_support::*;
+use crate::machine_support::record;
 use matrix::analyze::analyze;
 use matrix::build::{BuildRecord, Failure};
 use matrix::gate::{Baseline, Budgets, Decision, Outcome, Sides, decide};
@@ -43,7 +44,7 @@ fn samples(plan: &Plan, seed: u64, more: f64) -> Vec<Sample> {
 
 fn experiment(plan: &Plan, samples: &[Sample]) -> Experiment {
     let analysis = analyze(plan, &[], samples, RESAMPLES);
-    Experiment { analysis, plan: plan.clone(), run: None, builds: Vec::new() }
+    Experiment { analysis, plan: plan.clone(), run: Some(record(plan)), builds: Vec::new() }
 }
 
 fn budgets(folder: &Path, ms: f64, ratio: f64) -> PathBuf {
@@ -119,6 +120,7 @@ fn left(folder: &Path, samples: &[Sample], builds: &[BuildRecord]) -> String {
     let experiment = experiment(&plan, samples);
     fs::write(folder.join("plan.json"), serde_json::to_string(&plan).unwrap()).unwrap();
     fs::write(folder.join("builds.jsonl"), lines).unwrap();
+    fs::write(folder.join("run.json"), serde_json::to_string(&experiment.run).unwrap()).unwrap();
     let analysis = folder.join("analysis.json");
     fs::write(&analysis, serde_json::to_string(&experiment.analysis).unwrap()).unwrap();
     analysis.to_str().unwrap().to_owned()
@@ -291,6 +293,16 @@ fn what_cannot_be_decided_ends_with_status_2_and_says_what_is_missing() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", told(&output));
         assert!(told(&output).contains(expected), "{arguments:?}: {}", told(&output));
     }
+}
+
+#[test]
+fn every_cell_but_the_reference_the_yardsticks_and_the_control_is_judged() {
+    let mut plan = planned();
+    plan.cells.push(Cell { kind: CellKind::StdFloor, ..cell("std-floor") });
+    assert_eq!(Sides::of(&plan, &[], None).unwrap().candidates, ["candidate"]);
+    let help = told(&gate(&["--help"]));
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("[default: every cell but the reference, the yardsticks and the control]"), "{help}");
 }
 
 #[test]

@@ -11,8 +11,9 @@ use std::process::{Command, Output};
 
 use crate::analyze_support::*;
 use crate::machine_support::{self, machine};
-use matrix::measure::{LeftOut, Run};
+use matrix::measure::{INSTRUMENT, LeftOut, Run};
 use matrix::plan::{Cache, Cell, CellKind, Condition, Plan, Regime, SCHEMA};
+use serde_json::Value;
 
 type MachineRecord = matrix::measure::Machine;
 
@@ -25,6 +26,7 @@ fn planned(condition: &Condition) -> Plan {
 fn record(machine: Option<MachineRecord>, refused: &[&str], left_out: Vec<LeftOut>) -> Run {
     Run {
         schema: SCHEMA,
+        instrument: INSTRUMENT,
         seed: 7,
         design: "sets".to_owned(),
         matrix: "0.1.0".to_owned(),
@@ -125,7 +127,63 @@ fn merge_keeps_left_out_conditions() {
     assert_eq!(status, Some(0), "{said}");
     let run: Run = serde_json::from_str(&fs::read_to_string(run).unwrap()).unwrap();
     assert_eq!(run.left_out, [left_out]);
+    assert_eq!(run.instrument, INSTRUMENT);
     assert_eq!(run.machine.kernel, "Linux 6.0 and Linux 6.1", "no kind of machine stands for both");
+}
+
+/// Takes the version out of the record of a run: records of version 2 have none.
+fn forget_instrument(path: &Path) {
+    let mut record: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(record.as_object_mut().unwrap().remove("instrument"), Some(INSTRUMENT.into()));
+    fs::write(path, record.to_string()).unwrap();
+}
+
+#[test]
+fn a_run_of_another_version_is_neither_stored_nor_held_to_a_baseline() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let [now, before, unrecorded] = ["now", "before", "unrecorded"]
+        .map(|name| left(&at(name), &Condition::default(), 1.5, &record(None, &[], Vec::new())));
+    forget_instrument(&at("before/run.json"));
+    fs::remove_file(at("unrecorded/run.json")).unwrap();
+    let (budgets, baseline) = (budgets(folder.path()), at("baseline.json"));
+    let gate = |analysis: &str, option: &str| {
+        let [budgets, baseline] = [&budgets, &baseline].map(|path| path.to_str().unwrap());
+        let output = matrix(&["gate", analysis, "--budgets", budgets, "--candidate", "candidate", option, baseline]);
+        (output.status.code(), told(&output))
+    };
+    let refused = |option: &str| {
+        for (analysis, reason) in [
+            (&before, format!("measured with version 2, and this is version {INSTRUMENT}: since")),
+            (&unrecorded, "run.json is not beside the analysis, and only it has the version".to_owned()),
+        ] {
+            let (status, said) = gate(analysis, option);
+            assert!(status == Some(2) && said.contains(&reason), "{option}: {status:?}: {said}");
+        }
+    };
+    refused("--save-baseline");
+    assert!(!baseline.exists());
+    for option in ["--save-baseline", "--baseline"] {
+        let (status, said) = gate(&now, option);
+        assert_eq!(status, Some(0), "{option}: {said}");
+    }
+    refused("--baseline");
+}
+
+#[test]
+fn merge_refuses_shards_of_different_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["now", "before"] {
+        let shard = folder.path().join(name);
+        left(&shard, &Condition::default(), 1.5, &record(None, &[], Vec::new()));
+    }
+    forget_instrument(&folder.path().join("before/run.json"));
+    let [now, before, out] = ["now", "before", "out"].map(|name| folder.path().join(name).display().to_string());
+    let output = matrix(&["merge", &now, &before, "--out", &out]);
+    let said = told(&output);
+    let reason = format!("now was measured with version {INSTRUMENT} and {before} with version 2");
+    assert!(output.status.code() == Some(2) && said.contains(&reason), "{said}");
+    assert!(!Path::new(&out).exists());
 }
 
 /// Baselines of some machines, and a later run that is held to them.

@@ -137,6 +137,30 @@ fn a_folder_that_the_script_has_not_made_is_not_emptied() {
     }
 }
 
+#[test]
+fn a_push_without_a_known_commit_before_it_is_compared_with_the_parent() {
+    let text = workflow("ablation-privileged.github.yml");
+    let step = block(&text, "      - id: plan");
+    for line in ["          BEFORE: ${{ github.event.before }}", "          BASE: ${{ inputs.base }}"] {
+        assert!(step.contains(&line), "{step:?}");
+    }
+    let script = block(&text, "        run: |").join("\n");
+    assert!(script.contains("ci/ablation plan 1 github"), "{script}");
+    let (folder, sh) = ablation();
+    executable::write(&folder.path().join("ci/ablation"), "#!/bin/sh\necho \"base $BASE\"\n").unwrap();
+    let commit = "git -c user.name=a -c user.email=a@b commit --quiet --allow-empty --message x";
+    let (status, said) = sh(&format!("git init --quiet; {commit}; {commit}; git rev-parse HEAD"));
+    assert_eq!(status, Some(0), "{said}");
+    let (known, unknown) = (said.lines().last().unwrap(), "0123456789012345678901234567890123456789");
+    let created = "0000000000000000000000000000000000000000";
+    for (base, before, expected) in
+        [("", known, known), ("", created, "HEAD^"), ("", unknown, "HEAD^"), ("", "", "HEAD^"), ("v1", "", "v1")]
+    {
+        let (status, said) = sh(&format!("export ARGUMENTS= BASE='{base}' BEFORE='{before}'\n{script}"));
+        assert_eq!((status, said), (Some(0), format!("base {expected}\n")), "{base} {before}");
+    }
+}
+
 /// What `ci/bencher` says with this token, and the folder with what it has sent, if it has.
 fn sent(token: Option<&str>) -> (String, tempfile::TempDir) {
     // In the place of curl: it keeps what it is told, by words, in the file of a header, and as its input.

@@ -11,7 +11,7 @@ use matrix::build::BuildRecord;
 use matrix::executable;
 use matrix::hash::of_files;
 use matrix::measure::sample::Sample;
-use matrix::measure::{DirectoryLock, Error, LOCK, Options, Run, Step, Summary, run};
+use matrix::measure::{DirectoryLock, Error, INSTRUMENT, LOCK, Options, Run, Step, Summary, run};
 use matrix::plan::Partition;
 use matrix::plan::{AppSec, Cache, CellKind, Condition, DELIVERY, Latency, Plan, SCHEMA};
 use matrix::sandbox::isolation;
@@ -273,6 +273,20 @@ fn a_run_changes_nothing_in_a_directory_that_is_not_its_own() {
     drop(other);
     assert_eq!(measure(&plan_of(vec![floor(), again("twin", "floor")]), out.path()).unwrap().started, 1);
     assert_eq!(samples(out.path()).len(), 2, "what was torn has made room");
+}
+
+#[test]
+fn a_run_of_another_version_is_not_continued() {
+    let out = directory();
+    let plan = plan(vec![floor()], vec![condition()], 1);
+    measure(&plan, out.path()).unwrap();
+    let path = out.path().join("run.json");
+    let record: Run = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(record.instrument, INSTRUMENT);
+    let earlier = Run { instrument: INSTRUMENT - 1, ..record };
+    fs::write(&path, serde_json::to_string(&earlier).unwrap()).unwrap();
+    let refused = measure(&plan, out.path()).unwrap_err();
+    assert!(matches!(refused, Error::OtherRun { what: "version of the measurement", .. }), "{refused}");
 }
 
 #[test]

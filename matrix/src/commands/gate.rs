@@ -53,7 +53,7 @@ pub struct Arguments {
     #[arg(long, value_name = "BUDGETS.TOML")]
     pub budgets: PathBuf,
 
-    /// The cells to judge [default: every cell but the reference, the floor and the control]
+    /// The cells to judge [default: every cell but the reference, the yardsticks and the control]
     #[arg(long, value_name = "CELL", value_delimiter = ',')]
     pub candidate: Vec<String>,
 

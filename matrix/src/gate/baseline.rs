@@ -9,14 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::{Error, writing};
 use crate::analyze::{ConditionAnalysis, Delivery, Estimate};
 use crate::files;
-use crate::measure::Machine;
+use crate::measure::{INSTRUMENT, Machine, Run};
 use crate::plan::circumstances::describe;
 use crate::plan::{Condition, SCHEMA};
 use crate::report::{Experiment, GATES};
-
-/// The version of how gates are measured, and of the floor that ratios are to. 2: the kernel takes the time of arrivals at the sandbox, which took it itself before.
-/// 3: the floor has no C library and takes about half of the time, so that ratios to it are twice what they were to the one of the standard library.
-pub const INSTRUMENT: u32 = 3;
 
 /// The ratios to the floor and the digests of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +20,7 @@ pub const INSTRUMENT: u32 = 3;
 pub struct Baseline {
     /// The schema version, [`SCHEMA`].
     schema: u32,
-    /// [`INSTRUMENT`] when it was stored; files of before have none.
+    /// [`INSTRUMENT`] of the run; files of before have none.
     #[serde(default)]
     instrument: u32,
     /// The machine that the ratios were measured on; `None` if it was not recorded.
@@ -77,6 +73,7 @@ impl From<&Estimate> for Ratio {
 impl Baseline {
     /// The baseline of a run that was compared with its floor.
     pub fn of(experiment: &Experiment) -> Result<Self, Error> {
+        let run = comparable(experiment)?;
         let conditions: Vec<Stored> = experiment.analysis.conditions.iter().map(stored).collect();
         if conditions.iter().all(|stored| stored.cells.is_empty()) {
             return Err(Error::NoFloor);
@@ -87,8 +84,8 @@ impl Baseline {
             Some(StoredDelivery { condition, cell, digest })
         });
         let deliveries = delivered.collect();
-        let machine = experiment.run.as_ref().map(|run| run.machine.clone());
-        Ok(Self { schema: SCHEMA, instrument: INSTRUMENT, machine, conditions, deliveries, others: Vec::new() })
+        let (instrument, machine) = (run.instrument, Some(run.machine.clone()));
+        Ok(Self { schema: SCHEMA, instrument, machine, conditions, deliveries, others: Vec::new() })
     }
 
     /// Reads the baselines of several machines. The first one stands for all of them where machines are not distinguished.
@@ -145,6 +142,14 @@ impl Baseline {
         let stored = self.conditions.iter().find(|stored| stored.condition == *condition)?;
         stored.cells.get(cell)?.get(gate).copied()
     }
+}
+
+/// The record of a run whose ratios may be compared with those of another run. Returns an error if it was measured with another [`INSTRUMENT`], or nothing says with
+/// which.
+pub fn comparable(experiment: &Experiment) -> Result<&Run, Error> {
+    let run = experiment.run.as_ref().ok_or(Error::NoRecord)?;
+    let found = run.instrument;
+    if found == INSTRUMENT { Ok(run) } else { Err(Error::RunInstrument { found }) }
 }
 
 fn stored(found: &ConditionAnalysis) -> Stored {

@@ -3,10 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::baseline::INSTRUMENT;
 use crate::files::Overwrites;
+use crate::measure::INSTRUMENT;
 use crate::plan::SCHEMA;
 use crate::report;
+
+/// What the versions of [`INSTRUMENT`] are.
+const VERSIONS: &str =
+    "since version 2 gates leave out the sandbox's own time, and since version 3 the floor has no C library";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -27,11 +31,20 @@ pub enum Error {
     #[error("{} has schema {found}, and this version reads {SCHEMA}; store it anew with --save-baseline", path.display())]
     Schema { path: PathBuf, found: u32 },
     #[error(
-        "{} has ratios of version {found}, and this is version {INSTRUMENT}: since version 2 gates leave out the sandbox's own time, and since version 3 the floor has no C library; \
-         store it anew with --save-baseline",
+        "{} has ratios of version {found}, and this is version {INSTRUMENT}: {VERSIONS}; measure anew with `bench`, and store that run with --save-baseline",
         path.display()
     )]
     Instrument { path: PathBuf, found: u32 },
+    #[error(
+        "the run was measured with version {found}, and this is version {INSTRUMENT}: {VERSIONS}; measure anew with `bench`, because the run can neither be stored nor be \
+         compared with a baseline"
+    )]
+    RunInstrument { found: u32 },
+    #[error(
+        "run.json is not beside the analysis, and only it has the version with which the run was measured; put it there, because without it the run can neither be stored \
+         nor be compared with a baseline"
+    )]
+    NoRecord,
     #[error("there is no budget in {unit} for the {gate} gate under {condition}; add one to the file of budgets")]
     NoBudget { gate: &'static str, unit: &'static str, condition: String },
     #[error("the baseline has nothing about {cell} under {condition}; store it anew with --save-baseline")]

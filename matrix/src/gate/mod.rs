@@ -53,13 +53,16 @@ pub fn incomplete(experiment: &Experiment) -> Option<String> {
     })
 }
 
-/// Decides about the candidates. Without a reference and a baseline there are no judgements.
+/// Decides about the candidates. Without a reference and a baseline there are no judgements. Returns an error if the run cannot be compared with the baseline.
 pub fn decide(
     experiment: &Experiment,
     sides: &Sides,
     budgets: &Budgets,
     baseline: Option<&Baseline>,
 ) -> Result<Decision, Error> {
+    if baseline.is_some() {
+        baseline::comparable(experiment)?;
+    }
     let checks = checks::all(experiment, sides, budgets, baseline)?;
     let questions = questions::all(experiment, sides, budgets, baseline, &checks)?;
     let mut decision = Decision::of(experiment, questions.iter().map(judge::judge).collect(), checks);

@@ -60,7 +60,12 @@ impl Layers {
 
     fn named(&mut self, list: &Value) -> Vec<Named> {
         self.is_unresolved |= template_parameters::function(list).is_some();
-        list.as_array().into_iter().flatten().filter_map(Named::of).collect()
+        let Value::String(text) = list else {
+            return list.as_array().into_iter().flatten().filter_map(Named::of).collect();
+        };
+        // The value of a parameter that is a list.
+        let layers = text.split(',').map(str::trim).filter(|layer| !layer.is_empty());
+        layers.filter_map(|layer| Named::of(&Value::String(layer.to_owned()))).collect()
     }
 
     fn add_resource(&mut self, name: &str, root: &Value, directory: &Path) {
@@ -181,6 +186,21 @@ mod tests {
         assert_eq!(layers.local, expected.map(|place| directory.path().join(place)));
         assert_eq!(layers.remote, [ARN, "Stored", "arn:aws:lambda:${AWS::Region}:1:layer:Other:1"]);
         assert_eq!(layers.unbuilt, ["Unbuilt"]);
+    }
+
+    #[test]
+    fn layers_of_a_list_parameter_are_those_of_its_default() {
+        let mut root = json!({
+            "Parameters": {"Shared": {"Type": "CommaDelimitedList", "Default": format!("{ARN}, arn:other,shared/")}},
+            "Globals": {"Function": {"Layers": {"Ref": "Shared"}}},
+        });
+        template_parameters::resolve_stack(&mut root, template_parameters::Values::new());
+        let directory = directory();
+        let lists = root.pointer("/Globals/Function/Layers").into_iter();
+        let layers = Layers::of_stack(lists, &root, directory.path());
+        assert_eq!(layers.remote, [ARN, "arn:other"]);
+        assert_eq!(layers.local, [directory.path().join("shared/")]);
+        assert!(!layers.is_unresolved);
     }
 
     #[test]

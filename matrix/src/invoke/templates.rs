@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::template_events;
 use super::template_layers::Layers;
-use super::template_parameters::{self, Values};
+use super::template_parameters::{self, VARIABLES, Values};
 use super::template_scalars::Schema;
 use super::template_settings::{self, Places, Settings};
 use super::template_yaml::{self, Document};
@@ -32,6 +32,12 @@ pub enum Error {
     RepeatedKeys { path: PathBuf, keys: String },
     #[error("the template {} has no function", .0.display())]
     Empty(PathBuf),
+    #[error(
+        "the template {} has its functions in a variable of the Serverless Framework, which only a deployment resolves: {variable}; leave the template out with --handler, or \
+         name one with its functions in it with --template",
+        path.display()
+    )]
+    UnresolvedFunctions { path: PathBuf, variable: String },
     #[error("the template {} has no function {name}; it has {functions}", path.display())]
     NoFunction { path: PathBuf, name: String, functions: String },
     #[error("the template {} has several functions; name one with --function: {functions}", path.display())]
@@ -135,6 +141,9 @@ fn read(path: &Path, values: Values) -> Result<Vec<Deployed>, Error> {
         }
         let mut root = document.value(Schema::Yaml12);
         template_parameters::resolve_service(&mut root, &values);
+        if let Some(variable) = variable_of_functions(&root) {
+            return Err(Error::UnresolvedFunctions { path: path.to_owned(), variable: variable.to_owned() });
+        }
         return Ok(of_service(&root, directory));
     }
     let mut root = document.value(Schema::Yaml11);
@@ -175,6 +184,13 @@ fn of_stack(root: &Value, directory: &Path) -> Vec<Deployed> {
         settings.deployed(&Places::OF_STACK)
     };
     functions.map(function).collect()
+}
+
+/// The variable that stands in the place of all functions of a service, or of one of several lists of them.
+fn variable_of_functions(root: &Value) -> Option<&str> {
+    let functions = root.get("functions")?;
+    let mut lists = functions.as_array().map_or(std::slice::from_ref(functions), Vec::as_slice).iter();
+    lists.find_map(|list| list.get(VARIABLES)?.as_str())
 }
 
 /// The functions of a Serverless Framework service. A handler is the path of a module there, from the service's directory.
@@ -294,6 +310,24 @@ functions:
         let choice = |handler| function(&path, Choice { name: None, handler: Some(handler) }, Values::new());
         assert_eq!(choice("handler.cancel").unwrap().name, "cancel");
         assert!(matches!(choice("other.handler"), Err(Error::Several { .. })));
+    }
+
+    #[test]
+    fn functions_that_only_a_deployment_resolves_are_none() {
+        let variable = "${file(functions.yml)}";
+        for functions in [variable.to_owned(), format!("[{{hello: {{handler: a.b}}}}, '{variable}']")] {
+            let text = format!("provider: {{environment: {{STAGE: prod}}}}\nfunctions: {functions}\n");
+            let (_directory, path) = written("serverless.yml", &text);
+            for name in [None, Some("hello"), Some("${}")] {
+                let error = chosen(&path, name).unwrap_err();
+                assert!(matches!(error, Error::UnresolvedFunctions { .. }), "{functions}: {error}");
+                assert!(error.to_string().contains(variable), "{error}");
+            }
+        }
+        // The settings of a single one are named instead.
+        let (_directory, path) = written("serverless.yml", "functions: {hello: '${file(hello.yml)}'}");
+        let found = chosen(&path, None).unwrap();
+        assert!(found.unresolved_settings.iter().any(|setting| setting.name == "handler"), "{found:?}");
     }
 
     #[test]

@@ -12,12 +12,21 @@ use crate::files;
 use crate::plan::{Cache, Condition, Plan, Regime, SCHEMA, TrustStore};
 use crate::sandbox::cpu::control_groups;
 
+/// The version of how gates are measured, and of the floor that ratios are to. 2: the kernel takes the time of arrivals at the sandbox, which took it itself before.
+/// 3: the floor has no C library and takes about half of the time, so that ratios to it are twice what they were to the one of the standard library.
+pub const INSTRUMENT: u32 = 3;
+/// [`INSTRUMENT`] of the runs whose record does not say it.
+const UNRECORDED_INSTRUMENT: u32 = 2;
+
 /// The record of a run, besides its samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
     /// The schema version, [`crate::plan::SCHEMA`].
     pub schema: u32,
+    /// [`INSTRUMENT`] of the program that measured.
+    #[serde(default = "unrecorded_instrument")]
+    pub instrument: u32,
     /// The plan's seed.
     pub seed: u64,
     /// The plan's design.
@@ -83,6 +92,7 @@ impl Run {
     pub fn here(plan: &Plan, refused: Vec<String>, left_out: Vec<LeftOut>, directory: &Path) -> Self {
         Self {
             schema: SCHEMA,
+            instrument: INSTRUMENT,
             seed: plan.seed,
             design: plan.design.clone(),
             matrix: env!("CARGO_PKG_VERSION").to_owned(),
@@ -93,7 +103,7 @@ impl Run {
         }
     }
 
-    /// Returns an error if the file is of another plan, whose samples must not be mixed with this one's.
+    /// Returns an error if the file is of another plan or another [`INSTRUMENT`], whose samples must not be mixed with this one's.
     pub fn check(path: &Path, plan: &Plan) -> Result<(), Error> {
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -101,10 +111,13 @@ impl Run {
         };
         let malformed = |source| Error::Malformed { path: path.to_owned(), line: 1, source };
         let before: Self = serde_json::from_str(&text).map_err(malformed)?;
-        if before.seed == plan.seed && before.design == plan.design {
-            Ok(())
+        let other = |what| Err(Error::OtherRun { path: path.to_owned(), what });
+        if before.seed != plan.seed || before.design != plan.design {
+            other("plan")
+        } else if before.instrument != INSTRUMENT {
+            other("version of the measurement")
         } else {
-            Err(Error::OtherRun { path: path.to_owned(), what: "plan" })
+            Ok(())
         }
     }
 
@@ -166,6 +179,10 @@ impl Machine {
             certificates: trust::certificates(),
         }
     }
+}
+
+fn unrecorded_instrument() -> u32 {
+    UNRECORDED_INSTRUMENT
 }
 
 /// Whether a refusal means that a condition was not produced. Runs of earlier versions measured such conditions all the same.

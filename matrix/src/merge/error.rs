@@ -24,6 +24,8 @@ pub enum Error {
     Schema { path: PathBuf, found: u32 },
     #[error("{} and {} are of different plans", one.display(), other.display())]
     Plan { one: PathBuf, other: PathBuf },
+    #[error("{} was measured with version {version} and {} with version {found}; measure all shards with the same version of this program", one.display(), other.display())]
+    Instrument { one: PathBuf, version: u32, other: PathBuf, found: u32 },
     #[error("{} has a start of {cell} that is not in the plan", folder.display())]
     Stranger { folder: PathBuf, cell: String },
     #[error("{} has the start of {cell} in block {block}, which another folder has as well: each partition is run once", folder.display())]

@@ -27,6 +27,7 @@ pub fn merge(folders: &[PathBuf], out: &Path, partial: bool) -> Result<String, E
     files::keep_inputs("--out", files_of(out), folders.iter().flat_map(|folder| files_of(folder)))?;
     let shards = folders.iter().map(|folder| Shard::read(folder)).collect::<Result<Vec<_>, _>>()?;
     let plan = plan(&shards)?;
+    same_instrument(&shards)?;
     let starts = starts(&plan, &shards)?;
     if !partial {
         if let Some(empty) = shards.iter().find(|shard| shard.starts.is_empty()) {
@@ -65,6 +66,16 @@ fn plan(shards: &[Shard]) -> Result<Plan, Error> {
     match rest.iter().find(|shard| whole(shard) != plan) {
         Some(other) => Err(Error::Plan { one: first.folder.clone(), other: other.folder.clone() }),
         None => Ok(plan),
+    }
+}
+
+/// Returns an error if shards were measured in different ways, as far as that is recorded.
+fn same_instrument(shards: &[Shard]) -> Result<(), Error> {
+    let mut recorded = shards.iter().filter_map(|shard| Some((&shard.folder, shard.run.as_ref()?.instrument)));
+    let Some((one, version)) = recorded.next() else { return Ok(()) };
+    match recorded.find(|(_, other)| *other != version) {
+        Some((other, found)) => Err(Error::Instrument { one: one.clone(), version, other: other.clone(), found }),
+        None => Ok(()),
     }
 }
 

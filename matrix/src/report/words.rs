@@ -19,7 +19,6 @@ pub const IDEAS: &[Definition] = &[
     Definition {
         name: "Floor",
         about: "The least an extension can do: a bare program that registers, binds, subscribes and asks for an event. \
-                It has no C library. \
                 Nothing that is started as a process of its own can be much faster.",
     },
     Definition {

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::analyze_support::*;
+use crate::machine_support::record;
 
 pub const BLOCKS: u32 = 60;
 
@@ -55,6 +56,7 @@ impl Run {
         let limits = "{ ms = 5.0, ratio = 1.1 }";
         run.write("plan.json", &serde_json::to_string(plan).unwrap());
         run.write("samples.jsonl", &lines);
+        run.write("run.json", &serde_json::to_string(&record(plan)).unwrap());
         run.write("budgets.toml", &format!("[[budget]]\nregister = {limits}\nready = {limits}\n"));
         run
     }

@@ -1,6 +1,22 @@
 //! A machine on which nothing was measured.
 
-use matrix::measure::{Certificates, Machine};
+use matrix::measure::{Certificates, INSTRUMENT, Machine, Run};
+use matrix::plan::{Plan, SCHEMA};
+
+/// The record of a run of this plan, in which every condition was produced.
+pub fn record(plan: &Plan) -> Run {
+    Run {
+        schema: SCHEMA,
+        instrument: INSTRUMENT,
+        seed: plan.seed,
+        design: plan.design.clone(),
+        matrix: "0.1.0".to_owned(),
+        commit: None,
+        machine: machine(),
+        refused: Vec::new(),
+        left_out: Vec::new(),
+    }
+}
 
 pub fn machine() -> Machine {
     Machine {

@@ -7,8 +7,8 @@ use matrix::analyze::{
     Analysis, CellSummary, Comparison, ConditionAnalysis, Direction, Effect, Estimate, Summary, Verdict,
 };
 use matrix::build::{BuildRecord, Failure};
-use matrix::measure::Run;
 use matrix::measure::sample::Phase;
+use matrix::measure::{INSTRUMENT, Run};
 use matrix::plan::{
     Alias, AppSec, Cache, Cell, CellKind, Condition, InjectedFault, Latency, Plan, Regime, SCHEMA, TrustStore,
 };
@@ -86,6 +86,7 @@ pub fn crowded() -> Experiment {
 pub fn run_of(seed: u64) -> Run {
     Run {
         schema: SCHEMA,
+        instrument: INSTRUMENT,
         seed,
         design: "resolution-5".to_owned(),
         matrix: "0.1.0".to_owned(),
