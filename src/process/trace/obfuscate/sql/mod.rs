@@ -31,7 +31,7 @@ impl Dialect {
         }
     }
 
-    /// How a backslash in a text is read, and how if that leaves a text without an end. SQL Server knows no escapes, and PostgreSQL only in texts that begin with `E`.
+    /// How a backslash in a text is read, and how if that leaves a text without an end. SQL Server knows no escapes, and `PostgreSQL` only in texts that begin with `E`.
     fn escapes(self, query: &str) -> (Escapes, Escapes) {
         let has_escapes = || query.as_bytes().windows(2).any(|pair| pair.eq_ignore_ascii_case(b"e'"));
         match self {
