@@ -23,9 +23,11 @@ const VARIABLE: &str = "rustc-env=";
 /// Beginnings of variables by which those find what they start and link.
 const STEERING: [&str; 6] = ["COMPILER_PATH=", "GCC_EXEC_PREFIX=", "LD_", "LIBRARY_PATH=", "PATH=", "RUSTC_"];
 /// What names the loader of a program and links nothing: the WAF worker has it, whose linker is called without a C compiler that would add it.
-const LOADERS: [&str; 2] = [
+const LOADERS: [&str; 4] = [
     "rustc-link-arg-bins=--dynamic-linker=/lib64/ld-linux-x86-64.so.2",
     "rustc-link-arg-bins=--dynamic-linker=/lib/ld-linux-aarch64.so.1",
+    "rustc-link-arg-examples=--dynamic-linker=/lib64/ld-linux-x86-64.so.2",
+    "rustc-link-arg-examples=--dynamic-linker=/lib/ld-linux-aarch64.so.1",
 ];
 
 /// One call of cargo.
@@ -307,7 +309,7 @@ mod tests {
         let foreign = [("part".to_owned(), "C".to_owned())].into();
         assert!(home.judged(&Allowed { foreign, ..Allowed::default() }).holds);
         let loader = Home::new();
-        loader.write(output, &format!("cargo::{}\n", LOADERS[0]));
+        loader.write(output, &LOADERS.map(|line| format!("cargo::{line}\n")).concat());
         assert_eq!(loader.against(), "");
         loader.write(output, &format!("cargo::{0}\ncargo::{0}.other\n", LOADERS[0]));
         assert!(loader.against().contains("part has linked"), "{}", loader.against());
@@ -329,7 +331,13 @@ mod tests {
         ours.write("target/release/build/bottlecap-0123456789abcdef/output", "cargo::rustc-env=BOTTLECAP_FLAGS=\n");
         assert_eq!(ours.against(), "");
         let worker = Home::new();
-        worker.write(&output.replace("part-", "waf-"), "cargo::rustc-link-search=native=/x\n");
+        // What the worker's script says, whatever it is.
+        let script = include_str!("../../../crates/waf/build.rs");
+        let kinds = script.split_once("for kind in [").and_then(|(_, rest)| rest.split_once(']')).unwrap().0;
+        let kinds = kinds.split(',').map(|kind| kind.trim().trim_matches('"'));
+        let loader = "--dynamic-linker=/lib64/ld-linux-x86-64.so.2";
+        let lines: String = kinds.map(|kind| format!("cargo::rustc-link-arg-{kind}={loader}\n")).collect();
+        worker.write(&output.replace("part-", "waf-"), &format!("{lines}cargo::rustc-link-search=native=/x\n"));
         assert_eq!(worker.against(), "");
     }
 
