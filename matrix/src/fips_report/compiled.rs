@@ -336,8 +336,11 @@ mod tests {
         let kinds = script.split_once("for kind in [").and_then(|(_, rest)| rest.split_once(']')).unwrap().0;
         let kinds = kinds.split(',').map(|kind| kind.trim().trim_matches('"'));
         let loader = "--dynamic-linker=/lib64/ld-linux-x86-64.so.2";
-        let lines: String = kinds.map(|kind| format!("cargo::rustc-link-arg-{kind}={loader}\n")).collect();
-        worker.write(&output.replace("part-", "waf-"), &format!("{lines}cargo::rustc-link-search=native=/x\n"));
+        let lines: Vec<String> = kinds.map(|kind| format!("cargo::rustc-link-arg-{kind}={loader}\n")).collect();
+        worker.write(
+            &output.replace("part-", "waf-"),
+            &format!("{}cargo::rustc-link-search=native=/x\n", lines.concat()),
+        );
         assert_eq!(worker.against(), "");
     }
 
