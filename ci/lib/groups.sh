@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by scripts that start sandboxes in a container. Needs bash alone.
 
 # Moves the processes of a control group, given by its folder, to a new group below it: a group that has processes cannot share its CPU time out among others,

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by scripts that install what they need.
 
 # Runs a command as root, with sudo where it is called by somebody else, and finds the same programs and settings there.

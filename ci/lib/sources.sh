@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by scripts that build the workspace somewhere else, or ask what it is built from.
 
 # Whether nothing that goes into the program differs from a commit: its sources and dependencies, the compiler, and the part of the tool that decides how it is built.

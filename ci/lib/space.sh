@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by scripts that fill a disk. Needs bash, and df and du of GNU.
 
 # Ends with status 6 unless a directory can come to have so many gigabytes. What it has already counts: a run before this one has left it there.

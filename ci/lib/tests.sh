@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by scripts that run a part of the tests.
 
 # Runs a command that runs tests, and fails if it ran none: a filter that fits no test, because a module has another name by now, would pass otherwise.
