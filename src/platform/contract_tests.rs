@@ -85,9 +85,12 @@ async fn life(connect: Connect, close: bool) {
     let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], close).await;
     let mut extensions_api = ExtensionsApi::over(connect(platform.api.clone()));
     let registered = extensions_api.register(Initialization::OnDemand).await.unwrap();
-    assert_eq!(registered, Registered { id: ExtensionId("id-1".to_owned()), account_id: Some("12".to_owned()) });
+    assert_eq!(
+        registered,
+        ExtensionRegistration { id: ExtensionId("id-1".to_owned()), account_id: Some("12".to_owned()) }
+    );
     let subscription = Subscription { port: 8999, logs: true, initialization: Initialization::OnDemand };
-    assert_eq!(extensions_api.subscribe(&registered.id, subscription).await.unwrap(), Subscribed::Active);
+    assert_eq!(extensions_api.subscribe(&registered.id, subscription).await.unwrap(), SubscriptionOutcome::Active);
     assert!(
         matches!(extensions_api.next(&registered.id).await.unwrap(), Event::Shutdown(event) if event.deadline_ms == 1_234_567)
     );
@@ -161,10 +164,10 @@ async fn a_blocking_connection_goes_on_where_it_got_to() {
             let (connection, id) = (&mut established.connection, &established.registered.id);
             if pipelined {
                 connection.subscribe_and_ask(id, subscription).unwrap();
-                assert_eq!(connection.subscribed().unwrap(), Subscribed::Active);
+                assert_eq!(connection.subscribed().unwrap(), SubscriptionOutcome::Active);
             } else {
                 connection.subscribe(id, subscription).unwrap();
-                assert_eq!(connection.subscribed().unwrap(), Subscribed::Active);
+                assert_eq!(connection.subscribed().unwrap(), SubscriptionOutcome::Active);
                 connection.ask(id).unwrap();
             }
             established
@@ -195,7 +198,7 @@ async fn pipelined(platform: &Platform) -> (ExtensionsApi, ExtensionId) {
 async fn the_reply_to_a_pipelined_subscription_comes_before_the_event() {
     let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], false).await;
     let (mut extensions_api, id) = pipelined(&platform).await;
-    assert_eq!(extensions_api.pending_subscription().await.unwrap(), Subscribed::Active);
+    assert_eq!(extensions_api.pending_subscription().await.unwrap(), SubscriptionOutcome::Active);
     assert!(extensions_api.next_is_in_flight());
     assert!(matches!(extensions_api.next(&id).await.unwrap(), Event::Shutdown(_)));
     assert_eq!(platform.seen().len(), 3);

@@ -21,5 +21,5 @@ pub use event::{Event, Invoke, Shutdown};
 pub use extension_protocol::{EXTENSION_NAME, Initialization, Subscription};
 pub use extensions_api::ExtensionsApi;
 pub use ids::{ExtensionId, RequestId, RuntimeApi};
-pub use requests::{Registered, Response, Subscribed};
+pub use requests::{ExtensionRegistration, Response, SubscriptionOutcome};
 pub use transport::Transport;

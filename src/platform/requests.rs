@@ -8,7 +8,7 @@ use extension_protocol::{
 use super::{error::Error, event::Event, ids::ExtensionId};
 use crate::os::{clock, log::excerpt};
 
-pub use extension_protocol::reply::Subscribed;
+pub use extension_protocol::reply::SubscriptionOutcome;
 
 /// Of a refusal's body, which is logged.
 const MAX_LOGGED_BYTES: usize = 512;
@@ -26,7 +26,7 @@ pub struct Response {
 
 /// What registration gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registered {
+pub struct ExtensionRegistration {
     /// Goes with every further call.
     pub id: ExtensionId,
     /// The account that owns the function, where the platform tells.
@@ -34,10 +34,10 @@ pub struct Registered {
 }
 
 /// What the response to a registration says.
-pub fn registered(response: &Response) -> Result<Registered, Error> {
+pub fn registered(response: &Response) -> Result<ExtensionRegistration, Error> {
     match reply::registration(&response.borrowed()) {
         Ok(Registration { id, account_id }) => {
-            Ok(Registered { id: ExtensionId(id.to_owned()), account_id: account_id.map(str::to_owned) })
+            Ok(ExtensionRegistration { id: ExtensionId(id.to_owned()), account_id: account_id.map(str::to_owned) })
         }
         Err(Refusal::Status(_)) => Err(response.refusal("register")),
         Err(Refusal::NoIdentifier) => Err(Error::Answer { call: "register", why: format!("no header {IDENTIFIER}") }),
@@ -45,7 +45,7 @@ pub fn registered(response: &Response) -> Result<Registered, Error> {
 }
 
 /// What the response to a subscription says.
-pub fn subscribed(response: &Response) -> Result<Subscribed, Error> {
+pub fn subscribed(response: &Response) -> Result<SubscriptionOutcome, Error> {
     reply::subscribed(&response.borrowed()).map_err(|_| response.refusal("subscribe"))
 }
 

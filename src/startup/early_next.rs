@@ -19,10 +19,10 @@ use super::{
 };
 use crate::{
     build_info::BUILD_INFO,
-    config::{self, Config, Loaded},
+    config::{self, Config, LoadedConfig},
     ingest::otlp,
     os::{self, error::chain, thread},
-    platform::{self, Environment, ExtensionId, ExtensionsApi, Subscribed, Subscription},
+    platform::{self, Environment, ExtensionId, ExtensionsApi, Subscription, SubscriptionOutcome},
     run::{self, Components, next::NextPoller},
 };
 
@@ -45,7 +45,7 @@ pub fn resume(state: StartupState, start_time: StartTime) {
     go_on(state, None, start_time);
 }
 
-fn go_on(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) {
+fn go_on(state: StartupState, loaded: Option<LoadedConfig>, start_time: StartTime) {
     os::log::start(config::log_level(std::env::vars_os()));
     tracing::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
     let runtime = spare_descriptors().and_then(|()| services::runtime(&state.environment, threads_can_be_started));
@@ -91,7 +91,7 @@ fn threads_can_be_started(workers: usize) -> bool {
 }
 
 /// Within the async runtime.
-async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) -> Components {
+async fn build(state: StartupState, loaded: Option<LoadedConfig>, start_time: StartTime) -> Components {
     let StartupState { environment, registered, ports, runtime_proxy, connection, subscription } = state;
     // First of all: the runtime may have connected already, and init waits for what it asks.
     let runtime_proxy = services::runtime_proxy(runtime_proxy, &environment.runtime_api);
@@ -163,7 +163,7 @@ impl Startup<'_> {
         mut platform: ExtensionsApi,
         subscription: Subscription,
         error: Option<platform::Error>,
-    ) -> (NextPoller, Result<Subscribed, platform::Error>) {
+    ) -> (NextPoller, Result<SubscriptionOutcome, platform::Error>) {
         if let Some(error) = &error {
             tracing::warn!("TELEMETRY | subscribing again: {}", chain(error));
         }

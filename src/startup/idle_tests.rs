@@ -8,7 +8,7 @@ use std::{
 
 use super::*;
 use crate::{
-    platform::{Environment, Registered},
+    platform::{Environment, ExtensionRegistration},
     startup::ports::Ports,
 };
 
@@ -61,7 +61,7 @@ fn state(api: RuntimeApi, connection: Option<Connection>, subscription: Subscrip
     let missing = || std::io::Error::other("not bound");
     StartupState {
         environment,
-        registered: Registered { id: ExtensionId("id-1".to_owned()), account_id: None },
+        registered: ExtensionRegistration { id: ExtensionId("id-1".to_owned()), account_id: None },
         ports: Ports {
             telemetry: Err(missing()),
             dogstatsd: Err(missing()),

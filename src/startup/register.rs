@@ -10,7 +10,7 @@ use crate::{
     features::{BIND_FIRST, PIPELINED_NEXT},
     os::checkpoints::{Checkpoint, checkpoint},
     platform::{
-        Environment, Error, ExtensionId, Registered, Subscribed, Subscription,
+        Environment, Error, ExtensionId, ExtensionRegistration, Subscription, SubscriptionOutcome,
         raw::blocking::{Connection, PendingRegistration, RegisteredConnection},
     },
     runtime_proxy::{self, ProxyListener},
@@ -22,7 +22,7 @@ pub struct StartupState {
     /// Where we are.
     pub environment: Environment,
     /// Who we are to the platform.
-    pub registered: Registered,
+    pub registered: ExtensionRegistration,
     /// Where we listen.
     pub ports: Ports,
     /// Where the runtime goes to; None where nobody wants a proxy.
@@ -38,7 +38,7 @@ pub struct StartupState {
 #[derive(Debug)]
 pub enum SubscriptionReply {
     /// It is here.
-    Received(Result<Subscribed, Error>),
+    Received(Result<SubscriptionOutcome, Error>),
     /// It comes on the connection, before the next event. Lost if there is no connection.
     Pending,
     /// Nothing was sent: there is no listener.

@@ -21,7 +21,9 @@ use crate::{
         checkpoints::{Checkpoint, checkpoint},
         thread::run_blocking,
     },
-    platform::{self, Environment, ExtensionId, ExtensionsApi, Registered, Subscribed, Subscription},
+    platform::{
+        self, Environment, ExtensionId, ExtensionRegistration, ExtensionsApi, Subscription, SubscriptionOutcome,
+    },
     run::{self, Components, Intake, next::NextPoller},
     runtime_proxy,
 };
@@ -145,7 +147,7 @@ impl PendingIntake {
 
 struct RegisteredClient {
     platform: ExtensionsApi,
-    registered: Registered,
+    registered: ExtensionRegistration,
 }
 
 async fn register(environment: Environment) -> Result<RegisteredClient, Error> {
@@ -163,7 +165,7 @@ async fn register(environment: Environment) -> Result<RegisteredClient, Error> {
 struct SubscribedClient {
     platform: ExtensionsApi,
     /// None: there was nothing to subscribe with.
-    answer: Option<Result<Subscribed, platform::Error>>,
+    answer: Option<Result<SubscriptionOutcome, platform::Error>>,
 }
 
 async fn subscribe(

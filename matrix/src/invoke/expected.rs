@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use agent_config::{Config, Loaded, Rule, RuleKind};
+use agent_config::{Config, LoadedConfig, Rule, RuleKind};
 use regex::Regex;
 use serde::Serialize;
 
@@ -101,7 +101,7 @@ pub fn otlp_ports(setup: &Setup) -> Vec<u16> {
 }
 
 /// The settings of the extension.
-fn loaded(setup: &Setup) -> Loaded {
+fn loaded(setup: &Setup) -> LoadedConfig {
     agent_config::load(&setup.environment, settings_file(setup).as_deref())
 }
 
@@ -167,7 +167,7 @@ fn hint(environment: &BTreeMap<String, String>) -> Option<String> {
 }
 
 /// Settings that the extension does not use as they are given.
-fn problems(loaded: &Loaded, task_root: Option<&Path>) -> Vec<String> {
+fn problems(loaded: &LoadedConfig, task_root: Option<&Path>) -> Vec<String> {
     let broken = loaded.discarded.as_ref().map(|reason| {
         let file = task_root.map_or_else(|| SETTINGS.into(), |root| root.join(SETTINGS));
         format!("All settings in {} are ignored: it {reason}.", file.display())

@@ -16,7 +16,7 @@ use crate::{
         event::Event,
         http1::Parser,
         ids::{ExtensionId, RuntimeApi},
-        requests::{self, Registered, Response, Subscribed},
+        requests::{self, ExtensionRegistration, Response, SubscriptionOutcome},
     },
 };
 
@@ -76,7 +76,7 @@ impl Connection {
     }
 
     /// What became of the subscription.
-    pub fn subscribed(&mut self) -> Result<Subscribed, Error> {
+    pub fn subscribed(&mut self) -> Result<SubscriptionOutcome, Error> {
         requests::subscribed(&self.receive("subscribe")?)
     }
 
@@ -144,5 +144,5 @@ pub struct RegisteredConnection {
     /// With nothing on its way.
     pub connection: Connection,
     /// Who we are to the platform.
-    pub registered: Registered,
+    pub registered: ExtensionRegistration,
 }
