@@ -123,7 +123,7 @@ fn fill(to: &UdpSocket, datagrams: &[String]) {
 /// The extension's own way, on one thread.
 struct Ours {
     runtime: Runtime,
-    inbox: DatagramQueue,
+    queue: DatagramQueue,
     /// Another handle of the same socket.
     address: UdpSocket,
 }
@@ -133,10 +133,10 @@ impl Ours {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let socket = bind();
         let address = socket.try_clone().unwrap();
-        let inbox = runtime
+        let queue = runtime
             .block_on(async { DogStatsdSocket::from_handover(socket).serve(&Config::default().dogstatsd) })
             .unwrap();
-        Self { runtime, inbox, address }
+        Self { runtime, queue, address }
     }
 
     /// How long it takes until everything is aggregated.
@@ -146,8 +146,8 @@ impl Ours {
         self.runtime.block_on(async {
             let mut lines = 0;
             while lines < load.waiting * load.lines {
-                self.inbox.arrived().await;
-                let tally = read(&self.inbox.take(), 1_700_000_000, None, |metric| {
+                self.queue.arrived().await;
+                let tally = read(&self.queue.take(), 1_700_000_000, None, |metric| {
                     lines += 1;
                     contexts.push(metric);
                 });

@@ -16,7 +16,7 @@ use super::{
     proxied::ProxiedUrls,
     send_error::SendError,
     tls::TlsWarning,
-    written::Written,
+    written::BodyProgress,
 };
 use crate::config::{ApiKey, Config, Http, HttpProtocol};
 
@@ -104,7 +104,7 @@ impl Client {
         key: &ApiKey,
         abandoned: impl Future<Output = ()>,
     ) -> Result<(), SendError> {
-        let written = Written::default();
+        let written = BodyProgress::default();
         let request = self.request(payload).header("dd-api-key", key.expose());
         let request = request.body(written.body(payload.body.clone()));
         let started = Instant::now();

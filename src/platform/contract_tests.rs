@@ -81,7 +81,7 @@ const SUBSCRIBED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK";
 const SHUTDOWN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2d\r\n{\"eventType\":\"SHUTDOWN\",\"deadlineMs\":1234567}\r\n0\r\n\r\n";
 const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno!";
 
-async fn life(connect: Connect, close: bool) {
+async fn lifecycle(connect: Connect, close: bool) {
     let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], close).await;
     let mut extensions_api = ExtensionsApi::over(connect(platform.api.clone()));
     let registered = extensions_api.register(Initialization::OnDemand).await.unwrap();
@@ -134,8 +134,8 @@ async fn nobody_there(connect: Connect) {
 }
 
 async fn contract(connect: Connect) {
-    life(connect, false).await;
-    life(connect, true).await;
+    lifecycle(connect, false).await;
+    lifecycle(connect, true).await;
     refusals(connect).await;
     nobody_there(connect).await;
 }

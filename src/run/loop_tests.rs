@@ -27,11 +27,11 @@ use super::{
 use crate::{
     aggregate::{LogQueue, Points, logs::LogBatch},
     config::{Config, FlushStrategy},
-    flush::{Dropped, Flusher},
+    flush::{DropCounts, Flusher},
     ingest::{
         otlp,
         telemetry::test_batches::{Sender, channel},
-        trace_agent::Received,
+        trace_agent::TracerData,
     },
     intake,
     platform::{Environment, ExtensionId, ExtensionsApi, RuntimeApi, Transport, raw::RawTransport},
@@ -168,7 +168,7 @@ async fn points_that_do_not_fit_are_counted_with_the_next_flush() {
     }
     engine.points.drain();
     engine.start_flush();
-    assert_eq!(engine.flusher.drop_unconfirmed(), Dropped { sketches: 2, ..Dropped::default() });
+    assert_eq!(engine.flusher.drop_unconfirmed(), DropCounts { sketches: 2, ..DropCounts::default() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,13 +275,13 @@ async fn a_batch_is_ingested_only_as_far_as_there_is_room() {
 }
 
 /// What requests of tracers have become: one span of so many bytes each.
-fn spans_of(bytes: usize, count: usize) -> Vec<Received> {
+fn spans_of(bytes: usize, count: usize) -> Vec<TracerData> {
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
     let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
     let output = |_| {
         let source = Source { headers: &TracerHeaders::default(), now: 0, room: usize::MAX };
         let span = Span { trace_id: 1, span_id: 1, resource: "x".repeat(bytes).into(), ..Span::default() };
-        Received::Traces(Box::new(pipeline.run(source, [Ok::<_, Infallible>(vec![span])]).unwrap()))
+        TracerData::Traces(Box::new(pipeline.run(source, [Ok::<_, Infallible>(vec![span])]).unwrap()))
     };
     (0..count).map(output).collect()
 }
@@ -302,7 +302,7 @@ async fn spans_that_do_not_fit_beside_logs_stay_until_there_is_room() {
     engine.start_flush();
     assert!(engine.traces.full_bytes().is_some());
     let started = engine.flusher.drop_unconfirmed();
-    assert_eq!(started, Dropped { logs: 100, ..Dropped::default() }, "and no span");
+    assert_eq!(started, DropCounts { logs: 100, ..DropCounts::default() }, "and no span");
     assert_eq!(engine.progress().await, Progress::Traces, "there is room again");
     assert_eq!(engine.progress().await, Progress::NoRoom, "not for a second one");
     engine.ending();

@@ -174,7 +174,7 @@ fn serve_lifecycle(
     monitor: Option<lifecycle::Monitor>,
     messages: Option<Messages>,
     span_parents: Arc<SpanParents>,
-) -> Option<lifecycle::Inbox> {
+) -> Option<lifecycle::CallQueue> {
     let port = lifecycle::PORT;
     let messages = messages.map(|messages| messages.with_span_parents(span_parents));
     let served = bound?.serve(decoder, monitor, messages);

@@ -11,7 +11,7 @@ use std::{
 
 use bottlecap::{
     config::Config,
-    ingest::trace_agent::{self, Received, TraceAgentListener},
+    ingest::trace_agent::{self, TraceAgentListener, TracerData},
     platform::Environment,
     process::{
         stats::Keys,
@@ -109,15 +109,15 @@ fn receive(body: &Path) -> Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
     let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
-    let (agent, mut inbox) = trace_agent::Agent::new(Arc::new(pipeline), Arc::default());
+    let (agent, mut trace_queue) = trace_agent::Agent::new(Arc::new(pipeline), Arc::default());
     runtime.block_on(async { TraceAgentListener::from_handover(socket).serve(agent) }).unwrap();
     let received = runtime.block_on(async {
         // The request is in the queue by the time it is answered. Nothing here holds up the listener, which runs on this thread.
         tokio::task::spawn_blocking(|| client.join().unwrap()).await.unwrap();
-        inbox.recv().await
+        trace_queue.recv().await
     });
     match received {
-        Some(Received::Traces(output)) => *output,
+        Some(TracerData::Traces(output)) => *output,
         other => unreachable!("{other:?}"),
     }
 }

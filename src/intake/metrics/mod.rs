@@ -13,7 +13,7 @@ use super::{
     descriptor::{Descriptor, Encoding, Success},
 };
 use crate::{
-    aggregate::{contexts::Drained, points::Distribution},
+    aggregate::{contexts::AggregatedMetrics, points::Distribution},
     config::{Endpoint, Metrics},
 };
 
@@ -46,17 +46,17 @@ pub(super) const SERIES: Descriptor =
 
 /// Everything that was measured.
 #[derive(Debug, Default)]
-pub struct Measured {
+pub struct MetricSnapshot {
     /// Enhanced metrics.
     pub enhanced: Vec<Distribution>,
     /// Custom metrics.
-    pub custom: Drained,
+    pub custom: AggregatedMetrics,
 }
 
 /// Encodes metrics in as many payloads as the limits require. Every entry carries the function's tags and its own, sorted.
-pub fn unsealed(measured: &Measured, function_tags: &[String], settings: &Metrics) -> Vec<UnsealedPayload> {
+pub fn unsealed(measured: &MetricSnapshot, function_tags: &[String], settings: &Metrics) -> Vec<UnsealedPayload> {
     let custom_tags = without(function_tags, &settings.excluded_tags);
-    let Measured { enhanced, custom } = measured;
+    let MetricSnapshot { enhanced, custom } = measured;
     let mut sketches = Requests::new(Kind::Sketches, sketches::MAX_BYTES, settings);
     for distribution in enhanced {
         sketches.push(&sketches::enhanced(distribution, function_tags));

@@ -19,14 +19,14 @@ fn distribution(second: i64) -> Distribution {
     Distribution { series: points::Series { name: "aws.lambda.enhanced.duration", tags, second }, sketch }
 }
 
-fn enhanced(seconds: std::ops::Range<i64>) -> Measured {
-    Measured { enhanced: seconds.map(distribution).collect(), ..Measured::default() }
+fn enhanced(seconds: std::ops::Range<i64>) -> MetricSnapshot {
+    MetricSnapshot { enhanced: seconds.map(distribution).collect(), ..MetricSnapshot::default() }
 }
 
-fn custom(lines: &str) -> Measured {
+fn custom(lines: &str) -> MetricSnapshot {
     let mut contexts = Contexts::default();
     read(lines.as_bytes(), 25, None, |metric| contexts.push(metric));
-    Measured { custom: contexts.drain(), ..Measured::default() }
+    MetricSnapshot { custom: contexts.drain(), ..MetricSnapshot::default() }
 }
 
 fn function_tags() -> [String; 3] {
@@ -186,5 +186,5 @@ fn every_draft_goes_to_the_additional_endpoints_too() {
 
 #[test]
 fn nothing_makes_no_payload() {
-    assert!(unsealed(&Measured::default(), &function_tags(), &settings()).is_empty());
+    assert!(unsealed(&MetricSnapshot::default(), &function_tags(), &settings()).is_empty());
 }

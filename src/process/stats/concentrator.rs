@@ -38,7 +38,7 @@ pub enum Flush {
 /// How many groups of a request were counted under another because there were too many, by what there was too much of. Where the request alone has too many
 /// groups, their spans count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Collapsed {
+pub struct CollapsedGroups {
     pub groups: usize,
     pub resources: usize,
     pub endpoints: usize,
@@ -89,11 +89,11 @@ impl Concentrator {
     }
 
     /// Adds the stats of a request. Those that are older than what has left go to the oldest bucket, those that are ahead of the clock to the current one.
-    pub fn merge(&mut self, groups: Groups, now: i64) -> Collapsed {
+    pub fn merge(&mut self, groups: Groups, now: i64) -> CollapsedGroups {
         if let Some(tracer) = groups.origin {
             self.complete_origin(tracer);
         }
-        let mut collapsed = Collapsed { groups: groups.collapsed, ..Collapsed::default() };
+        let mut collapsed = CollapsedGroups { groups: groups.collapsed, ..CollapsedGroups::default() };
         for (start, bucket) in groups.buckets {
             let start = start.min(aligned(now)).max(self.oldest);
             for (key, values) in bucket.groups {
@@ -120,7 +120,7 @@ impl Concentrator {
         }
     }
 
-    fn add(&mut self, start: i64, key: Box<[u8]>, values: &Values, collapsed: &mut Collapsed) {
+    fn add(&mut self, start: i64, key: Box<[u8]>, values: &Values, collapsed: &mut CollapsedGroups) {
         let bucket = self.buckets.entry(start).or_default();
         if let Some(known) = bucket.groups.get_mut(&key) {
             known.merge(values, &mut self.spare_bins);
@@ -212,7 +212,7 @@ impl Concentrator {
 
 impl Bucket {
     /// The key with what there is too much of replaced.
-    fn limited(&mut self, bytes: Box<[u8]>, max_additional_tags: usize, collapsed: &mut Collapsed) -> Box<[u8]> {
+    fn limited(&mut self, bytes: Box<[u8]>, max_additional_tags: usize, collapsed: &mut CollapsedGroups) -> Box<[u8]> {
         let Ok(mut key) = Key::read(&bytes) else { return bytes };
         let mut is_changed = false;
         let mut limit = |distinct: &mut Distinct, text: &mut Cow<'_, str>, limit, count: &mut usize| {

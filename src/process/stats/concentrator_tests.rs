@@ -38,7 +38,7 @@ fn groups(spans: &[Span<'_>]) -> Groups {
 
 /// What a client payload says of each group: the start of its bucket in seconds from [`NOW`], its resource, hits, errors and duration.
 #[derive(Debug, PartialEq)]
-struct Read {
+struct GroupSummary {
     second: i64,
     resource: String,
     hits: u64,
@@ -46,7 +46,7 @@ struct Read {
     duration: u64,
 }
 
-fn read(payloads: &[ClientPayload]) -> Vec<Read> {
+fn read(payloads: &[ClientPayload]) -> Vec<GroupSummary> {
     let mut found = Vec::new();
     for payload in payloads {
         let mut reader = Reader::new(payload.bytes(), usize::MAX);
@@ -63,7 +63,7 @@ fn read(payloads: &[ClientPayload]) -> Vec<Read> {
     found
 }
 
-fn read_bucket(reader: &mut Reader<'_>, found: &mut Vec<Read>) {
+fn read_bucket(reader: &mut Reader<'_>, found: &mut Vec<GroupSummary>) {
     let mut start = 0;
     for _ in 0..reader.map_or_nil().unwrap() {
         match reader.string().unwrap() {
@@ -72,7 +72,7 @@ fn read_bucket(reader: &mut Reader<'_>, found: &mut Vec<Read>) {
             b"Stats" => {
                 for _ in 0..reader.array_or_nil().unwrap() {
                     let second = (start - NOW) / SECOND;
-                    let mut group = Read { second, resource: String::new(), hits: 0, errors: 0, duration: 0 };
+                    let mut group = GroupSummary { second, resource: String::new(), hits: 0, errors: 0, duration: 0 };
                     for _ in 0..reader.map_or_nil().unwrap() {
                         match reader.string().unwrap() {
                             b"Resource" => group.resource = reader.text().unwrap().into_owned(),
@@ -101,7 +101,7 @@ fn equal_spans_make_one_group() {
     concentrator.merge(groups(&[span("a", NOW), failed.clone(), span("b", NOW)]), NOW);
     concentrator.merge(groups(&[span("a", NOW)]), NOW);
     let payloads = concentrator.flush(NOW, Flush::All);
-    let group = |resource: &str, hits, errors, duration| Read {
+    let group = |resource: &str, hits, errors, duration| GroupSummary {
         second: 0,
         resource: resource.to_owned(),
         hits,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     BUCKET_NANOSECONDS, Origin, aligned,
-    key::{Found, Key, Keys},
+    key::{Key, KeyTags, Keys},
     sketch::Sketch,
 };
 use crate::process::{
@@ -91,7 +91,7 @@ impl Groups {
 
     /// Counts a span, if it is of a kind that is counted. The tags are those that every span has.
     pub(in crate::process) fn add(&mut self, span: &Span<'_>, common: &CommonTags, keys: &Keys) {
-        let found = Found::of(span, common);
+        let found = KeyTags::of(span, common);
         if !is_eligible(span, found.span_kind.unwrap_or_default()) {
             return;
         }

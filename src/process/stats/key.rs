@@ -32,7 +32,7 @@ impl Keys {
 
     /// Whether a tag of every span takes part in a key.
     pub(in crate::process) fn uses(&self, tag: &str) -> bool {
-        Found::default().slot(tag).is_some() || is_peer(tag) || self.additional.iter().any(|key| key == tag)
+        KeyTags::default().slot(tag).is_some() || is_peer(tag) || self.additional.iter().any(|key| key == tag)
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) enum IsRoot {
 
 /// The tags of a span that matter, found in one pass.
 #[derive(Debug, Default)]
-pub(super) struct Found<'s> {
+pub(super) struct KeyTags<'s> {
     pub(super) span_kind: Option<&'s str>,
     http_method: Option<&'s str>,
     http_endpoint: Option<&'s str>,
@@ -86,7 +86,7 @@ pub(super) struct Found<'s> {
 /// Where a gRPC status may be, in order.
 const GRPC_STATUS: [&str; 4] = ["rpc.grpc.status_code", "grpc.code", "rpc.grpc.status.code", "grpc.status.code"];
 
-impl<'s> Found<'s> {
+impl<'s> KeyTags<'s> {
     pub(super) fn of(span: &'s Span<'_>, common: &'s CommonTags) -> Self {
         let mut found = Self::default();
         for (key, value) in tags(span, common) {
@@ -123,7 +123,7 @@ fn tags<'s>(span: &'s Span<'_>, common: &'s CommonTags) -> impl Iterator<Item = 
 
 impl<'s> Key<'s> {
     /// The key of an eligible span.
-    pub(super) fn of(span: &'s Span<'_>, found: &Found<'s>, common: &'s CommonTags, keys: &Keys) -> Self {
+    pub(super) fn of(span: &'s Span<'_>, found: &KeyTags<'s>, common: &'s CommonTags, keys: &Keys) -> Self {
         let status = span.metrics.get("http.status_code").map(|status| as_status(*status));
         let text = |text: Option<&'s str>| Cow::Borrowed(text.unwrap_or_default());
         Self {
@@ -199,7 +199,7 @@ impl<'s> Key<'s> {
 /// Beyond every status of eight bits.
 const NO_STATUS: u64 = 256;
 
-fn peer_tags<'s>(span: &'s Span<'_>, found: &Found<'s>, common: &'s CommonTags) -> Vec<Cow<'s, str>> {
+fn peer_tags<'s>(span: &'s Span<'_>, found: &KeyTags<'s>, common: &'s CommonTags) -> Vec<Cow<'s, str>> {
     let kind = found.span_kind.unwrap_or_default();
     if !["client", "producer", "consumer"].iter().any(|peer| kind.eq_ignore_ascii_case(peer)) {
         let base = found.base_service.map(|service| Cow::Owned(format!("_dd.base_service:{service}")));
@@ -225,7 +225,7 @@ fn as_status(status: f64) -> u32 {
 }
 
 /// The first text that names a status, else the first number that is one.
-fn grpc_status(span: &Span<'_>, found: &Found<'_>) -> Option<u8> {
+fn grpc_status(span: &Span<'_>, found: &KeyTags<'_>) -> Option<u8> {
     let of_text = found.grpc.iter().flatten().find_map(|text| grpc_status_of(text));
     of_text.or_else(|| {
         let numbers = GRPC_STATUS.iter().filter_map(|key| span.metrics.get(key));

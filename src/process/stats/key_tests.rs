@@ -17,7 +17,7 @@ fn span(tags: &[(&'static str, &'static str)]) -> Span<'static> {
 
 fn with_key<T>(span: &Span<'_>, keys: &Keys, see: impl FnOnce(Key<'_>) -> T) -> T {
     let common = common(keys);
-    see(Key::of(span, &Found::of(span, &common), &common, keys))
+    see(Key::of(span, &KeyTags::of(span, &common), &common, keys))
 }
 
 fn peers(tags: &[(&'static str, &'static str)]) -> Vec<String> {

@@ -18,7 +18,7 @@ mod key;
 mod peer;
 mod sketch;
 
-pub use concentrator::{Collapsed, Concentrator, Flush};
+pub use concentrator::{CollapsedGroups, Concentrator, Flush};
 pub use encode::{ClientPayload, MAX_PAYLOAD_BYTES, Origin, payload};
 pub use groups::Groups;
 pub use key::Keys;

@@ -34,11 +34,11 @@ mod wire;
 #[cfg(test)]
 mod test_messages;
 
-pub use adoption::{Adopting, Traced};
+pub use adoption::{InvocationSpan, TraceMatch};
 pub(in crate::process) use chunk::{is_marked, is_top_level};
 pub use encode::{MAX_PAYLOAD_BYTES, OVERHEAD, TracerPayload, agent_payload};
 pub use headers::TracerHeaders;
-pub use observe::{DurableContext, Observed, Placeholder, SpanParents};
+pub use observe::{DurableContext, Placeholder, SpanObservations, SpanParents};
 pub use pipeline::{Counts, Output, Pipeline, Source};
 pub use recent::RecentSpans;
 pub use replace::BadPattern;

@@ -6,7 +6,7 @@ use super::{
     encode::{Encoder, Head, TracerPayload},
     filter::Filters,
     normalize, obfuscate,
-    observe::Observed,
+    observe::SpanObservations,
     replace::{BadPattern, Replacements},
     self_traffic::is_self_traffic,
     settings::TraceSettings,
@@ -47,7 +47,7 @@ pub struct Output {
     pub stats: Groups,
     pub counts: Counts,
     /// What the spans say about invocations.
-    pub observed: Observed,
+    pub observed: SpanObservations,
 }
 
 /// What became of a request's spans; the last six are not sent.
@@ -267,7 +267,7 @@ impl<'p> Request<'p> {
         self.counts.oversized = lost.oversized;
         self.counts.without_room += lost.without_room;
         self.counts.bytes = payloads.iter().map(|payload| payload.bytes().len()).sum();
-        Output { payloads, stats: self.stats, counts: self.counts, observed: Observed::default() }
+        Output { payloads, stats: self.stats, counts: self.counts, observed: SpanObservations::default() }
     }
 }
 

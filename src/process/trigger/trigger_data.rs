@@ -1,7 +1,7 @@
 //! What a row of the table gets, and what it gives.
 
 use super::{
-    Inferred, Settings, SpanPointer, Tags,
+    InferredSpans, Settings, SpanPointer, Tags,
     inferred::Synchronicity,
     json::{Fields, bounded},
     settings::ServiceNames,
@@ -108,26 +108,26 @@ impl<'a> Input<'a> {
 
 /// What a row learns from an event.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct TriggerData {
     /// For the `aws.lambda` span.
     pub(super) tags: Tags,
-    pub(super) inferred: Option<Inferred>,
+    pub(super) inferred: Option<InferredSpans>,
     pub(super) carrier: Carrier,
     /// The context that follows from the event without a carrier.
     pub(super) generated: Option<TraceContext>,
 }
 
-impl Reading {
+impl TriggerData {
     /// The two tags that every trigger has.
     pub(super) fn of(source: &str, arn: &str) -> Self {
-        let mut reading = Self::default();
-        set(&mut reading.tags, SOURCE, Some(source));
-        set(&mut reading.tags, SOURCE_ARN, Some(arn).filter(|arn| !arn.is_empty()));
-        reading
+        let mut data = Self::default();
+        set(&mut data.tags, SOURCE, Some(source));
+        set(&mut data.tags, SOURCE_ARN, Some(arn).filter(|arn| !arn.is_empty()));
+        data
     }
 
     pub(super) fn with_span(mut self, span: Span<'static>, synchronicity: Synchronicity) -> Self {
-        self.inferred = Some(Inferred::new(span, synchronicity));
+        self.inferred = Some(InferredSpans::new(span, synchronicity));
         self
     }
 

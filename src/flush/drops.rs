@@ -9,7 +9,7 @@ use crate::intake::{Kind, Payload};
 
 /// Counts of dropped data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Dropped {
+pub struct DropCounts {
     /// Logs.
     pub logs: u64,
     /// Distributions.
@@ -32,7 +32,7 @@ pub struct Dropped {
     pub batches: u64,
 }
 
-impl Dropped {
+impl DropCounts {
     /// The counts for a payload with this many items.
     pub(super) fn one(kind: Kind, items: u64) -> Self {
         match kind {
@@ -65,7 +65,7 @@ impl Dropped {
     }
 }
 
-impl fmt::Display for Dropped {
+impl fmt::Display for DropCounts {
     /// Lists the non-zero counts.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let all = [
@@ -140,32 +140,32 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Counts all dropped data, and decides when to log it.
 #[derive(Debug, Default)]
 pub struct DropLog {
-    total: Dropped,
-    reasons: Vec<Logged>,
+    total: DropCounts,
+    reasons: Vec<DropLogEntry>,
 }
 
 #[derive(Debug)]
-struct Logged {
+struct DropLogEntry {
     reason: DropReason,
     at: Instant,
     /// Items dropped since the last log line.
-    unlogged: Dropped,
+    unlogged: DropCounts,
 }
 
 impl DropLog {
     /// Counts items lost at the end, which the log reports only in total.
-    pub fn count(&mut self, dropped: Dropped) {
+    pub fn count(&mut self, dropped: DropCounts) {
         self.total.add(dropped);
     }
 
     /// Counts dropped items. Returns the items to log for this reason, if any: these and those dropped since the last log line.
-    pub fn record(&mut self, reason: DropReason, dropped: Dropped, now: Instant) -> Option<Dropped> {
-        if dropped == Dropped::default() {
+    pub fn record(&mut self, reason: DropReason, dropped: DropCounts, now: Instant) -> Option<DropCounts> {
+        if dropped == DropCounts::default() {
             return None;
         }
         self.total.add(dropped);
         let Some(logged) = self.reasons.iter_mut().find(|logged| logged.reason == reason) else {
-            self.reasons.push(Logged { reason, at: now, unlogged: Dropped::default() });
+            self.reasons.push(DropLogEntry { reason, at: now, unlogged: DropCounts::default() });
             return Some(dropped);
         };
         logged.unlogged.add(dropped);
@@ -178,7 +178,7 @@ impl DropLog {
     }
 
     /// Counts of all dropped data.
-    pub fn total(&self) -> Dropped {
+    pub fn total(&self) -> DropCounts {
         self.total
     }
 }
@@ -188,21 +188,21 @@ mod tests {
     use super::*;
     use crate::process::proxied::Product;
 
-    fn logs(logs: u64) -> Dropped {
-        Dropped { logs, ..Dropped::default() }
+    fn logs(logs: u64) -> DropCounts {
+        DropCounts { logs, ..DropCounts::default() }
     }
 
     #[test]
     fn every_kind_is_counted_by_itself() {
-        let mut sum = Dropped { values: 1, datagrams: 2, batches: 3, refused: 256, ..Dropped::default() };
+        let mut sum = DropCounts { values: 1, datagrams: 2, batches: 3, refused: 256, ..DropCounts::default() };
         let proxied = Kind::Proxied(Product::Profiling);
         let kinds = [Kind::Logs, Kind::Sketches, Kind::Series, Kind::Traces, Kind::Stats, proxied];
         for (kind, items) in kinds.into_iter().zip([4, 8, 16, 32, 64, 128]) {
-            sum.add(Dropped::one(kind, items));
+            sum.add(DropCounts::one(kind, items));
         }
         sum.add(sum);
         let (logs, sketches, series, spans, stats, proxied) = (8, 16, 32, 64, 128, 256);
-        let expected = Dropped {
+        let expected = DropCounts {
             logs,
             sketches,
             series,
@@ -248,9 +248,9 @@ mod tests {
 
     #[test]
     fn only_what_there_is_any_of_is_listed() {
-        let mut dropped = Dropped::one(Kind::Series, 4);
+        let mut dropped = DropCounts::one(Kind::Series, 4);
         assert_eq!(dropped.to_string(), "4 series");
-        dropped.add(Dropped { logs: 2, datagrams: 7, ..Dropped::default() });
+        dropped.add(DropCounts { logs: 2, datagrams: 7, ..DropCounts::default() });
         assert_eq!(dropped.to_string(), "2 logs, 4 series, 7 datagrams");
     }
 }
