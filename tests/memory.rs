@@ -225,7 +225,7 @@ fn measure_queued_spans() {
     for count in [10_000, 100_000] {
         let file = tempfile::NamedTempFile::new().unwrap();
         spans::write(file.as_file(), count);
-        let spans::Queued { spans, request, payload, waiting, most } = spans::queue(file.path());
+        let spans::QueuedSizes { spans, request, payload, waiting, most } = spans::queue(file.path());
         println!("{count} spans: {request} bytes arrive, {payload} leave, {waiting} wait, at most {most} meanwhile");
         assert_eq!(spans, count);
         assert!(waiting > payload / 2, "{waiting} bytes cannot be: this measures something else");

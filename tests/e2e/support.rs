@@ -118,15 +118,15 @@ pub fn invoke_next(sandbox: &Sandbox, invocations: &mut Vec<Invocation>) {
     invocations.extend(invoke(sandbox, number..number + 1));
 }
 
-/// Everything about one sandbox's life.
-pub struct Life {
+/// The run of one sandbox: its invocations, what the intake received, and how it ended.
+pub struct Run {
     pub invocations: Vec<Invocation>,
     pub intake: Intake,
     pub ending: Ending,
 }
 
 /// Starts the sandbox, sends `times` events that hold their number, and ends the sandbox.
-pub fn live(setup: Setup, times: usize) -> Life {
+pub fn run_sandbox(setup: Setup, times: usize) -> Run {
     let sandbox = Sandbox::start(setup).unwrap();
     let invocations = invoke(&sandbox, 0..times);
     end(sandbox, invocations)
@@ -138,13 +138,13 @@ pub fn invoke(sandbox: &Sandbox, numbers: std::ops::Range<usize>) -> Vec<Invocat
 }
 
 /// Ends the sandbox.
-pub fn end(sandbox: Sandbox, invocations: Vec<Invocation>) -> Life {
+pub fn end(sandbox: Sandbox, invocations: Vec<Invocation>) -> Run {
     let intake = sandbox.intake().unwrap().clone();
     let ending = sandbox.shutdown().unwrap();
-    Life { invocations, intake, ending }
+    Run { invocations, intake, ending }
 }
 
-impl Life {
+impl Run {
     /// The texts of all delivered logs.
     pub fn messages(&self) -> Vec<String> {
         self.intake.logs().iter().map(|log| text(log).to_owned()).collect()

@@ -22,7 +22,7 @@ use bottlecap::{
 use matrix::sandbox::{intake::Span, tracer};
 
 /// What has become of a request; sizes are in bytes.
-pub struct Queued {
+pub struct QueuedSizes {
     /// How many spans wait.
     pub spans: usize,
     pub request: usize,
@@ -68,13 +68,13 @@ pub fn write(file: &File, count: usize) {
 }
 
 /// Sends a body from a file to the trace agent, and measures what waits to leave then.
-pub fn queue(body: &Path) -> Queued {
+pub fn queue(body: &Path) -> QueuedSizes {
     // Source: proc(5), `/proc/pid/clear_refs`: 5 sets the peak back to what is resident now.
     fs::write("/proc/self/clear_refs", "5").unwrap();
     // Pages of the program, which are read at their first use, are no memory of the spans'.
     let (before, peak_before) = (status("RssAnon"), status("VmRSS"));
     let output = receive(body);
-    Queued {
+    QueuedSizes {
         spans: output.payloads.iter().map(|payload| payload.spans).sum(),
         request: usize::try_from(fs::metadata(body).unwrap().len()).unwrap(),
         payload: output.payloads.iter().map(|payload| payload.bytes().len()).sum(),
