@@ -262,7 +262,7 @@ impl Flusher {
     /// Resolves the API key if it is missing or expired and not being resolved. Otherwise the first flush does so.
     pub fn request_api_key(&mut self) {
         if let ClientState::Ready(ready) = &mut self.client
-            && let Some(resolver) = ready.api_key.ask(Instant::now())
+            && let Some(resolver) = ready.api_key.start_resolving(Instant::now())
         {
             self.tasks.spawn(async move { TaskResult::KeyResolved(resolver.resolve().await) });
         }
@@ -302,7 +302,7 @@ impl Flusher {
             }
             TaskResult::KeyResolved(answer) => {
                 if let ClientState::Ready(ready) = &mut self.client {
-                    ready.api_key.answered(Instant::now(), answer);
+                    ready.api_key.record(Instant::now(), answer);
                 }
             }
             TaskResult::Compressed(payloads) => {

@@ -163,12 +163,12 @@ async fn a_blocking_connection_goes_on_where_it_got_to() {
             let subscription = Subscription { port: 1, logs: true, initialization: Initialization::OnDemand };
             let (connection, id) = (&mut established.connection, &established.registered.id);
             if pipelined {
-                connection.subscribe_and_ask(id, subscription).unwrap();
+                connection.subscribe_and_send_next(id, subscription).unwrap();
                 assert_eq!(connection.subscribed().unwrap(), SubscriptionOutcome::Active);
             } else {
                 connection.subscribe(id, subscription).unwrap();
                 assert_eq!(connection.subscribed().unwrap(), SubscriptionOutcome::Active);
-                connection.ask(id).unwrap();
+                connection.send_next(id).unwrap();
             }
             established
         })
@@ -187,7 +187,7 @@ async fn pipelined(platform: &Platform) -> (ExtensionsApi, ExtensionId) {
     let registered = tokio::task::spawn_blocking(move || {
         let mut registered = Connection::register(api, Initialization::OnDemand).unwrap().registered().unwrap();
         let subscription = Subscription { port: 1, logs: true, initialization: Initialization::OnDemand };
-        registered.connection.subscribe_and_ask(&registered.registered.id, subscription).unwrap();
+        registered.connection.subscribe_and_send_next(&registered.registered.id, subscription).unwrap();
         registered
     });
     let registered = registered.await.unwrap();

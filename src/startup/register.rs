@@ -71,7 +71,7 @@ fn register_with(
     let ports = early.unwrap_or_else(bind);
     let subscription =
         ports.telemetry.as_ref().ok().map(|bound| Subscription { port: bound.port, logs, initialization });
-    let (connection, subscription) = match subscribe_and_ask(&mut connection, &registered.id, subscription) {
+    let (connection, subscription) = match subscribe_and_send_next(&mut connection, &registered.id, subscription) {
         Ok(reply) => (Some(connection), reply),
         Err(error) => (None, SubscriptionReply::Received(Err(error))),
     };
@@ -96,14 +96,14 @@ fn register_again(environment: &Environment, mut error: Error) -> Result<Registe
 }
 
 /// Fails if the connection breaks, or if the subscription has to be repeated while the next event is not asked for.
-fn subscribe_and_ask(
+fn subscribe_and_send_next(
     connection: &mut Connection,
     id: &ExtensionId,
     subscription: Option<Subscription>,
 ) -> Result<SubscriptionReply, Error> {
     let reply = match subscription {
         Some(subscription) if PIPELINED_NEXT => {
-            connection.subscribe_and_ask(id, subscription)?;
+            connection.subscribe_and_send_next(id, subscription)?;
             return Ok(SubscriptionReply::Pending);
         }
         Some(subscription) => {
@@ -115,7 +115,7 @@ fn subscribe_and_ask(
         }
         None => SubscriptionReply::NotSent,
     };
-    connection.ask(id)?;
+    connection.send_next(id)?;
     Ok(reply)
 }
 

@@ -81,7 +81,7 @@ fn register_and_become_agent(
     // The agent drops log lines that are not wanted; asking for them here would need all of the settings.
     let (logs, initialization) = (true, *initialization);
     let subscription = listeners.telemetry_port().map(|port| Subscription { port, logs, initialization });
-    let sent = subscribe_and_ask(&mut connection, api, id, subscription);
+    let sent = subscribe_and_send_next(&mut connection, api, id, subscription);
     let next_sent = process::monotonic_ns();
     let in_flight = sent.unwrap_or(InFlight::Nothing);
     // The agent, or what is done without it, opens another one.
@@ -109,7 +109,7 @@ fn register_and_become_agent(
 
 /// Sends the subscription and the request for the next event in one write. The platform answers the requests of one connection in their order, so that it
 /// knows of the subscription before it may consider the extension ready.
-fn subscribe_and_ask(
+fn subscribe_and_send_next(
     connection: &mut Connection,
     api: &Api<'_>,
     id: &str,

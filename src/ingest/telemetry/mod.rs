@@ -116,7 +116,7 @@ pub struct Batches {
 impl Batches {
     /// The next batch; None if none will come any more. May be cancelled without losing one.
     pub async fn recv(&mut self) -> Option<Batch> {
-        self.receiver.recv().await.map(QueuedBatch::leave)
+        self.receiver.recv().await.map(QueuedBatch::into_batch)
     }
 
     /// Whether no batch is here.
@@ -126,7 +126,7 @@ impl Batches {
 
     /// The next batch, if it is here.
     pub fn try_recv(&mut self) -> Result<Batch, TryRecvError> {
-        self.receiver.try_recv().map(QueuedBatch::leave)
+        self.receiver.try_recv().map(QueuedBatch::into_batch)
     }
 
     /// How many batches were given up since this was last asked: too long, broken, or without memory for them.
@@ -143,7 +143,7 @@ struct QueuedBatch {
 }
 
 impl QueuedBatch {
-    fn leave(self) -> Batch {
+    fn into_batch(self) -> Batch {
         drop(self.room);
         self.batch
     }
@@ -200,7 +200,7 @@ async fn receive(
         Ok(body) => body,
         Err(error) => return queue.refuse(&error),
     };
-    // A place is taken first: if Lambda gives up waiting for it, the batch is not remembered and may come again.
+    // Space is reserved first: if Lambda gives up waiting for it, the batch is not remembered and may come again.
     let Ok(place) = queue.sender.reserve().await else { return (StatusCode::OK, "closing") };
     if !queue.with_unconfirmed(|answers| answers.is_new(connection, &body)) {
         tracing::debug!("TELEMETRY | A batch of {} bytes came twice", body.len());
