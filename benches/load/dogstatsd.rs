@@ -76,7 +76,7 @@ pub fn measure(effort: Effort) -> Section {
 
 fn row(load: &Load, effort: Effort) -> Vec<String> {
     let datagrams = load.datagrams();
-    let ours = Ours::new();
+    let ours = ExtensionQueue::new();
     let yardstick = bind();
     let (mut own, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..effort.of(200, 3) {
@@ -120,15 +120,15 @@ fn fill(to: &UdpSocket, datagrams: &[String]) {
     }
 }
 
-/// The extension's own way, on one thread.
-struct Ours {
+/// The extension's queue, read by one thread.
+struct ExtensionQueue {
     runtime: Runtime,
     queue: DatagramQueue,
     /// Another handle of the same socket.
     address: UdpSocket,
 }
 
-impl Ours {
+impl ExtensionQueue {
     fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let socket = bind();

@@ -82,12 +82,12 @@ impl Server {
     }
 
     /// A connection of a client that does nothing else.
-    pub fn connect(&self) -> Bare {
+    pub fn connect(&self) -> HttpsConnection {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
         stream.set_nodelay(true).unwrap();
         let connection =
             ClientConnection::new(self.client.clone(), ServerName::try_from("localhost").unwrap()).unwrap();
-        Bare(StreamOwned::new(connection, stream))
+        HttpsConnection(StreamOwned::new(connection, stream))
     }
 }
 
@@ -128,9 +128,9 @@ fn serve(
 }
 
 /// A connection.
-pub struct Bare(StreamOwned<ClientConnection, TcpStream>);
+pub struct HttpsConnection(StreamOwned<ClientConnection, TcpStream>);
 
-impl Bare {
+impl HttpsConnection {
     /// How long one POST takes, from its first byte to the last of its answer.
     pub fn post(&mut self, body: &[u8]) -> Duration {
         let begin = Instant::now();

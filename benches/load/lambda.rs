@@ -141,7 +141,7 @@ fn skip(reader: &mut BufReader<&TcpStream>, length: u64) -> io::Result<()> {
     if skipped == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// What a runtime answers to an event.
+/// The response of a runtime to an event.
 pub enum FunctionResponse {
     /// A body with a content length.
     Whole(Vec<u8>),

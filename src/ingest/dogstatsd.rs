@@ -165,7 +165,7 @@ struct Queue {
     lost: u64,
 }
 
-/// What became of an attempt to read one datagram.
+/// The outcome of an attempt to read one datagram.
 enum ReadOutcome {
     /// So many bytes.
     Datagram(usize),

@@ -9,7 +9,7 @@ fn settings() -> DogStatsd {
     Config::default().dogstatsd
 }
 
-/// An inbox on a port of its own, and a socket that sends to it.
+/// A queue with a port of its own, and a socket that sends to it.
 struct Pair {
     datagrams: DatagramQueue,
     sender: UdpSocket,

@@ -24,7 +24,7 @@ pub struct Response {
     pub closes: bool,
 }
 
-/// What registration gives.
+/// A registration with the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtensionRegistration {
     /// Goes with every further call.

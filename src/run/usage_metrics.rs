@@ -32,6 +32,7 @@ pub struct UsageMetrics {
     used: bool,
 }
 
+/// The usage counters of one invocation, until its two events have come.
 #[derive(Debug)]
 struct InvocationUsage {
     id: AttemptId,

@@ -23,11 +23,11 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A function whose init takes until the extension has come through its own: until then subscriptions are accepted.
-struct Slow {
+struct SlowInit {
     ready: Arc<(Mutex<bool>, Condvar)>,
 }
 
-impl Handler for Slow {
+impl Handler for SlowInit {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
         let (ready, changed) = &*self.ready;
         let waiting = ready.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +51,7 @@ fn slow(extension: Extension, faults: Vec<Fault>) -> Setup {
             notify.1.notify_all();
         }
     }));
-    let function = Function::InProcess(Arc::new(Slow { ready }));
+    let function = Function::InProcess(Arc::new(SlowInit { ready }));
     let setup = setup_with(function, &[("DD_LOG_LEVEL", "debug")]);
     Setup { extensions: vec![extension], faults, output, ..setup }
 }

@@ -221,9 +221,9 @@ fn every_strategy_and_kind_of_sandbox_delivers_every_count_once() {
 }
 
 /// Sends as soon as there is somebody to send to, which is before the first event.
-struct Early;
+struct DogStatsdAtInit;
 
-impl Handler for Early {
+impl Handler for DogStatsdAtInit {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
         // No real runtime is there as fast as a thread of this process. 1F BD is 8125.
         let bound = || std::fs::read_to_string("/proc/thread-self/net/udp").unwrap().contains(":1FBD ");
@@ -245,7 +245,7 @@ fn what_is_sent_before_the_first_event_waits_for_us() {
     let mut extensions = vec![agent()];
     extensions.extend(has_short_order("the launcher").then(launched));
     for extension in extensions {
-        let setup = setup(Function::InProcess(Arc::new(Early)));
+        let setup = setup(Function::InProcess(Arc::new(DogStatsdAtInit)));
         let Some(run) = run_sandbox(Setup { extensions: vec![extension], ..setup }, 1) else { return };
         assert_sum(&run, "early", 20.0);
     }
@@ -329,7 +329,7 @@ fn an_outage_of_the_series_intake_loses_and_repeats_nothing() {
 }
 
 /// Another account's intake, opened by the function in the sandbox's network before its first event.
-struct Another {
+struct FunctionWithIntake {
     plan: Plan,
     intake: Mutex<Option<intake::Intake>>,
 }
@@ -346,25 +346,25 @@ fn swallow_connections() -> impl Sized {
     (listener, TcpStream::connect(address).unwrap())
 }
 
-impl Another {
+impl FunctionWithIntake {
     fn new(plan: Plan) -> Self {
         Self { plan, intake: Mutex::default() }
     }
 }
 
-impl Handler for Another {
+impl Handler for FunctionWithIntake {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
-        let (told, hear) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let plan = self.plan.clone();
         thread::spawn(move || {
             let _swallowing = swallow_connections();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                told.send(intake::Intake::start((Ipv4Addr::LOCALHOST, ANOTHER).into(), plan).await.unwrap()).unwrap();
+                sender.send(intake::Intake::start((Ipv4Addr::LOCALHOST, ANOTHER).into(), plan).await.unwrap()).unwrap();
                 std::future::pending::<()>().await;
             });
         });
-        *self.intake.lock().unwrap() = hear.recv().ok();
+        *self.intake.lock().unwrap() = receiver.recv().ok();
         Ok(())
     }
 
@@ -377,7 +377,7 @@ impl Handler for Another {
 #[test]
 fn every_account_gets_all_metrics_under_its_own_key() {
     let plan = Plan::rule(Route::Sketches, Window::first(1), intake::Answer::status(500));
-    let another = Arc::new(Another::new(plan));
+    let another = Arc::new(FunctionWithIntake::new(plan));
     let endpoints =
         format!(r#"{{"http://127.0.0.1:{ANOTHER}": ["first", "second"], "http://127.0.0.1:1": ["nobody"]}}"#);
     let variables = [("DD_ADDITIONAL_ENDPOINTS", endpoints.as_str())];
@@ -406,7 +406,8 @@ fn every_account_gets_all_metrics_under_its_own_key() {
 fn an_account_that_fails_costs_another_no_time() {
     for port in [1, ANOTHER, SWALLOWING] {
         for strategy in ["end", "continuously,1"] {
-            let another = Arc::new(Another::new(Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Silence)));
+            let another =
+                Arc::new(FunctionWithIntake::new(Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Silence)));
             let endpoints = format!(r#"{{"http://127.0.0.1:{port}": ["another"]}}"#);
             let variables =
                 [("DD_ADDITIONAL_ENDPOINTS", endpoints.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];

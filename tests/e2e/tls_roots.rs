@@ -21,7 +21,7 @@ use crate::{
     support::{Run, echo, run_sandbox, setup_with},
 };
 
-/// A function beside a server that stands for the intake of logs.
+/// A function that echoes, with a TLS server that stands for the intake of logs.
 struct EchoWithTlsServer {
     port: u16,
     config: ServerConfig,

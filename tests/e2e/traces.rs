@@ -361,9 +361,9 @@ fn settings_filter_obfuscate_and_replace() {
 }
 
 /// Sends spans before its runtime asks for the first event.
-struct Early(Mutex<Vec<Reply>>);
+struct TracerAtInit(Mutex<Vec<Reply>>);
 
-impl Handler for Early {
+impl Handler for TracerAtInit {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
         // No real runtime is there as fast as a thread of this process. 1F BE is 8126, and 0A is the state of a listener.
         let is_bound =
@@ -388,7 +388,7 @@ fn tracers_that_connect_before_anybody_serves_them_wait_and_are_served() {
             eprintln!("not tested: this build binds its ports late");
             return;
         }
-        let early = Arc::new(Early(Mutex::default()));
+        let early = Arc::new(TracerAtInit(Mutex::default()));
         let setup = Setup { extensions: vec![extension], ..with(Function::InProcess(early.clone()), &[]) };
         let Some(run) = run_sandbox(setup, 1) else { return };
         let replies = early.0.lock().unwrap();

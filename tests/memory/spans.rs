@@ -21,7 +21,7 @@ use bottlecap::{
 };
 use matrix::sandbox::{intake::Span, tracer};
 
-/// What has become of a request; sizes are in bytes.
+/// The memory that a queued request takes, in bytes.
 pub struct QueuedSizes {
     /// How many spans wait.
     pub spans: usize,

@@ -2,7 +2,7 @@
 
 use crate::{json, response::Response};
 
-/// What a registration gives.
+/// The response to a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Registration<'a> {
     /// The extension's id, which goes with every further request. It has no blanks.
@@ -11,7 +11,7 @@ pub struct Registration<'a> {
     pub account_id: Option<&'a str>,
 }
 
-/// What became of a subscription that was not refused.
+/// The outcome of a subscription that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubscriptionOutcome {
     /// Events will come.

@@ -65,7 +65,7 @@ impl fmt::Display for ResponseError {
 
 impl Error for ResponseError {}
 
-/// A whole response in what was read, whose parts have not been taken from there yet.
+/// The bounds of a whole response at the front of a buffer.
 #[derive(Debug, Clone, Copy)]
 pub struct ResponseBounds {
     head: Head,

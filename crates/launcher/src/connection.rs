@@ -15,7 +15,7 @@ const MAX_REQUEST_BYTES: usize = 2048;
 /// Space for what was read: a response of maximum size, and as much again as one call reads.
 pub type Space = [u8; MAX_RESPONSE_BYTES + 4096];
 
-/// What was read and not yet taken.
+/// The bytes that were read and not yet taken.
 pub struct ReadBuffer {
     space: &'static mut Space,
     filled: usize,

@@ -29,7 +29,7 @@ pub struct PendingRegistration<'a> {
     pub failure: Text<'a>,
 }
 
-/// Whether what has failed may succeed later.
+/// Whether a failed registration may succeed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     Temporary,

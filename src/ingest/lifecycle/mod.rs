@@ -122,7 +122,7 @@ struct QueuedCall {
     _room: OwnedSemaphorePermit,
 }
 
-/// What tracers have reported, in the order in which it was answered.
+/// The calls of tracers, in the order in which they were answered.
 #[derive(Debug)]
 pub struct CallQueue {
     receiver: Receiver<QueuedCall>,

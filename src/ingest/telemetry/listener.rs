@@ -17,7 +17,7 @@ use tokio::{
 use super::BatchQueue;
 use crate::ingest::http1::Guard;
 
-/// Accepts connections for this inbox.
+/// Accepts connections whose batches go to this queue.
 pub struct Listener {
     pub listener: TcpListener,
     pub queue: Arc<BatchQueue>,

@@ -118,7 +118,7 @@ impl AsFd for TraceAgentListener {
     }
 }
 
-/// What a request has become.
+/// The data of a tracer's request.
 #[derive(Debug)]
 pub enum TracerData {
     /// Spans, encoded, and the statistics of them.
@@ -136,7 +136,7 @@ struct QueuedRequest {
     _room: OwnedSemaphorePermit,
 }
 
-/// What tracers have sent, in the order in which it was answered.
+/// The requests of tracers, in the order in which they were answered.
 #[derive(Debug)]
 pub struct TraceQueue {
     receiver: Receiver<QueuedRequest>,

@@ -44,7 +44,7 @@ pub(super) const SKETCHES: Descriptor = Descriptor { path: "/api/beta/sketches",
 pub(super) const SERIES: Descriptor =
     Descriptor { path: "/api/v2/series", max_sealed_bytes: Some(MAX_SEALED_SERIES_BYTES), ..METRICS };
 
-/// Everything that was measured.
+/// The metrics of one flush.
 #[derive(Debug, Default)]
 pub struct MetricSnapshot {
     /// Enhanced metrics.

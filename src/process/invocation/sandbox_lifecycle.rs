@@ -20,7 +20,7 @@ pub enum OnceMetric {
     Sent,
 }
 
-/// A measurement.
+/// A measured duration of init or restore.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DurationMeasurement {
     /// The measured duration in seconds.

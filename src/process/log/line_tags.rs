@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// A line without its tags, and the tags.
+/// The tags of a line, and the line without them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ExtractedTags {
     /// The line without the extracted fields and one comma each.

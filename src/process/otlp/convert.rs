@@ -60,7 +60,7 @@ impl Settings {
     }
 }
 
-/// What conversion may still take, in bytes.
+/// The memory that the conversion of a request may still take, in bytes.
 pub(super) struct ConversionBudget {
     max_trace: usize,
     /// What is left for the trace that is converted.
@@ -96,12 +96,12 @@ impl ConversionBudget {
 pub struct Traces<'b, 's> {
     settings: &'s Settings,
     resources: vec::IntoIter<ResourceSpans<'b>>,
-    current: Option<Current<'b>>,
+    current: Option<OpenResource<'b>>,
     budget: ConversionBudget,
 }
 
 /// A resource whose traces are converted.
-struct Current<'b> {
+struct OpenResource<'b> {
     resource: ResourceAttributes<'b>,
     scopes: Vec<ScopeSpans<'b>>,
     /// Where its spans are, those of one trace beside each other. The spans themselves are hundreds of bytes each, and stay where they were decoded.
@@ -110,7 +110,7 @@ struct Current<'b> {
     next: usize,
 }
 
-/// Where a span is, and which trace it belongs to.
+/// The position of a span in the request, and the number of its trace.
 struct SpanPosition {
     trace: usize,
     scope: usize,
@@ -129,7 +129,7 @@ impl<'b, 's> Traces<'b, 's> {
     fn trace(&mut self) -> Option<Result<Vec<Span<'b>>, TooLarge>> {
         loop {
             let Some(current) = &mut self.current else {
-                self.current = Some(Current::new(self.resources.next()?));
+                self.current = Some(OpenResource::new(self.resources.next()?));
                 continue;
             };
             let Some(trace) = current.next_trace() else {
@@ -164,7 +164,7 @@ fn has_trace(span: &message::Span<'_>) -> bool {
     span.trace_id.is_some_and(|id| id != 0)
 }
 
-impl<'b> Current<'b> {
+impl<'b> OpenResource<'b> {
     /// Spans of one trace are those whose ids have the same low half, as far as the intake knows.
     fn new(resource: ResourceSpans<'b>) -> Self {
         let scopes = resource.scope_spans;

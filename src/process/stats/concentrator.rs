@@ -35,7 +35,7 @@ pub enum Flush {
     All,
 }
 
-/// How many groups of a request were counted under another because there were too many, by what there was too much of. Where the request alone has too many
+/// Counts of the groups of a request that were counted under another because there were too many, by what there was too much of. Where the request alone has too many
 /// groups, their spans count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CollapsedGroups {

@@ -46,7 +46,7 @@ pub(super) fn trace(spans: &mut [Span<'_>], now: i64) -> Result<(), NormalizeErr
     Ok(())
 }
 
-/// What the last span was found to have in its normal form: the next one most often has the same.
+/// Values of the previous span that were in normal form: the next one most often has the same.
 #[derive(Default)]
 struct PreviousSpan<'b> {
     service: &'b str,

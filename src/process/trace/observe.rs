@@ -113,7 +113,7 @@ impl DurableContext {
     }
 }
 
-/// What the spans of one request say.
+/// Facts that the spans of one request tell about invocations and executions.
 #[derive(Debug, Default, PartialEq)]
 pub struct SpanObservations {
     pub placeholders: Vec<Placeholder>,

@@ -106,7 +106,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What a row learns from an event.
+/// The data that an event yields about its trigger.
 #[derive(Debug, Default)]
 pub(super) struct TriggerData {
     /// For the `aws.lambda` span.
