@@ -24,9 +24,8 @@ use bottlecap::{
         },
         log::Rules,
         propagation::{Carrier, Propagator},
-        stats::Keys,
         tags::FunctionTags,
-        trace::{MAX_PAYLOAD_BYTES, Pipeline, Source, TraceSettings, TracerHeaders, TracerPayload},
+        trace::{MAX_PAYLOAD_BYTES, Pipeline, Source, TraceSettings, TracerHeaders, TracerPayload, stats::Keys},
         trigger,
     },
 };

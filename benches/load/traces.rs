@@ -21,9 +21,8 @@ use bottlecap::{
     intake::{self, MemoryBudget, Payload, UnsealedPayload},
     platform::Environment,
     process::{
-        stats::Keys,
         tags::FunctionTags,
-        trace::{MAX_PAYLOAD_BYTES, OVERHEAD, Pipeline, TraceSettings, TracerPayload},
+        trace::{MAX_PAYLOAD_BYTES, OVERHEAD, Pipeline, TraceSettings, TracerPayload, stats::Keys},
     },
 };
 use matrix::sandbox::{intake::Span, tracer};

@@ -15,7 +15,6 @@ pub mod propagation;
 mod protobuf;
 pub mod proxied;
 pub mod runtime;
-pub mod stats;
 pub mod tags;
 pub mod trace;
 pub mod trigger;

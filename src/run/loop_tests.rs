@@ -40,9 +40,8 @@ use crate::{
         invocation::{InvocationTrace, Processor, Settings},
         log::{LogEncoder, Rules},
         metric::Point,
-        stats::Keys,
         tags::FunctionTags,
-        trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders},
+        trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders, stats::Keys},
     },
 };
 

@@ -18,11 +18,11 @@ use crate::{
         data_streams::{self, Buckets, Point},
         invocation::InvocationTrace,
         proxied::ProxiedRequest,
-        stats::{self, ClientPayload, CollapsedGroups, Concentrator, Flush},
         tags::FunctionTags,
         trace::{
             self, Output, Pipeline, SpanObservations, SpanParents, TraceSettings, TracerPayload,
             settings::{FilterTags, Obfuscation, ReplaceRule},
+            stats::{self, ClientPayload, CollapsedGroups, Concentrator, Flush},
         },
     },
 };

@@ -10,8 +10,7 @@ use crate::tokens;
 use crate::tree::{Complaint, File, Tree};
 
 /// Circles that are there, each by the folder that they are in and the folders among their members: none may grow, and one that is gone is taken from the list.
-const KNOWN: &[(&str, &[&str])] =
-    &[("src/process", &["stats", "trace"]), ("matrix/src/sandbox", &["function", "platform"])];
+const KNOWN: &[(&str, &[&str])] = &[("matrix/src/sandbox", &["function", "platform"])];
 
 /// What imports what among the files and folders of one folder.
 type Imports = BTreeMap<String, BTreeSet<String>>;

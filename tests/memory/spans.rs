@@ -14,9 +14,8 @@ use bottlecap::{
     ingest::trace_agent::{self, TraceAgentListener, TracerData},
     platform::Environment,
     process::{
-        stats::Keys,
         tags::FunctionTags,
-        trace::{Output, Pipeline, TraceSettings},
+        trace::{Output, Pipeline, TraceSettings, stats::Keys},
     },
 };
 use matrix::sandbox::{intake::Span, tracer};

@@ -33,8 +33,7 @@ use crate::{
     os::{allocator::keep_free_memory, streams},
     process::{
         proxied::ProxiedRequest,
-        stats::ClientPayload,
-        trace::{Output, Pipeline, SpanParents},
+        trace::{Output, Pipeline, SpanParents, stats::ClientPayload},
     },
 };
 pub use connections::Listener;

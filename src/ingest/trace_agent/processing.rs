@@ -23,10 +23,10 @@ use crate::{
     },
     process::{
         proxied::{ProxiedRequest, ProxiedRoute},
-        stats,
         trace::{
             Output, RecentSpans, Source, SpanObservations, TracerHeaders,
             decode::{self, DecodeError, Version},
+            stats,
         },
     },
 };

@@ -10,7 +10,10 @@ use super::*;
 use crate::{
     config::Config,
     platform::Environment,
-    process::{stats::Keys, tags::FunctionTags, trace::TraceSettings},
+    process::{
+        tags::FunctionTags,
+        trace::{TraceSettings, stats::Keys},
+    },
 };
 
 /// An empty list of traces.

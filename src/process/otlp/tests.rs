@@ -10,9 +10,11 @@ use crate::{
     config::Config,
     platform::environment::Environment,
     process::{
-        stats::{ClientPayload, Concentrator, Flush, Keys, Origin},
         tags::FunctionTags,
-        trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders, TracerPayload},
+        trace::{
+            Pipeline, Source, Span, TraceSettings, TracerHeaders, TracerPayload,
+            stats::{ClientPayload, Concentrator, Flush, Keys, Origin},
+        },
     },
 };
 

@@ -4,7 +4,6 @@ use crate::{
     config::Config,
     platform::environment::Environment,
     process::{
-        stats::Keys,
         tags::FunctionTags,
         trace::{
             replace::Replacements,
@@ -15,7 +14,7 @@ use crate::{
 
 fn tags() -> CommonTags {
     let function = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
-    CommonTags::new(&function, false, &Replacements::default(), &Keys::default())
+    CommonTags::new(&function, false, &Replacements::default(), |_| false)
 }
 
 fn span(id: u64, bytes: usize) -> Span<'static> {

@@ -9,7 +9,11 @@ use super::{
 };
 use crate::process::{
     msgpack::Writer,
-    trace::{CommonTags, Span, is_marked, is_top_level},
+    trace::{
+        chunk::{is_marked, is_top_level},
+        span::Span,
+        tags::CommonTags,
+    },
 };
 
 /// Maximum number of buckets of a request before the current one: an hour's.
@@ -66,7 +70,7 @@ pub(super) struct Values {
 
 impl Groups {
     /// None yet; `now` is in nanoseconds since the epoch.
-    pub(in crate::process) fn new(now: i64) -> Self {
+    pub(in crate::process::trace) fn new(now: i64) -> Self {
         Self { current: aligned(now), ..Self::default() }
     }
 
@@ -77,7 +81,7 @@ impl Groups {
 
     /// How many spans were counted.
     #[cfg(test)]
-    pub(in crate::process) fn hits(&self) -> u64 {
+    pub(in crate::process::trace) fn hits(&self) -> u64 {
         self.buckets
             .values()
             .flat_map(|bucket| bucket.groups.values().chain([&bucket.others]))
@@ -85,12 +89,12 @@ impl Groups {
             .sum()
     }
 
-    pub(in crate::process) fn set_origin(&mut self, origin: Origin) {
+    pub(in crate::process::trace) fn set_origin(&mut self, origin: Origin) {
         self.origin = Some(origin);
     }
 
     /// Counts a span, if it is of a kind that is counted. The tags are those that every span has.
-    pub(in crate::process) fn add(&mut self, span: &Span<'_>, common: &CommonTags, keys: &Keys) {
+    pub(in crate::process::trace) fn add(&mut self, span: &Span<'_>, common: &CommonTags, keys: &Keys) {
         let found = KeyTags::of(span, common);
         if !is_eligible(span, found.span_kind.unwrap_or_default()) {
             return;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::peer::{self, PEER_TAGS};
 use crate::process::{
     msgpack::{DecodeError, Reader, Writer},
-    trace::{CommonTags, Span},
+    trace::{span::Span, tags::CommonTags},
 };
 
 /// Maximum number of additional tags, each of which multiplies the groups.
@@ -31,7 +31,7 @@ impl Keys {
     }
 
     /// Whether a tag of every span takes part in a key.
-    pub(in crate::process) fn uses(&self, tag: &str) -> bool {
+    pub(in crate::process::trace) fn uses(&self, tag: &str) -> bool {
         KeyTags::default().slot(tag).is_some() || is_peer(tag) || self.additional.iter().any(|key| key == tag)
     }
 }

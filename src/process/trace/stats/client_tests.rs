@@ -1,7 +1,7 @@
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::*;
-use crate::process::stats::payload;
+use crate::process::trace::stats::payload;
 
 /// A body with one bucket of one group, as tracers send it.
 fn body() -> Vec<u8> {

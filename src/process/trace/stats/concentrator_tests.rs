@@ -4,9 +4,12 @@ use crate::{
     platform::environment::Environment,
     process::{
         msgpack::Reader,
-        stats::{Keys, client, payload},
         tags::FunctionTags,
-        trace::{CommonTags, Span, common_tags},
+        trace::{
+            Span,
+            stats::{Keys, client, payload},
+            tags::{CommonTags, common_tags},
+        },
     },
 };
 
@@ -14,7 +17,7 @@ const SECOND: i64 = 1_000_000_000;
 const NOW: i64 = 1_700_000_000 * SECOND;
 
 fn common() -> CommonTags {
-    common_tags(&FunctionTags::collect(&Environment::read(|_| None), None, &Config::default()), &Keys::default())
+    common_tags(&FunctionTags::collect(&Environment::read(|_| None), None, &Config::default()), |_| false)
 }
 
 fn origin() -> Origin {

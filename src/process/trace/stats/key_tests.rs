@@ -2,11 +2,14 @@ use super::*;
 use crate::{
     config::Config,
     platform::environment::Environment,
-    process::{stats::groups::Groups, tags::FunctionTags, trace::common_tags},
+    process::{
+        tags::FunctionTags,
+        trace::{stats::groups::Groups, tags::common_tags},
+    },
 };
 
 fn common(keys: &Keys) -> CommonTags {
-    common_tags(&FunctionTags::collect(&Environment::read(|_| None), None, &Config::default()), keys)
+    common_tags(&FunctionTags::collect(&Environment::read(|_| None), None, &Config::default()), |key| keys.uses(key))
 }
 
 fn span(tags: &[(&'static str, &'static str)]) -> Span<'static> {
