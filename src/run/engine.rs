@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::{dogstatsd_pipeline::DogStatsdPipeline, traces::TracePipeline, usage_metrics::UsageMetrics};
 use crate::{
-    aggregate::{LogQueue, Points},
+    aggregate::{EncodedBatches, Points},
     config::Config,
     flush::{DropCounts, Flusher},
     ingest::{lifecycle, telemetry::Batches},
@@ -34,7 +34,7 @@ const RUNTIME_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Engine {
     pub log_encoder: LogEncoder,
     pub processor: Processor,
-    pub logs: LogQueue,
+    pub logs: EncodedBatches,
     pub points: Points,
     pub dogstatsd_pipeline: DogStatsdPipeline,
     pub traces: TracePipeline,

@@ -25,7 +25,7 @@ use super::{
     traces::TracePipeline,
 };
 use crate::{
-    aggregate::{LogQueue, Points, logs::LogBatch},
+    aggregate::{EncodedBatches, Points, encoded::EncodedBatch},
     config::{Config, FlushStrategy},
     flush::{DropCounts, Flusher},
     ingest::{
@@ -88,7 +88,7 @@ pub fn engine() -> (Engine, Sender) {
     let (sender, receiver) = channel();
     let engine = Engine {
         processor: Processor::new(settings, Rules::default(), 0),
-        logs: LogQueue::default(),
+        logs: EncodedBatches::new(intake::logs::FORMAT),
         points: Points::default(),
         dogstatsd_pipeline: DogStatsdPipeline::new(None, None),
         traces: TracePipeline::start(None, otlp::Listeners::bind(&config.otlp), &config, &tags, Arc::default()),
@@ -212,7 +212,7 @@ fn waiting_to_be_built() -> (Flusher, std::sync::mpsc::Sender<()>) {
 /// A full flusher whose client is never built.
 pub fn full() -> (Flusher, std::sync::mpsc::Sender<()>) {
     let (mut flusher, building) = waiting_to_be_built();
-    let batch = || LogBatch { json: vec![b' '; 4 << 20], entries: 1 };
+    let batch = || EncodedBatch { body: vec![b' '; 4 << 20], entries: 1 };
     flusher.start([(); 5].map(|()| intake::logs::unsealed(batch(), &Config::default().logs)));
     assert!(!flusher.has_room());
     (flusher, building)

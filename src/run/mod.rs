@@ -23,7 +23,7 @@ use traces::TracePipeline;
 pub use traces::streams;
 
 use crate::{
-    aggregate::{LogQueue, Points},
+    aggregate::{EncodedBatches, Points},
     config::{AppSec, Config},
     features::APPSEC_DEFER,
     flush::Flusher,
@@ -141,7 +141,7 @@ pub async fn run(parts: Components) {
         usage_metrics: measures.then(|| usage_metrics::UsageMetrics::new(&Proc::default(), overlapping)),
         log_encoder: LogEncoder::new(parts.tags, &parts.config),
         processor: parts.processor,
-        logs: LogQueue::default(),
+        logs: EncodedBatches::new(intake::logs::FORMAT),
         points: Points::default(),
         dogstatsd_pipeline: DogStatsdPipeline::new(parts.dogstatsd, parts.config.dogstatsd.namespace.clone()),
         flusher,
