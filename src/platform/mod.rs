@@ -16,7 +16,7 @@ pub mod reqwest_transport;
 pub mod transport;
 
 pub use environment::Environment;
-pub use error::Error;
+pub use error::{AnswerError, Error};
 pub use event::{Event, Invoke, Shutdown};
 pub use extension_protocol::{EXTENSION_NAME, Initialization, Subscription};
 pub use extensions_api::ExtensionsApi;

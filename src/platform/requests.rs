@@ -1,11 +1,12 @@
 //! What Lambda's responses mean to the agent, whichever way they travel. The requests, and what the launcher needs to know too, are in `extension-protocol`.
 
-use extension_protocol::{
-    IDENTIFIER,
-    reply::{self, Refusal, Registration},
-};
+use extension_protocol::reply::{self, Refusal, Registration};
 
-use super::{error::Error, event::Event, ids::ExtensionId};
+use super::{
+    error::{AnswerError, Error},
+    event::Event,
+    ids::ExtensionId,
+};
 use crate::os::{clock, log::excerpt};
 
 pub use extension_protocol::reply::SubscriptionOutcome;
@@ -17,7 +18,7 @@ const MAX_LOGGED_BYTES: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
-    /// The header [`IDENTIFIER`].
+    /// The header [`extension_protocol::IDENTIFIER`].
     pub identifier: Option<String>,
     pub body: Vec<u8>,
     /// The connection ends with this response.
@@ -40,7 +41,7 @@ pub fn registered(response: &Response) -> Result<ExtensionRegistration, Error> {
             Ok(ExtensionRegistration { id: ExtensionId(id.to_owned()), account_id: account_id.map(str::to_owned) })
         }
         Err(Refusal::Status(_)) => Err(response.refusal("register")),
-        Err(Refusal::NoIdentifier) => Err(Error::Answer { call: "register", why: format!("no header {IDENTIFIER}") }),
+        Err(Refusal::NoIdentifier) => Err(Error::Answer { call: "register", source: AnswerError::NoIdentifier }),
     }
 }
 
@@ -55,7 +56,7 @@ pub fn event(response: &Response) -> Result<Event, Error> {
         return Err(response.refusal("next"));
     }
     Event::parse(&response.body, clock::epoch_ms())
-        .map_err(|unreadable| Error::Answer { call: "next", why: unreadable.to_string() })
+        .map_err(|unreadable| Error::Answer { call: "next", source: unreadable.into() })
 }
 
 impl Response {

@@ -193,7 +193,7 @@ async fn reply_around<T>(first_event: impl Future<Output = ()>, reply: impl Futu
 }
 
 fn init_is_over() -> platform::Error {
-    platform::Error::Answer { call: "subscribe", why: "the first event came before the subscription".to_owned() }
+    platform::Error::Answer { call: "subscribe", source: platform::AnswerError::AfterFirstEvent }
 }
 
 #[cfg(test)]

@@ -385,7 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn received_telemetry_confirms_subscription_after_lost_reply() {
-        let lost = || platform::Error::Answer { call: "subscribe", why: String::new() };
+        let lost = || platform::Error::Answer { call: "subscribe", source: platform::AnswerError::NoIdentifier };
         let refusal = || platform::Error::Status { call: "subscribe", status: 400, body: String::new() };
         for (has_arrived, error, expected) in [(false, lost(), false), (true, lost(), true), (true, refusal(), false)] {
             let (sender, batches) = test_batches::channel();
