@@ -47,7 +47,7 @@ pub use pointer::SpanPointer;
 pub use settings::Settings;
 use trigger_data::{Input, TriggerData};
 
-pub use super::digest::Digest;
+pub use super::Digest;
 use super::{
     data_streams::Checkpoint,
     propagation::{Carrier, Propagator, TraceContext},
