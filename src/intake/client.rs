@@ -238,8 +238,9 @@ mod tests {
 }
 
 #[cfg(test)]
-#[path = "../../tests/e2e/https.rs"]
-pub(super) mod https;
+#[path = "../../tests/tls_server/mod.rs"]
+#[expect(dead_code, reason = "the benchmark has use for more")]
+pub(super) mod tls_server;
 
 #[cfg(test)]
 #[path = "wire_tests.rs"]

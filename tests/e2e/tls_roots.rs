@@ -12,13 +12,13 @@ use rustls::ServerConfig;
 use serde_json::Value;
 
 use crate::{
-    https::{
+    stand_in::{Reply, Server},
+    support::{Run, echo, run_sandbox, setup_with},
+    tls_server::{
         Journal,
         certificates::{Authority, Identity},
         serve,
     },
-    stand_in::{Reply, Server},
-    support::{Run, echo, run_sandbox, setup_with},
 };
 
 /// A function that echoes, with a TLS server that stands for the intake of logs.

@@ -103,7 +103,7 @@ mod tests {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
 
     use super::*;
-    use crate::intake::client::https::certificates::Authority;
+    use crate::intake::client::tls_server::certificates::Authority;
 
     fn section(der: &[u8]) -> String {
         format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))

@@ -84,7 +84,7 @@ mod tests {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
 
     use super::*;
-    use crate::intake::client::https::certificates::Authority;
+    use crate::intake::client::tls_server::certificates::Authority;
 
     fn section(name: &str) -> String {
         let der = STANDARD.encode(&Authority::new(name).certificate);

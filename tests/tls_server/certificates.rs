@@ -1,4 +1,4 @@
-//! Certificates of every kind, made on the spot. The benchmarks use them, too.
+//! Certificates of every kind, made on the spot.
 
 use std::path::{Path, PathBuf};
 

@@ -1,30 +1,37 @@
-//! HTTPS servers on loopback that speak HTTP/2 and HTTP/1.1. The unit tests of the client use them, too.
+//! HTTPS servers on loopback that speak HTTP/2 and HTTP/1.1, for end-to-end tests, the unit tests of the client and the load benchmark.
 
 use std::{
     collections::BTreeMap,
     io,
     net::{Ipv4Addr, TcpListener},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-#[path = "certificates.rs"]
 pub mod certificates;
+
+/// The whole response to a request over HTTP/1.1.
+pub const ACCEPTED: &[u8] = b"HTTP/1.1 202 X\r\ncontent-length: 0\r\n\r\n";
 
 /// What clients have done so far.
 #[derive(Clone, Default)]
-pub struct Journal(Arc<Mutex<Entries>>);
+pub struct Journal {
+    /// The only path whose requests are kept; `None` keeps all.
+    path: Option<&'static str>,
+    entries: Arc<Mutex<Entries>>,
+}
 
 #[derive(Default)]
 struct Entries {
     agreed: Vec<String>,
+    answered: usize,
     requests: Vec<Request>,
 }
 
@@ -40,18 +47,36 @@ pub struct Request {
 }
 
 impl Journal {
+    /// Counts all requests, and keeps those for `path` alone.
+    pub fn of_path(path: &'static str) -> Self {
+        Self { path: Some(path), ..Self::default() }
+    }
+
     /// The protocol that was agreed on in the handshake, for each connection; `none` without ALPN.
     pub fn agreed(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).agreed.clone()
+        self.entries().agreed.clone()
     }
 
-    /// All requests.
+    /// Number of requests.
+    pub fn answered(&self) -> usize {
+        self.entries().answered
+    }
+
+    /// The requests that are kept.
     pub fn requests(&self) -> Vec<Request> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).requests.clone()
+        self.entries().requests.clone()
     }
 
-    fn note(&self, note: impl FnOnce(&mut Entries)) {
-        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    fn push(&self, request: Request) {
+        let mut entries = self.entries();
+        entries.answered += 1;
+        if self.path.is_none_or(|path| path == request.path) {
+            entries.requests.push(request);
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,9 +102,10 @@ pub fn serve(port: u16, config: ServerConfig, journal: &Journal) -> u16 {
 }
 
 async fn answer(stream: TcpStream, acceptor: &TlsAcceptor, journal: &Journal) -> io::Result<()> {
+    stream.set_nodelay(true)?;
     let stream = acceptor.accept(stream).await?;
     let protocol = stream.get_ref().1.alpn_protocol().unwrap_or(b"none").to_vec();
-    journal.note(|entries| entries.agreed.push(String::from_utf8_lossy(&protocol).into_owned()));
+    journal.entries().agreed.push(String::from_utf8_lossy(&protocol).into_owned());
     if protocol == b"h2" {
         answer_h2(stream, journal).await.map_err(io::Error::other)
     } else {
@@ -103,7 +129,7 @@ async fn answer_h2(stream: TlsStream<TcpStream>, journal: &Journal) -> Result<()
             let headers = head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
             let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             let request = Request { protocol: "h2", path: head.uri.path().to_owned(), headers, body };
-            journal.note(|entries| entries.requests.push(request));
+            journal.push(request);
             let mut response = axum::http::Response::new(());
             *response.status_mut() = axum::http::StatusCode::ACCEPTED;
             let _ = respond.send_response(response, true);
@@ -112,19 +138,29 @@ async fn answer_h2(stream: TlsStream<TcpStream>, journal: &Journal) -> Result<()
     Ok(())
 }
 
-async fn answer_h1(mut stream: TlsStream<TcpStream>, journal: &Journal) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    // Byte by byte, so that the body stays where it is.
-    while !bytes.ends_with(b"\r\n\r\n") {
-        bytes.push(stream.read_u8().await?);
+/// Answers requests until the client closes the connection.
+async fn answer_h1(stream: TlsStream<TcpStream>, journal: &Journal) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let (mut path, mut headers) = (None, BTreeMap::new());
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+            let line = line.trim_end();
+            if line.is_empty() {
+                break;
+            } else if path.is_none() {
+                path = Some(line.split(' ').nth(1).unwrap_or_default().to_owned());
+            } else if let Some((name, value)) = line.split_once(": ") {
+                headers.insert(name.to_lowercase(), value.to_owned());
+            }
+        }
+        let mut body = vec![0; headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
+        stream.read_exact(&mut body).await?;
+        journal.push(Request { protocol: "http/1.1", path: path.unwrap_or_default(), headers, body });
+        stream.write_all(ACCEPTED).await?;
+        stream.flush().await?;
     }
-    let head = String::from_utf8_lossy(&bytes).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    let pairs = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-    let headers: BTreeMap<_, _> = pairs.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-    let mut body = vec![0; headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
-    stream.read_exact(&mut body).await?;
-    journal.note(|entries| entries.requests.push(Request { protocol: "http/1.1", path, headers, body }));
-    stream.write_all(b"HTTP/1.1 202 X\r\ncontent-length: 0\r\n\r\n").await?;
-    stream.flush().await
 }
