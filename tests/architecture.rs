@@ -127,6 +127,11 @@ fn cargo_is_started_by_one_function() {
 }
 
 #[test]
+fn elf_files_are_read_by_one_module() {
+    assert_clean(&programs::read(&Tree::of_repository(), programs::ELF));
+}
+
+#[test]
 fn switches_are_read_in_their_one_home() {
     assert_clean(&switches::homes(&Tree::of_repository()));
 }

@@ -8,8 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use object::elf::{ELFMAG, EM_AARCH64, EM_X86_64};
-
+use crate::elf::program::{self, HEADER_BYTES};
 use crate::executable;
 use crate::target::Architecture;
 
@@ -119,14 +118,10 @@ fn start_here(
 
 /// The processor of a program; `None` for scripts and for other processors.
 fn architecture_of(program: &Path) -> io::Result<Option<Architecture>> {
-    // The ELF header up to `e_version`.
-    let mut header = [0; 20];
+    let mut header = [0; HEADER_BYTES];
     File::open(program)?.read_exact(&mut header)?;
-    let [magic @ .., low, high] = header;
-    let known = [(EM_X86_64, Architecture::X86_64), (EM_AARCH64, Architecture::Arm64)];
-    let is = |machine: object::elf::Machine| machine.0 == u16::from_le_bytes([low, high]);
-    let found = known.into_iter().find(|(machine, _)| magic.starts_with(&ELFMAG) && is(*machine));
-    Ok(found.map(|(_, architecture)| architecture))
+    let mut known = [Architecture::X86_64, Architecture::Arm64].into_iter();
+    Ok(program::architecture(&header).and_then(|name| known.find(|known| known.to_string() == name)))
 }
 
 #[cfg(test)]

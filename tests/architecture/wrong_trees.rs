@@ -301,6 +301,17 @@ fn programs_that_are_written_or_built_in_another_way_are_found() {
 }
 
 #[test]
+fn elf_files_that_are_read_in_another_way_are_found() {
+    let allowed = [programs::Allowed { path: "matrix/src/elf/mod.rs", reason: "the reader" }];
+    let read = |path: &str, source: &str| places(&programs::read(&Tree::default().with(path, source), &allowed));
+    for source in ["use object::elf::PT_LOAD;", "fn f() { ::object::File::parse(b); }", "fn f(e: object::Error) {}"] {
+        assert_eq!(read("matrix/src/x.rs", source), ["matrix/src/x.rs:1"], "{source}");
+        assert_eq!(read("matrix/src/elf/mod.rs", source), [""; 0]);
+    }
+    assert_eq!(read("src/x.rs", "use crate::json::object::Field; fn f() { object(1); }"), [""; 0]);
+}
+
+#[test]
 fn long_files_are_found() {
     let lines = |count: usize| "\n".repeat(count);
     let tree = Tree::default().with("src/main.rs", &lines(40)).with("src/a.rs", &lines(500)).with("x.md", &lines(900));
