@@ -92,6 +92,11 @@ fn errors_keep_their_sources_out_of_their_messages() {
 }
 
 #[test]
+fn errors_of_the_agent_stay_errors() {
+    assert_clean(&errors::texts(&Tree::of_repository()));
+}
+
+#[test]
 fn parts_of_the_middle_import_downwards_only() {
     assert_clean(&middle::upwards(&Tree::of_repository()));
 }
