@@ -11,7 +11,7 @@ use crate::layer_support::{
 use matrix::archive::{File, places};
 use matrix::build::recipe::Recipe;
 use matrix::build::{launcher, waf};
-use matrix::fips_report::layer::{Expected, LayerFile};
+use matrix::fips_report::layer::{ExpectedLayer, LayerFile};
 use matrix::layer::make::{LayerInputs, Program};
 use matrix::manifest::{Levels, Manifest};
 use matrix::target::Architecture;
@@ -58,7 +58,10 @@ fn pretending(levels: Levels) -> LayerInputs {
 
 fn open(path: &Path) -> Result<LayerFile, matrix::fips_report::layer::Error> {
     let architecture = Architecture::of_this_machine().to_string();
-    LayerFile::open(path, &Expected { cell: "ship-fips", architecture: &architecture, has_worker: false, runs: true })
+    LayerFile::open(
+        path,
+        &ExpectedLayer { cell: "ship-fips", architecture: &architecture, has_worker: false, runs: true },
+    )
 }
 
 #[test]
@@ -173,7 +176,10 @@ fn a_layer_with_another_worker_or_a_worker_that_the_set_does_not_have_is_refused
     let architecture = Architecture::of_this_machine().to_string();
     let opened = |zip: &[u8], has_worker: bool| {
         let (_folder, path) = saved(zip);
-        LayerFile::open(&path, &Expected { cell: "ship-fips", architecture: &architecture, has_worker, runs: true })
+        LayerFile::open(
+            &path,
+            &ExpectedLayer { cell: "ship-fips", architecture: &architecture, has_worker, runs: true },
+        )
     };
     let layer = opened(&zip, true).unwrap();
     assert!(layer.identity(&zip).unwrap().holds);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::platform_support::{
     answer_to, batches, eventually, first, fresh_file, happened, kinds, listening, received, records, start,
 };
-use matrix::sandbox::function::Answer;
+use matrix::sandbox::function::HandlerOutcome;
 use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Delivery, Initialization, Limits, LogFormat, Order};
 use matrix::sandbox::{Function, Setup};
@@ -20,7 +20,7 @@ const LISTENER: &str = "listen register subscribe loop:platform.runtimeDone hear
 fn printing() -> Function {
     Function::from_fn(|call| {
         call.print("hello");
-        Answer::Response(Vec::new())
+        HandlerOutcome::Response(Vec::new())
     })
 }
 
@@ -128,7 +128,7 @@ fn a_subscriber_that_falls_behind_is_told_what_it_missed() {
         for _ in 0..50 {
             call.print("x".repeat(1000));
         }
-        Answer::Response(Vec::new())
+        HandlerOutcome::Response(Vec::new())
     });
     let limits = Limits { telemetry_backlog_bytes: 20_000, ..Limits::default() };
     let extensions =
@@ -224,7 +224,7 @@ fn json_lines_are_objects_only_in_the_json_format() {
         Function::from_fn(|call| {
             call.print(r#"{"level":"INFO"}"#);
             call.print("7");
-            Answer::Response(Vec::new())
+            HandlerOutcome::Response(Vec::new())
         })
     };
     let lines = |log_format| {
@@ -244,7 +244,7 @@ fn managed_instances_are_told_by_telemetry_alone() {
     let function = Function::from_fn(|call| {
         call.print("in handler");
         std::thread::sleep(Duration::from_millis(if call.event == b"slow" { 1300 } else { 0 }));
-        Answer::Response(Vec::new())
+        HandlerOutcome::Response(Vec::new())
     });
     let script = "listen register:a:SHUTDOWN subscribe:2025-01-29 loop hear:platform.report:2";
     let sandbox = start(Setup {

@@ -11,7 +11,7 @@ use std::{
 use bottlecap::features;
 use matrix::sandbox::{
     Ending, Extension, Function, Invocation, Outcome, Sandbox, Setup, Status,
-    function::{Answer, python::PythonEnvironment},
+    function::{HandlerOutcome, python::PythonEnvironment},
     intake::{Intake, Plan},
     isolation,
     journal::JournalEvent,
@@ -45,7 +45,7 @@ pub fn setup_with(function: Function, variables: &[(&str, &str)]) -> Setup {
 pub fn echo() -> Function {
     Function::from_fn(|call| {
         call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
-        Answer::Response(call.event.to_vec())
+        HandlerOutcome::Response(call.event.to_vec())
     })
 }
 
@@ -299,9 +299,9 @@ pub fn request_id(log: &Value) -> Option<&str> {
 }
 
 /// A function whose answers are given one by one.
-pub fn scripted(answers: impl IntoIterator<Item = Answer>) -> Function {
+pub fn scripted(answers: impl IntoIterator<Item = HandlerOutcome>) -> Function {
     let answers = Arc::new(Mutex::new(answers.into_iter().collect::<std::collections::VecDeque<_>>()));
     Function::from_fn(move |_| {
-        answers.lock().unwrap().pop_front().unwrap_or_else(|| Answer::Response(b"null".to_vec()))
+        answers.lock().unwrap().pop_front().unwrap_or_else(|| HandlerOutcome::Response(b"null".to_vec()))
     })
 }

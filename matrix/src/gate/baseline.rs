@@ -29,7 +29,7 @@ pub struct Baseline {
     conditions: Vec<Stored>,
     /// The digest of each cell, from timed and untimed starts. Empty in a file of an earlier version.
     #[serde(default)]
-    deliveries: Vec<StoredDelivery>,
+    deliveries: Vec<StoredCondition>,
     /// The baselines of other machines.
     #[serde(skip)]
     others: Vec<Self>,
@@ -38,7 +38,7 @@ pub struct Baseline {
 /// The digest of a cell's payload under a condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StoredDelivery {
+struct StoredCondition {
     condition: Condition,
     cell: String,
     digest: String,
@@ -81,7 +81,7 @@ impl Baseline {
         let delivered = experiment.analysis.deliveries.iter().filter_map(|delivery| {
             let (condition, cell, digest) =
                 (delivery.condition.clone(), delivery.cell.clone(), delivery.digest.clone()?);
-            Some(StoredDelivery { condition, cell, digest })
+            Some(StoredCondition { condition, cell, digest })
         });
         let deliveries = delivered.collect();
         let (instrument, machine) = (run.instrument, Some(run.machine.clone()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::run_summary::{Assertions, Exit, Expected, Gate, Outcome, Run};
+use super::run_summary::{Assertions, Exit, ExpectedTelemetry, Gate, Outcome, Run};
 use super::traces::InvocationStart;
 use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
@@ -13,7 +13,7 @@ use crate::sandbox::{self, Ending, Gates, Invocation};
 
 /// The record of a run.
 #[derive(Debug)]
-pub struct Seen {
+pub struct RunRecord {
     pub invocations: Vec<Invocation>,
     pub gates: Gates,
     /// The end of the run; for an interrupted run, its state at the interruption.
@@ -21,8 +21,8 @@ pub struct Seen {
     pub interrupted: bool,
 }
 
-impl Seen {
-    pub fn run(&self, expected: Expected) -> Run {
+impl RunRecord {
+    pub fn run(&self, expected: ExpectedTelemetry) -> Run {
         let journal = &self.ending.journal;
         let lines = self.ending.output.iter().filter(|line| line.origin == Origin::Function);
         Run {
@@ -46,10 +46,10 @@ impl Seen {
     }
 }
 
-impl Seen {
+impl RunRecord {
     /// The lines with which bottlecap says what it has dropped.
     fn drops(&self) -> Vec<String> {
-        let of_agent = |line: &&sandbox::Line| line.origin == Origin::Extension(Arc::from(super::AGENT));
+        let of_agent = |line: &&sandbox::OutputLine| line.origin == Origin::Extension(Arc::from(super::AGENT));
         let lines = self.ending.output.iter().filter(of_agent).map(|line| String::from_utf8_lossy(&line.bytes));
         lines.filter(|line| line.contains(" were dropped")).map(|line| line.trim_end().to_owned()).collect()
     }

@@ -8,13 +8,13 @@ use std::thread;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::observe::Seen;
+use super::observe::RunRecord;
 use crate::sandbox::{self, Ending, Invocation, RETRIES, Sandbox, Setup, intake};
 
 /// How a run ended.
 #[derive(Debug)]
 pub enum End {
-    Seen(Box<Seen>),
+    Seen(Box<RunRecord>),
     /// Interrupted before there was anything to show.
     Nothing,
     /// The sandbox could not be set up.
@@ -127,7 +127,7 @@ impl Run {
     }
 
     /// The state of the run before its end.
-    fn look(&self, sandbox: &Sandbox) -> Seen {
+    fn look(&self, sandbox: &Sandbox) -> RunRecord {
         let ending = Ending {
             extensions: Vec::new(),
             journal: sandbox.journal(),
@@ -139,9 +139,9 @@ impl Run {
         self.seen(sandbox.gates(), ending)
     }
 
-    fn seen(&self, gates: sandbox::Gates, ending: Ending) -> Seen {
+    fn seen(&self, gates: sandbox::Gates, ending: Ending) -> RunRecord {
         let invocations = self.invocations.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Seen { invocations, gates, ending, interrupted: self.interrupted.load(Ordering::SeqCst) }
+        RunRecord { invocations, gates, ending, interrupted: self.interrupted.load(Ordering::SeqCst) }
     }
 
     fn stage(&self) -> std::sync::MutexGuard<'_, Stage> {

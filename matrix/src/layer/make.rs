@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::budget::{Budgets, Scope};
-use super::contents::{Build, Contents, Listed, SCHEMA, Sources, Toolchain};
+use super::contents::{Build, Contents, FileEntry, SCHEMA, Sources, Toolchain};
 use super::{Error, licences, sbom};
 use crate::archive::{self, File, count};
 use crate::archive::{limits, places};
@@ -148,7 +148,7 @@ pub fn make(ingredients: LayerInputs, budgets: &Budgets) -> Result<Layer, Error>
     };
     let sbom = sbom::document(&contents, time, &packages, &parts)?;
     let mut files = files(programs, beside, Documents { sbom, licences }, texts);
-    contents.files = files.iter().map(|file| (file.place.clone(), Listed::of(file))).collect();
+    contents.files = files.iter().map(|file| (file.place.clone(), FileEntry::of(file))).collect();
     let mut document = serde_json::to_vec_pretty(&contents)?;
     document.push(b'\n');
     files.push(plain(places::MANIFEST, document));

@@ -17,7 +17,7 @@ const NAMED: usize = 3;
 
 /// A metric with all that the function sent of it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sent {
+pub(super) struct ExpectedMetric {
     pub name: String,
     /// Number of points; 0 if they may be aggregated before delivery.
     pub points: i64,
@@ -26,7 +26,7 @@ pub(super) struct Sent {
 }
 
 /// A description of what is missing; `None` if everything arrived. Surplus payload shows in the digest.
-pub(super) fn undelivered(ending: &Ending, sent: &[Sent]) -> Option<String> {
+pub(super) fn undelivered(ending: &Ending, sent: &[ExpectedMetric]) -> Option<String> {
     let delivered: Vec<&Request> = ending.requests.iter().filter(|request| request.delivered()).collect();
     let mut missing = Vec::new();
     if delivered.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn undelivered(ending: &Ending, sent: &[Sent]) -> Option<String> {
     let unseen = ids.iter().filter(|id| !texts.keys().any(|text| text.starts_with("REPORT ") && text.contains(*id)));
     missing.extend(unseen.map(|id| format!("the report of the request {id}")));
     let totals = totals(&delivered);
-    let invocations = Sent { name: INVOCATIONS.to_owned(), points: 0, sum: float(ids.len()) };
+    let invocations = ExpectedMetric { name: INVOCATIONS.to_owned(), points: 0, sum: float(ids.len()) };
     missing.extend(spans(ending, &delivered));
     missing.extend(std::iter::once(&invocations).chain(sent).filter_map(|sent| lacks(&totals, sent)));
     told(&missing)
@@ -77,7 +77,7 @@ fn lines(ending: &Ending, texts: &BTreeMap<&str, usize>) -> Vec<String> {
 
 /// Spans that the extension has accepted and that did not arrive.
 fn spans(ending: &Ending, delivered: &[&Request]) -> Option<String> {
-    let accepted = |line: &crate::sandbox::Line| {
+    let accepted = |line: &crate::sandbox::OutputLine| {
         let text = String::from_utf8_lossy(&line.bytes).into_owned();
         let count: String = text.strip_prefix(ACCEPTED_SPANS)?.chars().take_while(char::is_ascii_digit).collect();
         count.parse::<usize>().ok()
@@ -116,7 +116,7 @@ fn totals<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, (i64, f64)> {
     totals
 }
 
-fn lacks(totals: &BTreeMap<&str, (i64, f64)>, sent: &Sent) -> Option<String> {
+fn lacks(totals: &BTreeMap<&str, (i64, f64)>, sent: &ExpectedMetric) -> Option<String> {
     let (points, sum) = totals.get(sent.name.as_str()).copied().unwrap_or_default();
     let is_whole = points >= sent.points && sum >= sent.sum - 1e-6 * sent.sum.abs();
     (!is_whole).then(|| format!("{}: {sum} of {} in {points} points", sent.name, sent.sum))

@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::expected::Sent;
+use super::expected::ExpectedMetric;
 use super::measured_cell::{MeasuredCell, number};
 use super::produced::{has_share, missing, sentence};
 use super::sample::Phase;
@@ -42,7 +42,7 @@ const EXHAUSTED: [&str; 5] = ["(os error 11)", "(os error 12)", "(os error 23)",
 
 /// The results of one start.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct StartResult {
     pub measures: BTreeMap<String, f64>,
     pub phases: Vec<Phase>,
     pub digest: Option<String>,
@@ -78,20 +78,20 @@ impl Failure {
 }
 
 /// Starts a cell's program under a condition. `refused` has the known refusals of this machine.
-pub(super) fn start(subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Taken {
-    let mut taken = Taken { measures: subject.fixed.clone(), ..Taken::default() };
+pub(super) fn start(cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> StartResult {
+    let mut result = StartResult { measures: cell.fixed.clone(), ..StartResult::default() };
     let attempt = if scenario.condition.runtime == DELIVERY {
-        taken = Taken::default();
-        taken.deliver(subject, scenario, refused)
+        result = StartResult::default();
+        result.deliver(cell, scenario, refused)
     } else {
-        let passed = taken.invoke(subject, scenario, refused).and_then(|()| taken.rest(subject, scenario, refused));
-        passed.and_then(|()| taken.serve(subject, scenario, refused))
+        let passed = result.invoke(cell, scenario, refused).and_then(|()| result.rest(cell, scenario, refused));
+        passed.and_then(|()| result.serve(cell, scenario, refused))
     };
-    taken.failure = attempt.err();
-    taken
+    result.failure = attempt.err();
+    result
 }
 
-impl Taken {
+impl StartResult {
     /// The result if the thread of a start has panicked.
     pub(super) fn panicked() -> Self {
         Self { failure: Some(Failure::Harness("a thread of the sandbox panicked".to_owned())), ..Self::default() }
@@ -102,10 +102,10 @@ impl Taken {
     }
 
     /// Uses the first sandbox: init, one invocation, shutdown.
-    fn invoke(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        prepare_page_cache(subject, scenario.condition.cache)?;
+    fn invoke(&mut self, cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        prepare_page_cache(cell, scenario.condition.cache)?;
         let trace = scenario.clear_trace();
-        let sandbox = Sandbox::start(scenario.setup(subject, false)).map_err(|error| Failure::harness(&error))?;
+        let sandbox = Sandbox::start(scenario.setup(cell, false)).map_err(|error| Failure::harness(&error))?;
         as_agreed(scenario, &sandbox.journal(), refused)?;
         let started = sandbox.monotonic();
         let gates = sandbox.gates();
@@ -123,10 +123,10 @@ impl Taken {
             let kib = |bytes: io::Result<u64>| {
                 bytes.map(|bytes| number(bytes / 1024)).map_err(|error| Failure::harness(&error))
             };
-            self.set("file_touched", kib(subject.resident())?);
-            self.set("entry_touched", kib(subject.entry_resident())?);
+            self.set("file_touched", kib(cell.resident())?);
+            self.set("entry_touched", kib(cell.entry_resident())?);
         }
-        self.delivered(subject, &ending, &[]);
+        self.delivered(cell, &ending, &[]);
         match invocation.as_ref().map(|invocation| &invocation.outcome) {
             Some(Outcome::Success) => {}
             other => {
@@ -134,7 +134,7 @@ impl Taken {
                 return Err(Failure::Program(reason));
             }
         }
-        judge(subject, scenario, &ending).map_err(Failure::Program)?;
+        judge(cell, scenario, &ending).map_err(Failure::Program)?;
         // Without the CPU share of the memory tier, an invocation is faster than on that tier.
         if let Some(invocation) = invocation.filter(|_| has_share(&ending.journal)) {
             self.set("first_invocation", milliseconds(invocation.duration));
@@ -143,8 +143,8 @@ impl Taken {
     }
 
     /// Makes an untimed start: several invocations with every kind of payload.
-    fn deliver(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        let sandbox = Sandbox::start(scenario.delivery_setup(subject)).map_err(|error| Failure::harness(&error))?;
+    fn deliver(&mut self, cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        let sandbox = Sandbox::start(scenario.delivery_setup(cell)).map_err(|error| Failure::harness(&error))?;
         let mut ended = Ok(());
         for (number, action) in exercise::INVOCATIONS.into_iter().enumerate() {
             let invocation = sandbox.invoke(&action.event(number)).map_err(|error| Failure::harness(&error))?;
@@ -152,15 +152,15 @@ impl Taken {
         }
         let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
         as_agreed(scenario, &ending.journal, refused)?;
-        self.delivered(subject, &ending, &exercise::sent());
+        self.delivered(cell, &ending, &exercise::sent());
         ended.map_err(|reason| Failure::Program(format!("{reason}{}", last_words(&ending))))?;
-        judge(subject, scenario, &ending).map_err(Failure::Program)
+        judge(cell, scenario, &ending).map_err(Failure::Program)
     }
 
     /// Records the digest of what arrived, and what did not arrive.
-    fn delivered(&mut self, subject: &MeasuredCell, ending: &Ending, sent: &[Sent]) {
+    fn delivered(&mut self, cell: &MeasuredCell, ending: &Ending, sent: &[ExpectedMetric]) {
         self.digest = Some(super::digest(&ending.requests, &ending.output));
-        self.undelivered = if subject.held { expected::undelivered(ending, sent) } else { None };
+        self.undelivered = if cell.held { expected::undelivered(ending, sent) } else { None };
     }
 
     fn gates(&mut self, gates: &Gates) -> Result<(), &'static str> {
@@ -187,7 +187,7 @@ impl Taken {
     }
 
     fn footprint(&mut self, journal: &[Entry]) {
-        // A machine that cannot stop an extension reports that for the whole run. Elsewhere, a footprint taken too late would be another measure.
+        // A machine that cannot stop an extension reports that for the whole run. Elsewhere, a footprint result too late would be another measure.
         let late = journal.iter().any(|entry| matches!(entry.what, JournalEvent::FootprintsLate { .. }));
         for entry in journal {
             match &entry.what {
@@ -204,10 +204,10 @@ impl Taken {
     }
 
     /// Uses the second sandbox: init, a wait until the extension is at rest, and further invocations.
-    fn rest(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        prepare_page_cache(subject, scenario.condition.cache)?;
+    fn rest(&mut self, cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        prepare_page_cache(cell, scenario.condition.cache)?;
         scenario.clear_trace();
-        let sandbox = Sandbox::start(scenario.setup(subject, true)).map_err(|error| Failure::harness(&error))?;
+        let sandbox = Sandbox::start(scenario.setup(cell, true)).map_err(|error| Failure::harness(&error))?;
         as_agreed(scenario, &sandbox.journal(), refused)?;
         self.footprint(&sandbox.journal());
         let ended = || Failure::program("the extension ended before it came to rest");
@@ -235,16 +235,16 @@ impl Taken {
     }
 }
 
-impl Taken {
+impl StartResult {
     /// Uses the third sandbox: init, until all sockets are served.
-    fn serve(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        if !subject.serves {
+    fn serve(&mut self, cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        if !cell.serves {
             return Ok(());
         }
-        prepare_page_cache(subject, scenario.condition.cache)?;
+        prepare_page_cache(cell, scenario.condition.cache)?;
         scenario.clear_trace();
         let probe = Arc::new(Probe::default());
-        let setup = Setup { function: Function::InProcess(probe.clone()), ..scenario.setup(subject, false) };
+        let setup = Setup { function: Function::InProcess(probe.clone()), ..scenario.setup(cell, false) };
         let sandbox = Sandbox::start(setup).map_err(|error| Failure::harness(&error))?;
         let (started, journal) = (sandbox.monotonic(), sandbox.journal());
         as_agreed(scenario, &journal, refused)?;
@@ -262,9 +262,9 @@ fn executed(journal: &[Entry]) -> Option<Duration> {
 }
 
 /// Reads the files into the page cache for a warm start. For a cold one, the sandbox drops them.
-fn prepare_page_cache(subject: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
+fn prepare_page_cache(cell: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
     match cache {
-        Cache::Warm => subject.read().map_err(|error| Failure::harness(&error)),
+        Cache::Warm => cell.read().map_err(|error| Failure::harness(&error)),
         Cache::Cold => Ok(()),
     }
 }
@@ -293,7 +293,7 @@ fn as_agreed(scenario: &Scenario, journal: &[Entry], refused: &[String]) -> Resu
 }
 
 /// Returns an error if the extension did not exit cleanly or sent a payload that the intake rejected.
-fn judge(subject: &MeasuredCell, scenario: &Scenario, ending: &Ending) -> Result<(), String> {
+fn judge(cell: &MeasuredCell, scenario: &Scenario, ending: &Ending) -> Result<(), String> {
     let extension = ending.extensions.iter().find(|exit| exit.name == super::AGENT);
     match extension {
         Some(exit) if exit.killed => return Err("the extension had to be killed at the shutdown".to_owned()),
@@ -307,7 +307,7 @@ fn judge(subject: &MeasuredCell, scenario: &Scenario, ending: &Ending) -> Result
     if scenario.condition.fault == InjectedFault::Intake {
         return Ok(());
     }
-    let refused = ending.requests.iter().find(|request| subject.ours && !Request::delivered(request));
+    let refused = ending.requests.iter().find(|request| cell.ours && !Request::delivered(request));
     refused.map_or(Ok(()), |request| Err(format!("{} was refused: {}", request.path, request.problems.join("; "))))
 }
 

@@ -18,8 +18,8 @@ use super::environment::Addresses;
 use super::function::Function;
 use super::invocation::{Attempt, ExitOf, Invocation};
 use super::journal::{Journal, JournalEvent};
-use super::lambda_user::{LambdaUser, Refused};
-use super::network::Outside;
+use super::lambda_user::{LambdaUser, LambdaUserError};
+use super::network::PeerNamespace;
 use super::next_breakpoint::NextBreakpoint;
 use super::platform::init::{Failure, Phase};
 use super::platform::lifecycle::{EnvironmentLifecycle, ProcessResources};
@@ -40,7 +40,7 @@ pub(crate) enum Command {
 }
 
 /// What the handle needs after the start.
-pub(crate) struct Started {
+pub(crate) struct RunningSandbox {
     pub commands: UnboundedSender<Command>,
     pub platform: Arc<Platform>,
     pub intake: Option<intake::Intake>,
@@ -49,14 +49,14 @@ pub(crate) struct Started {
 }
 
 /// Builds the sandbox, reports to the handle, and executes its commands until the handle is gone.
-pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result<Started, Error>>) {
+pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result<RunningSandbox, Error>>) {
     let journal = Arc::new(Journal::start());
     let opt = match lay_out(&setup, directory) {
         Ok(opt) => opt,
         Err(source) => return tell(told, Err(Error::System { what: "link the extensions", source })),
     };
     let isolated = set_up_network(setup.network, &journal);
-    let outside = if isolated { set_up_interface(&setup, &journal) } else { None };
+    let peer = if isolated { set_up_interface(&setup, &journal) } else { None };
     let group = set_up_cpu(&setup, &journal);
     let watches = isolated && !setup.extensions.is_empty();
     let datagrams = watches.then(|| Datagrams::watch().ok()).flatten();
@@ -93,7 +93,7 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
         journal,
         opt,
         isolated,
-        outside,
+        outside: peer,
         group,
         processes,
         disk,
@@ -117,7 +117,7 @@ struct IsolationResources {
     opt: PathBuf,
     /// Whether it has a network of its own.
     isolated: bool,
-    outside: Option<Outside>,
+    outside: Option<PeerNamespace>,
     group: Option<Group>,
     processes: Option<Processes>,
     disk: Option<PrivateDisk>,
@@ -127,7 +127,7 @@ struct IsolationResources {
     datagrams: Option<Arc<Datagrams>>,
 }
 
-fn tell(told: &mpsc::SyncSender<Result<Started, Error>>, result: Result<Started, Error>) {
+fn tell(told: &mpsc::SyncSender<Result<RunningSandbox, Error>>, result: Result<RunningSandbox, Error>) {
     let _ = told.send(result);
 }
 
@@ -149,7 +149,7 @@ fn set_up_network(wanted: Network, journal: &Journal) -> bool {
 }
 
 /// Adds the interface of the sandbox's own network.
-fn set_up_interface(setup: &Setup, journal: &Journal) -> Option<Outside> {
+fn set_up_interface(setup: &Setup, journal: &Journal) -> Option<PeerNamespace> {
     let connected = network::connect(setup.initialization);
     connected.map_err(|refused| journal.write(JournalEvent::InterfaceMissing { reason: refused.to_string() })).ok()
 }
@@ -218,7 +218,7 @@ fn set_up_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -
 }
 
 /// Finds out whether processes can run as Lambda's user, if the files that they see are those of Lambda too.
-fn find_user(setup: &Setup) -> Option<Result<LambdaUser, Refused>> {
+fn find_user(setup: &Setup) -> Option<Result<LambdaUser, LambdaUserError>> {
     if setup.disk == Disk::Machine {
         return None;
     }
@@ -232,7 +232,7 @@ fn find_user(setup: &Setup) -> Option<Result<LambdaUser, Refused>> {
 
 /// The user as whom processes run, when it is known whether they have a disk and a process namespace of their own.
 fn settle_user(
-    found: Result<LambdaUser, Refused>,
+    found: Result<LambdaUser, LambdaUserError>,
     has_disk: bool,
     has_processes: bool,
     journal: &Journal,
@@ -314,7 +314,7 @@ struct SandboxRuntime {
     life: EnvironmentLifecycle,
     datagrams: Option<Arc<Datagrams>>,
     /// Dropping it removes the interface.
-    _outside: Option<Outside>,
+    _outside: Option<PeerNamespace>,
 }
 
 impl SandboxRuntime {
@@ -358,7 +358,7 @@ impl SandboxRuntime {
         Ok(Self { platform, intake, life, datagrams, _outside: outside })
     }
 
-    async fn live(mut self, told: &mpsc::SyncSender<Result<Started, Error>>) {
+    async fn live(mut self, told: &mpsc::SyncSender<Result<RunningSandbox, Error>>) {
         let limit = self.platform.setup.init_limit();
         let mut started = self.life.init(Phase::Init, limit).await;
         if started.is_ok() {
@@ -373,7 +373,7 @@ impl SandboxRuntime {
         let (commands, obeyed) = unbounded_channel();
         let platform = Arc::clone(&self.platform);
         let (intake, datagrams) = (self.intake.clone(), self.datagrams.clone());
-        tell(told, Ok(Started { commands, platform, intake, datagrams }));
+        tell(told, Ok(RunningSandbox { commands, platform, intake, datagrams }));
         self.obey(obeyed).await;
         self.life.abandon().await;
     }
