@@ -160,9 +160,9 @@ fn an_extension_that_was_stopped_lives_on_like_any_other() {
     for _ in 0..3 {
         assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::Success);
     }
-    let ending = sandbox.shutdown().unwrap();
-    assert!(ending.extensions.iter().all(|exit| !exit.killed && exit.status == "exit status: 0"), "{ending:#?}");
-    assert!(taken(&ending.journal).stopped);
+    let record = sandbox.shutdown().unwrap();
+    assert!(record.extensions.iter().all(|exit| !exit.killed && exit.status == "exit status: 0"), "{record:#?}");
+    assert!(taken(&record.journal).stopped);
 }
 
 #[test]

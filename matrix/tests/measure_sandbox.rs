@@ -12,7 +12,7 @@ use matrix::plan::TrustStore;
 use matrix::sandbox::cpu::visible_cpus;
 use matrix::sandbox::journal::{Entry, JournalEvent};
 use matrix::sandbox::setup::{Cpu, LayerFile, Setup};
-use matrix::sandbox::{Ending, Extension, Invocation, Sandbox, intake, isolation};
+use matrix::sandbox::{Extension, Invocation, Sandbox, SandboxRecord, intake, isolation};
 use serde_json::{Value, json};
 
 /// One at a time: they measure time, and they look for what others may still have.
@@ -22,7 +22,7 @@ struct Run {
     seen: Value,
     register: Duration,
     invocation: Invocation,
-    ending: Ending,
+    record: SandboxRecord,
 }
 
 fn run_sandbox(setup: Setup, environment: &[(&str, &str)]) -> Run {
@@ -38,8 +38,8 @@ fn run_sandbox(setup: Setup, environment: &[(&str, &str)]) -> Run {
     let sandbox = Sandbox::start(Setup { extensions: vec![extension], intake, timeout, ..setup }).unwrap();
     let register = sandbox.gates().extensions[0].register.unwrap();
     let invocation = sandbox.invoke(b"{}").unwrap();
-    let ending = sandbox.shutdown().unwrap();
-    Run { seen: serde_json::from_str(&fs::read_to_string(seen).unwrap()).unwrap(), register, invocation, ending }
+    let record = sandbox.shutdown().unwrap();
+    Run { seen: serde_json::from_str(&fs::read_to_string(seen).unwrap()).unwrap(), register, invocation, record }
 }
 
 fn happened(journal: &[Entry], is: impl Fn(&JournalEvent) -> bool) -> bool {
@@ -58,7 +58,7 @@ fn refusal(journal: &[Entry]) -> Option<&str> {
 fn a_throttled_start_takes_its_share_of_the_time_and_leaves_no_group_behind() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let run = run_sandbox(Setup { memory_mb: 128, cpu: Cpu::Throttled, ..Setup::default() }, &[("BURN", "20")]);
-    let journal = &run.ending.journal;
+    let journal = &run.record.journal;
     if happened(journal, |what| *what == JournalEvent::CpuOfTier) {
         // Twenty milliseconds at 7 % of a CPU take about 280.
         assert!(run.register > Duration::from_millis(150), "{:?}", run.register);
@@ -81,7 +81,7 @@ fn a_throttled_start_takes_its_share_of_the_time_and_leaves_no_group_behind() {
 fn a_boost_ends_with_the_init() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let run = run_sandbox(Setup { memory_mb: 128, cpu: Cpu::Boosted, ..Setup::default() }, &[("BURN", "20")]);
-    let journal = &run.ending.journal;
+    let journal = &run.record.journal;
     if happened(journal, |what| *what == JournalEvent::CpuOfTier) {
         assert!(happened(journal, |what| *what == JournalEvent::Throttled));
         assert!(run.invocation.duration > Duration::from_millis(150), "{:?}", run.invocation.duration);
@@ -101,7 +101,7 @@ fn a_tier_shows_its_cpus_and_hides_the_control_groups() {
     assert_eq!(run.seen["cpus"], json!(visible_cpus(10_240).min(here)));
     let run = run_sandbox(Setup { memory_mb: 128, cpu: Cpu::Boosted, ..Setup::default() }, &[]);
     assert_eq!(run.seen["cpus"], json!(visible_cpus(128).min(here)));
-    match refusal(&run.ending.journal) {
+    match refusal(&run.record.journal) {
         None => assert_eq!(run.seen["groups"], json!([])),
         Some(reason) => isolation::skip(reason),
     }
@@ -122,7 +122,7 @@ fn a_trust_store_is_seen_in_the_place_of_the_machines() {
         };
         let run = run_sandbox(Setup { mounts, ..Setup::default() }, &[]);
         assert_eq!(run.seen["variables"], json!([]), "SSL_CERT_FILE and SSL_CERT_DIR would win over any store");
-        match refusal(&run.ending.journal) {
+        match refusal(&run.record.journal) {
             None if store == TrustStore::Al2023 => {
                 assert_eq!(run.seen["ssl"], json!(["ca-bundle.crt"]));
                 assert_eq!(run.seen["pki"], json!(["ca-bundle.crt"]));
@@ -144,13 +144,13 @@ fn a_layer_file_is_beside_extensions_and_cpu_time_and_footprint_are_measured() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let run = run_sandbox(Setup { footprints: true, ..Setup::default() }, &[("BURN", "30")]);
     assert_eq!(run.seen["layer"], json!(["agent"]));
-    let used = run.ending.journal.iter().find_map(|entry| match &entry.what {
+    let used = run.record.journal.iter().find_map(|entry| match &entry.what {
         JournalEvent::Used { cpu, .. } => Some(*cpu),
         _ => None,
     });
     // Once before it registers and once for the event.
     assert!(used.unwrap() >= Duration::from_millis(60), "{used:?}");
-    let footprint = run.ending.journal.iter().find_map(|entry| match &entry.what {
+    let footprint = run.record.journal.iter().find_map(|entry| match &entry.what {
         JournalEvent::Footprint { footprint, .. } => Some(*footprint),
         _ => None,
     });

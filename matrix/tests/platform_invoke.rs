@@ -236,9 +236,9 @@ fn a_daemon_ends_with_its_environment_and_its_port_is_free() {
     assert!(matches!(sandbox.invoke(b"{\"exit\":1}").unwrap().outcome, Outcome::RuntimeExited { .. }));
     assert!(sandbox.within(|| std::net::TcpListener::bind("127.0.0.1:8126")).unwrap().is_ok());
     assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::Success);
-    let ending = sandbox.shutdown().unwrap();
+    let record = sandbox.shutdown().unwrap();
     let daemons: Vec<_> =
-        said(&ending.output, "parent").into_iter().filter_map(|said| said.get("daemon").cloned()).collect();
+        said(&record.output, "parent").into_iter().filter_map(|said| said.get("daemon").cloned()).collect();
     assert_eq!(daemons, ["bound", "bound"]);
     let ended = size(&ticks);
     std::thread::sleep(Duration::from_millis(100));

@@ -90,11 +90,11 @@ fn a_refused_batch_is_offered_again_and_then_given_up_with_a_notice() {
     let limits = Limits { telemetry_attempts: 2, telemetry_pause: Duration::from_millis(5), ..Limits::default() };
     let sandbox = start(Setup { extensions: vec![extension], limits, ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
-    let ending = sandbox.shutdown().unwrap();
+    let record = sandbox.shutdown().unwrap();
     // What comes after the extension has ended meets nobody, and is no refusal.
     let is_refusal =
         |what: &JournalEvent| matches!(what, JournalEvent::Undelivered { reason, .. } if reason.contains("500"));
-    let refusals = ending.journal.iter().filter(|entry| is_refusal(&entry.what)).count();
+    let refusals = record.journal.iter().filter(|entry| is_refusal(&entry.what)).count();
     assert_eq!(refusals, 2);
     let events = received(&file);
     let dropped = records(&events, "platform.logsDropped");
@@ -110,14 +110,14 @@ fn a_refusal_that_passes_loses_nothing() {
         listening("a", "listen answers:500 register subscribe loop:platform.runtimeDone hear:platform.report", &file);
     let sandbox = start(Setup { extensions: vec![extension], function: printing(), ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
-    let ending = sandbox.shutdown().unwrap();
-    assert!(happened(&ending.journal, |what| matches!(what, JournalEvent::Undelivered { .. })), "a batch was refused");
+    let record = sandbox.shutdown().unwrap();
+    assert!(happened(&record.journal, |what| matches!(what, JournalEvent::Undelivered { .. })), "a batch was refused");
     let events = received(&file);
     let of = |events: &[serde_json::Value]| {
         let is_wanted = |kind: &&str| kind.starts_with("platform.") || *kind == "function";
         kinds(events).into_iter().filter(is_wanted).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(of(&events), of(&ending.telemetry), "everything arrives, once and in order");
+    assert_eq!(of(&events), of(&record.telemetry), "everything arrives, once and in order");
 }
 
 /// A backlog without room drops what comes on top, and says so.
@@ -258,8 +258,8 @@ fn managed_instances_are_told_by_telemetry_alone() {
     eventually("the report arrives without another event", || !records(&received(&file), "platform.report").is_empty());
     let slow = sandbox.invoke(b"slow").unwrap();
     assert_eq!(slow.response, b"", "the function has answered");
-    let ending = sandbox.shutdown().unwrap();
-    assert!(!happened(&ending.journal, |what| *what == JournalEvent::Frozen));
+    let record = sandbox.shutdown().unwrap();
+    assert!(!happened(&record.journal, |what| *what == JournalEvent::Frozen));
     let events = received(&file);
     assert!(records(&events, "platform.runtimeDone").is_empty());
     let start = records(&events, "platform.start")[0];
@@ -268,9 +268,9 @@ fn managed_instances_are_told_by_telemetry_alone() {
     assert_eq!((&reports[0]["status"], &reports[1]["status"]), (&json!("success"), &json!("timeout")));
     assert_eq!(reports[0]["metrics"].as_object().unwrap().len(), 1);
     assert_eq!(reports[0]["spans"][0]["name"], "responseLatency");
-    let shutdown = platform_support::said(&ending.output, "a").pop().unwrap();
+    let shutdown = platform_support::said(&record.output, "a").pop().unwrap();
     assert_eq!(shutdown["event"]["eventType"], "SHUTDOWN");
-    assert!(first(&ending.journal, |what| matches!(what, JournalEvent::Subscribed { .. })) > Duration::ZERO);
+    assert!(first(&record.journal, |what| matches!(what, JournalEvent::Subscribed { .. })) > Duration::ZERO);
 }
 
 /// "Lambda Telemetry API", destination protocols: over TCP an event is a line.

@@ -10,7 +10,7 @@ use std::{
 
 use bottlecap::features;
 use matrix::sandbox::{
-    Ending, Extension, Function, Invocation, Outcome, Sandbox, Setup, Status,
+    Extension, Function, Invocation, Outcome, Sandbox, SandboxRecord, Setup, Status,
     function::{HandlerOutcome, python::PythonEnvironment},
     intake::{Intake, Plan},
     isolation,
@@ -122,7 +122,7 @@ pub fn invoke_next(sandbox: &Sandbox, invocations: &mut Vec<Invocation>) {
 pub struct Life {
     pub invocations: Vec<Invocation>,
     pub intake: Intake,
-    pub ending: Ending,
+    pub ending: SandboxRecord,
 }
 
 /// Starts the sandbox, sends `times` events that hold their number, and ends the sandbox.

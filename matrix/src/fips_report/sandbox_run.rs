@@ -82,9 +82,9 @@ impl SandboxRun {
         let host = Arc::new(Host { server: Arc::clone(server), connections: Arc::clone(&connections), client });
         let sandbox = Sandbox::start(setup(subject, host, client, options))?;
         let invocation = sandbox.invoke(b"1")?;
-        let ending = sandbox.shutdown()?;
+        let record = sandbox.shutdown()?;
         let seen = connections.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Self::of(seen, &invocation.outcome, &ending.extensions))
+        Ok(Self::of(seen, &invocation.outcome, &record.extensions))
     }
 
     /// Judges the end of a run in which these connections were made.

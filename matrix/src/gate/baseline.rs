@@ -26,10 +26,10 @@ pub struct Baseline {
     /// The machine that the ratios were measured on; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     machine: Option<Machine>,
-    conditions: Vec<Stored>,
+    conditions: Vec<StoredCondition>,
     /// The digest of each cell, from timed and untimed starts. Empty in a file of an earlier version.
     #[serde(default)]
-    deliveries: Vec<StoredCondition>,
+    deliveries: Vec<StoredDelivery>,
     /// The baselines of other machines.
     #[serde(skip)]
     others: Vec<Self>,
@@ -38,7 +38,7 @@ pub struct Baseline {
 /// The digest of a cell's payload under a condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StoredCondition {
+struct StoredDelivery {
     condition: Condition,
     cell: String,
     digest: String,
@@ -46,7 +46,7 @@ struct StoredCondition {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
+struct StoredCondition {
     condition: Condition,
     /// Ratios by cell id, then by gate.
     cells: BTreeMap<String, BTreeMap<String, Ratio>>,
@@ -74,14 +74,14 @@ impl Baseline {
     /// The baseline of a run that was compared with its floor.
     pub fn of(experiment: &Experiment) -> Result<Self, Error> {
         let run = comparable(experiment)?;
-        let conditions: Vec<Stored> = experiment.analysis.conditions.iter().map(stored).collect();
+        let conditions: Vec<StoredCondition> = experiment.analysis.conditions.iter().map(stored).collect();
         if conditions.iter().all(|stored| stored.cells.is_empty()) {
             return Err(Error::NoFloor);
         }
         let delivered = experiment.analysis.deliveries.iter().filter_map(|delivery| {
             let (condition, cell, digest) =
                 (delivery.condition.clone(), delivery.cell.clone(), delivery.digest.clone()?);
-            Some(StoredCondition { condition, cell, digest })
+            Some(StoredDelivery { condition, cell, digest })
         });
         let deliveries = delivered.collect();
         let (instrument, machine) = (run.instrument, Some(run.machine.clone()));
@@ -152,11 +152,14 @@ pub fn comparable(experiment: &Experiment) -> Result<&Run, Error> {
     if found == INSTRUMENT { Ok(run) } else { Err(Error::RunInstrument { found }) }
 }
 
-fn stored(found: &ConditionAnalysis) -> Stored {
+fn stored(found: &ConditionAnalysis) -> StoredCondition {
     let gates = |ratios: &BTreeMap<String, Estimate>| {
         let gate = |gate: &str| Some((gate.to_owned(), Ratio::from(ratios.get(gate)?)));
         GATES.into_iter().filter_map(gate).collect::<BTreeMap<String, Ratio>>()
     };
     let cells = found.to_floor.iter().map(|comparison| (comparison.cell.clone(), gates(&comparison.ratios)));
-    Stored { condition: found.condition.clone(), cells: cells.filter(|(_, gates)| !gates.is_empty()).collect() }
+    StoredCondition {
+        condition: found.condition.clone(),
+        cells: cells.filter(|(_, gates)| !gates.is_empty()).collect(),
+    }
 }

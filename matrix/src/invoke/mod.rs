@@ -127,7 +127,7 @@ fn report(arguments: &Arguments, seen: &RunRecord, context: Context, printer: &P
     };
     run.network_refusal = seen.network_refusal().filter(|_| context.requires_isolation);
     let run_summary = RunSummary::of(&run);
-    let timeline = timeline(&seen.ending.journal, &seen.ending.requests);
+    let timeline = timeline(&seen.record.journal, &seen.record.requests);
     if arguments.json {
         let function = arguments.function.display().to_string();
         let _ = terminal::print_json(&Document::new(&function, &run_summary, &timeline, seen));

@@ -63,7 +63,7 @@ pub struct Settings<'a> {
     pub triggers: Vec<&'static str>,
 }
 
-/// What is at a setting.
+/// The value at a path.
 enum Lookup<'a> {
     Nothing,
     /// Only a deployment knows what is there.

@@ -166,8 +166,8 @@ pub(crate) fn of_build(
     tools: &Toolchain,
     glibc_floor: Glibc,
 ) -> Result<Layer, Error> {
-    let ingredients = gather::ingredients(root, manifest, cell, built, tools, glibc_floor)?;
-    make::make(ingredients, &Budgets::embedded()?)
+    let inputs = gather::layer_inputs(root, manifest, cell, built, tools, glibc_floor)?;
+    make::make(inputs, &Budgets::embedded()?)
 }
 
 fn wanted(arguments: &Arguments) -> Result<LayerTarget, Error> {

@@ -138,17 +138,8 @@ pub fn run(
     let shard = options.shard.or(plan.shard).unwrap_or_default();
     let blocks = (0..blocks).filter(|block| shard.has(*block)).collect();
     let delivery_starts = DeliveryStarts { scenarios: untimed, block: shard.index };
-    let mut round = Round {
-        plan,
-        options,
-        cells: cells,
-        scenarios: scenarios,
-        delivery_starts,
-        blocks,
-        samples,
-        refused: refused.clone(),
-        progress,
-    };
+    let mut round =
+        Round { plan, options, cells, scenarios, delivery_starts, blocks, samples, refused: refused.clone(), progress };
     let mut summary = Summary {
         samples: round.samples.path().to_owned(),
         started: 0,
@@ -409,7 +400,7 @@ fn available_scenarios(all: Vec<Scenario>, cells: &[MeasuredCell], require: bool
     }
     refused.sort();
     refused.dedup();
-    Ok(AvailableScenarios { scenarios: scenarios, left_out, refused })
+    Ok(AvailableScenarios { scenarios, left_out, refused })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::sandbox::cpu::PERIOD;
 use crate::sandbox::intake::Request;
 use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
-use crate::sandbox::{Ending, ExtensionGates, Function, Gates, Outcome, Sandbox, Setup};
+use crate::sandbox::{ExtensionGates, Function, Gates, Outcome, Sandbox, SandboxRecord, Setup};
 
 /// How long an extension has to use next to no CPU time to be at rest. A throttled one with work to do uses its share in every period.
 const REST: Duration = PERIOD.saturating_mul(2);
@@ -112,13 +112,13 @@ impl StartResult {
         let passed = self.gates(&gates);
         let invocation = passed.is_ok().then(|| sandbox.invoke(EVENT)).transpose();
         let invocation = invocation.map_err(|error| Failure::harness(&error))?;
-        let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
-        as_agreed(scenario, &ending.journal, refused)?;
-        self.journal(&ending.journal);
-        if let (Some(executed), Ok(trace)) = (executed(&ending.journal), fs::read_to_string(trace)) {
+        let record = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
+        as_agreed(scenario, &record.journal, refused)?;
+        self.journal(&record.journal);
+        if let (Some(executed), Ok(trace)) = (executed(&record.journal), fs::read_to_string(trace)) {
             self.phases = phases::read(&trace, started + executed);
         }
-        passed.map_err(|what| Failure::Program(format!("{what}{}", last_words(&ending))))?;
+        passed.map_err(|what| Failure::Program(format!("{what}{}", last_words(&record))))?;
         if scenario.condition.cache == Cache::Cold {
             let kib = |bytes: io::Result<u64>| {
                 bytes.map(|bytes| number(bytes / 1024)).map_err(|error| Failure::harness(&error))
@@ -126,17 +126,17 @@ impl StartResult {
             self.set("file_touched", kib(cell.resident())?);
             self.set("entry_touched", kib(cell.entry_resident())?);
         }
-        self.delivered(cell, &ending, &[]);
+        self.delivered(cell, &record, &[]);
         match invocation.as_ref().map(|invocation| &invocation.outcome) {
             Some(Outcome::Success) => {}
             other => {
-                let reason = format!("the invocation did not succeed: {other:?}{}", last_words(&ending));
+                let reason = format!("the invocation did not succeed: {other:?}{}", last_words(&record));
                 return Err(Failure::Program(reason));
             }
         }
-        judge(cell, scenario, &ending).map_err(Failure::Program)?;
+        judge(cell, scenario, &record).map_err(Failure::Program)?;
         // Without the CPU share of the memory tier, an invocation is faster than on that tier.
-        if let Some(invocation) = invocation.filter(|_| has_share(&ending.journal)) {
+        if let Some(invocation) = invocation.filter(|_| has_share(&record.journal)) {
             self.set("first_invocation", milliseconds(invocation.duration));
         }
         Ok(())
@@ -150,17 +150,17 @@ impl StartResult {
             let invocation = sandbox.invoke(&action.event(number)).map_err(|error| Failure::harness(&error))?;
             ended = ended.and(action.judge(number, &invocation));
         }
-        let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
-        as_agreed(scenario, &ending.journal, refused)?;
-        self.delivered(cell, &ending, &exercise::sent());
-        ended.map_err(|reason| Failure::Program(format!("{reason}{}", last_words(&ending))))?;
-        judge(cell, scenario, &ending).map_err(Failure::Program)
+        let record = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
+        as_agreed(scenario, &record.journal, refused)?;
+        self.delivered(cell, &record, &exercise::sent());
+        ended.map_err(|reason| Failure::Program(format!("{reason}{}", last_words(&record))))?;
+        judge(cell, scenario, &record).map_err(Failure::Program)
     }
 
     /// Records the digest of what arrived, and what did not arrive.
-    fn delivered(&mut self, cell: &MeasuredCell, ending: &Ending, sent: &[ExpectedMetric]) {
-        self.digest = Some(super::digest(&ending.requests, &ending.output));
-        self.undelivered = if cell.held { expected::undelivered(ending, sent) } else { None };
+    fn delivered(&mut self, cell: &MeasuredCell, record: &SandboxRecord, sent: &[ExpectedMetric]) {
+        self.digest = Some(super::digest(&record.requests, &record.output));
+        self.undelivered = if cell.held { expected::undelivered(record, sent) } else { None };
     }
 
     fn gates(&mut self, gates: &Gates) -> Result<(), &'static str> {
@@ -187,7 +187,7 @@ impl StartResult {
     }
 
     fn footprint(&mut self, journal: &[Entry]) {
-        // A machine that cannot stop an extension reports that for the whole run. Elsewhere, a footprint result too late would be another measure.
+        // A machine that cannot stop an extension reports that for the whole run. Elsewhere, a footprint taken too late would be another measure.
         let late = journal.iter().any(|entry| matches!(entry.what, JournalEvent::FootprintsLate { .. }));
         for entry in journal {
             match &entry.what {
@@ -293,33 +293,33 @@ fn as_agreed(scenario: &Scenario, journal: &[Entry], refused: &[String]) -> Resu
 }
 
 /// Returns an error if the extension did not exit cleanly or sent a payload that the intake rejected.
-fn judge(cell: &MeasuredCell, scenario: &Scenario, ending: &Ending) -> Result<(), String> {
-    let extension = ending.extensions.iter().find(|exit| exit.name == super::AGENT);
+fn judge(cell: &MeasuredCell, scenario: &Scenario, record: &SandboxRecord) -> Result<(), String> {
+    let extension = record.extensions.iter().find(|exit| exit.name == super::AGENT);
     match extension {
         Some(exit) if exit.killed => return Err("the extension had to be killed at the shutdown".to_owned()),
         Some(exit) if exit.status == "exit status: 0" => {}
         other => {
             let status = other.map_or("unknown", |exit| exit.status.as_str());
-            return Err(format!("the extension ended with {status}{}", last_words(ending)));
+            return Err(format!("the extension ended with {status}{}", last_words(record)));
         }
     }
     // An intake with an injected fault rejects requests; the digest shows whether everything arrived in the end.
     if scenario.condition.fault == InjectedFault::Intake {
         return Ok(());
     }
-    let refused = ending.requests.iter().find(|request| cell.ours && !Request::delivered(request));
+    let refused = record.requests.iter().find(|request| cell.ours && !Request::delivered(request));
     refused.map_or(Ok(()), |request| Err(format!("{} was refused: {}", request.path, request.problems.join("; "))))
 }
 
 /// The extension's exit status and its last line, if there are any.
-fn last_words(ending: &Ending) -> String {
+fn last_words(record: &SandboxRecord) -> String {
     let is_extension = |origin: &Origin| matches!(origin, Origin::Extension(_));
-    let exit = ending.journal.iter().rev().find_map(|entry| match &entry.what {
+    let exit = record.journal.iter().rev().find_map(|entry| match &entry.what {
         JournalEvent::Exited { origin, status } if is_extension(origin) => Some(status.as_str()),
         JournalEvent::NotExecuted { origin, reason } if is_extension(origin) => Some(reason.as_str()),
         _ => None,
     });
-    let line = ending.output.iter().rev().find(|line| is_extension(&line.origin));
+    let line = record.output.iter().rev().find(|line| is_extension(&line.origin));
     let line = line.map(|line| String::from_utf8_lossy(&line.bytes));
     [exit.map(|exit| format!(" ({exit})")), line.map(|line| format!(": {line}"))].into_iter().flatten().collect()
 }

@@ -139,7 +139,7 @@ pub struct Sandbox {
 
 /// The records of a sandbox after its shutdown.
 #[derive(Debug)]
-pub struct Ending {
+pub struct SandboxRecord {
     /// The exits of the last environment's extensions.
     pub extensions: Vec<ExitOf>,
     /// The whole journal.
@@ -268,11 +268,11 @@ impl Sandbox {
     }
 
     /// Ends the environment as Lambda does when it is no longer needed.
-    pub fn shutdown(mut self) -> Result<Ending, Error> {
+    pub fn shutdown(mut self) -> Result<SandboxRecord, Error> {
         let extensions = self.ask(|answer| Command::Shutdown { answer })?;
         self.stop();
         let requests = self.intake.as_ref().map(intake::Intake::requests).unwrap_or_default();
-        Ok(Ending {
+        Ok(SandboxRecord {
             extensions,
             journal: self.journal(),
             telemetry: self.telemetry(),

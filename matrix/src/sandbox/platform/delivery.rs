@@ -15,10 +15,10 @@ use crate::sandbox::setup::Order;
 
 /// Delivers a subscriber's events in batches, until it is aborted.
 pub(crate) async fn deliver(platform: Arc<Platform>, subscriber: Arc<Subscriber>) {
-    let mut courier = TelemetryDelivery { platform, subscriber, connection: None, batches: 0, accepted: 0 };
+    let mut delivery = TelemetryDelivery { platform, subscriber, connection: None, batches: 0, accepted: 0 };
     loop {
-        let batch = courier.next_batch().await;
-        courier.hand_over(&batch).await;
+        let batch = delivery.next_batch().await;
+        delivery.hand_over(&batch).await;
     }
 }
 
