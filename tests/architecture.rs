@@ -33,6 +33,8 @@ mod middle;
 mod names;
 #[path = "architecture/parity.rs"]
 mod parity;
+#[path = "architecture/participles.rs"]
+mod participles;
 #[path = "architecture/programs.rs"]
 mod programs;
 #[path = "architecture/purity.rs"]
@@ -114,6 +116,11 @@ fn imports_keep_the_names_of_what_they_import() {
 #[test]
 fn retired_names_are_not_used() {
     assert_clean(&names::retired(&Tree::of_repository()));
+}
+
+#[test]
+fn types_are_named_by_nouns() {
+    assert_clean(&participles::participles(&Tree::of_repository()));
 }
 
 #[test]

@@ -58,13 +58,13 @@ pub struct Start {
 /// The error that a program needs an emulator that is not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is for {architecture}, and there is no emulator of that here: {remedy}")]
-pub struct Missing {
+pub struct MissingEmulator {
     architecture: Architecture,
     remedy: &'static str,
 }
 
 /// The command that starts a program. A file that is not a program for a known processor is started directly, so that the system reports what is wrong.
-pub fn start(program: &Path) -> Result<Start, Missing> {
+pub fn start(program: &Path) -> Result<Start, MissingEmulator> {
     start_here(program, Architecture::of_this_machine(), Path::new(REGISTERED), Path::exists)
 }
 
@@ -99,7 +99,7 @@ fn start_here(
     machine: Architecture,
     registered: &Path,
     exists: impl Fn(&Path) -> bool,
-) -> Result<Start, Missing> {
+) -> Result<Start, MissingEmulator> {
     let as_it_is = Start { program: program.to_owned(), arguments: Vec::new() };
     let architecture = architecture_of(program).ok().flatten().filter(|architecture| *architecture != machine);
     let emulator = EMULATORS.iter().find(|emulator| Some(emulator.architecture) == architecture);
@@ -110,7 +110,7 @@ fn start_here(
         return Ok(as_it_is);
     }
     if !exists(Path::new(path)) {
-        return Err(Missing { architecture: *architecture, remedy });
+        return Err(MissingEmulator { architecture: *architecture, remedy });
     }
     let arguments = ["-L".to_owned(), (*libraries).to_owned(), program.display().to_string()].to_vec();
     Ok(Start { program: path.into(), arguments })

@@ -30,7 +30,7 @@ fn options_that_take_a_plan_are_refused_without_one() {
     let refused = Line::try_parse_from(["bench", "--shard", "0/2"]).err().unwrap().to_string();
     assert!(refused.contains("--out"), "{refused}");
     let parsed = arguments(&["--shard", "0/2", "--out", "somewhere"]);
-    assert!(parsed.is_planned() && parsed.partition.is_some());
+    assert!(parsed.is_planned() && parsed.shard.is_some());
 }
 
 /// Without privileges the sandbox sees the machine's trust store, which is then not measured under another's name.

@@ -2,7 +2,7 @@
 
 use extension_protocol::{IDENTIFIER, reply};
 
-use super::{event::Unreadable, ids::RuntimeApi};
+use super::{event::EventError, ids::RuntimeApi};
 
 /// An error of a call to Lambda's APIs.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum AnswerError {
     #[error("more than {0} bytes")]
     TooLong(usize),
     #[error(transparent)]
-    Event(#[from] Unreadable),
+    Event(#[from] EventError),
     /// Lambda takes no subscription any more.
     #[error("the first event came before the subscription")]
     AfterFirstEvent,

@@ -3,7 +3,8 @@
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
 use crate::{
-    commands, imports, layers, middle, names, parity, programs, purity, renames, switches, toolchain, version_output,
+    commands, imports, layers, middle, names, parity, participles, programs, purity, renames, switches, toolchain,
+    version_output,
 };
 
 /// The places complained about.
@@ -447,6 +448,17 @@ fn claims_of_parity_without_a_test_or_a_reason_are_found() {
     assert_eq!(found("| 1 | it works | `tests/b.rs::proven` | comes later |"), ["docs/parity.md:1"]);
     assert_eq!(found("| 1 | a | | comes later |\n| 1 | b | | comes later |"), ["docs/parity.md:2"]);
     assert_eq!(places(&parity::unproven(&Tree::default())), ["docs/parity.md:1"]);
+}
+
+#[test]
+fn a_type_that_is_named_by_a_participle_is_found() {
+    let found = |source: &str| places(&participles::participles(&Tree::default().with("matrix/src/a.rs", source)));
+    for source in ["struct Seen;", "pub enum Queued {}", "fn f() { type Sending = u8; }", "mod a { trait Known {} }"] {
+        assert_eq!(found(source), ["matrix/src/a.rs:1"], "{source}");
+    }
+    for source in ["struct Finding;", "struct SeenItems;", "enum State { Queued }", "// struct Seen;", "fn sent() {}"] {
+        assert_eq!(found(source), [""; 0], "{source}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use matrix::sandbox::{
     Sandbox, Setup,
-    intake::{Answer, Intake, Plan, Request, Route, Window},
+    intake::{Intake, Plan, Request, Route, RuleResponse, Window},
 };
 
 use crate::support::{
@@ -14,7 +14,8 @@ use crate::support::{
 #[test]
 fn an_answer_with_many_headers_is_an_answer() {
     let headers = (0..150).map(|number| (format!("x-header-{number}"), "value".to_owned())).collect();
-    let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Status { code: 202, headers, body: "{}".to_owned() });
+    let plan =
+        Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Status { code: 202, headers, body: "{}".to_owned() });
     let run =
         run_sandbox(Setup { intake: Some(plan), ..setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")]) }, 3);
     run.assert_unharmed();
@@ -31,7 +32,7 @@ fn logs(intake: &Intake) -> Vec<Request> {
 fn an_intake_that_asks_for_two_seconds_gets_them() {
     const PAUSE: i64 = 2;
     let headers = vec![("retry-after".to_owned(), PAUSE.to_string())];
-    let busy = Answer::Status { code: 429, headers, body: String::new() };
+    let busy = RuleResponse::Status { code: 429, headers, body: String::new() };
     let plan = Plan::rule(Route::Logs, Window::first(1), busy);
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let sandbox = Sandbox::start(Setup { intake: Some(plan), ..setup_with(echo(), &variables) }).unwrap();
@@ -58,7 +59,7 @@ fn an_intake_that_asks_for_two_seconds_gets_them() {
 fn an_answer_that_came_during_a_freeze_counts() {
     const DELAY: Duration = Duration::from_millis(400);
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1"), ("DD_FLUSH_TIMEOUT", "1")];
-    let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(DELAY));
+    let plan = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Delay(DELAY));
     let sandbox = Sandbox::start(Setup { intake: Some(plan), ..setup_with(echo(), &variables) }).unwrap();
     let mut invocations = Vec::new();
     for _ in 0..3 {

@@ -3,7 +3,7 @@
 use bottlecap::features::APPSEC;
 use matrix::{
     build::waf,
-    sandbox::{Extension, Function, Setup, function::Answer, intake::Span},
+    sandbox::{Extension, Function, Setup, function::HandlerOutcome, intake::Span},
 };
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn serving(requests: Vec<Value>, response: &'static str) -> Function {
     Function::from_fn(move |call| {
         let number: usize = std::str::from_utf8(call.event).unwrap().parse().unwrap();
         JAVA.play_event(call, requests[number].to_string().as_bytes(), &[], response);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use matrix::sandbox::{
     Function, Invocation, Sandbox, Setup, function,
-    intake::{Answer, Intake, Payload, Plan, Route, Window},
+    intake::{Intake, Payload, Plan, Route, RuleResponse, Window},
     setup::{Delivery, Initialization, Order},
 };
 use serde_json::Value;
@@ -89,11 +89,11 @@ fn end_strategy_with_interval_flushes_before_freeze_when_due() {
 
 /// A sandbox whose intake takes a second for each response. An invocation prints its line long after the extension has its INVOKE event.
 fn start_with_slow_intake(strategy: &str) -> Sandbox {
-    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_secs(1)));
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Delay(Duration::from_secs(1)));
     let function = Function::from_fn(|call| {
         thread::sleep(Duration::from_millis(200));
         call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
-        function::Answer::Response(call.event.to_vec())
+        function::HandlerOutcome::Response(call.event.to_vec())
     });
     let setup = setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]);
     Sandbox::start(Setup { intake: Some(slow), timeout: Duration::from_secs(30), ..setup }).unwrap()
@@ -151,12 +151,12 @@ fn has_recent_request(sandbox: &Sandbox) -> bool {
 
 #[test]
 fn while_a_flush_is_open_in_the_background_no_other_starts() {
-    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_secs(5)));
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Delay(Duration::from_secs(5)));
     let function = Function::from_fn(|call| {
         call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
         // As much time as a request takes to arrive.
         thread::sleep(Duration::from_millis(50));
-        function::Answer::Response(call.event.to_vec())
+        function::HandlerOutcome::Response(call.event.to_vec())
     });
     let setup = setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")]);
     let sandbox = Sandbox::start(Setup { intake: Some(slow), timeout: Duration::from_secs(30), ..setup }).unwrap();
@@ -178,7 +178,7 @@ fn while_a_flush_is_open_in_the_background_no_other_starts() {
 
 #[test]
 fn managed_instances_start_no_flush_while_another_is_open() {
-    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_secs(5)));
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Delay(Duration::from_secs(5)));
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,20")];
     let setup = Setup { initialization: Initialization::ManagedInstances, ..setup_with(echo(), &variables) };
     let sandbox = Sandbox::start(Setup { intake: Some(slow), ..setup }).unwrap();
@@ -213,7 +213,7 @@ fn a_long_invocation_flushes_on_its_way() {
         while !is_here() && began.elapsed() < Duration::from_mins(1) {
             thread::sleep(Duration::from_millis(5));
         }
-        function::Answer::Response(is_here().to_string().into_bytes())
+        function::HandlerOutcome::Response(is_here().to_string().into_bytes())
     });
     let setup = setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end,200")]);
     let sandbox = Sandbox::start(Setup { timeout: Duration::from_mins(2), ..setup }).unwrap();
@@ -259,7 +259,7 @@ fn talkative(lines: usize) -> Function {
         for number in 0..lines {
             call.print(format!("{number} line {text}"));
         }
-        function::Answer::Response(b"null".to_vec())
+        function::HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -411,7 +411,7 @@ fn a_line_that_names_a_foreign_request_belongs_to_the_invocation_that_wrote_it()
     let function = Function::from_fn(|call| {
         call.print(r#"{"requestId":"8f0c2f0e-1111-2222-3333-444444444444","text":"foreign"}"#);
         call.print(format!(r#"{{"requestId":"{}","text":"own"}}"#, call.request_id));
-        function::Answer::Response(b"null".to_vec())
+        function::HandlerOutcome::Response(b"null".to_vec())
     });
     let run = run_sandbox(setup(function), 2);
     let logs = run.intake.logs();

@@ -8,7 +8,7 @@ use std::{
 
 use matrix::sandbox::{
     Function, Setup,
-    function::{Answer, Call, Handler, InitError},
+    function::{Call, Handler, HandlerOutcome, InitError},
     intake::{self, Intake, Payload, Plan, Request, Route, Window},
     setup::Initialization,
 };
@@ -52,9 +52,9 @@ impl Handler for EchoWithIntakes {
         Ok(())
     }
 
-    fn handle(&self, call: &Call<'_>) -> Answer {
+    fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
         call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
-        Answer::Response(call.event.to_vec())
+        HandlerOutcome::Response(call.event.to_vec())
     }
 }
 
@@ -82,7 +82,7 @@ fn sorted(run: &Run) -> Vec<String> {
 #[test]
 fn every_account_gets_all_logs_under_its_own_key() {
     const PORT: u16 = 28_126;
-    let busy = Plan::rule(Route::Logs, Window::first(1), intake::Answer::status(500));
+    let busy = Plan::rule(Route::Logs, Window::first(1), intake::RuleResponse::status(500));
     let handler = EchoWithIntakes::new([(PORT, busy)]);
     let endpoint = |key: &str, port: u16| {
         format!(r#"{{"api_key":"{key}","Host":"http://127.0.0.1","Port":{port},"is_reliable":true}}"#)
@@ -143,7 +143,7 @@ fn managed_instance_lines_have_request_id_only_from_json() {
     let function = Function::from_fn(|call| {
         call.print("plain");
         call.print(format!(r#"{{"requestId":"{}","text":"own"}}"#, call.request_id));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let run = run_sandbox(Setup { initialization: Initialization::ManagedInstances, ..setup(function) }, 2);
     run.assert_unharmed();

@@ -2,7 +2,7 @@
 
 use matrix::sandbox::{
     Function, Setup,
-    function::Answer,
+    function::HandlerOutcome,
     intake::{Payload, Sketch, Span},
     setup::{Delivery, Order},
     tracer,
@@ -24,7 +24,7 @@ fn steps() -> Function {
         let arn = "arn:aws:lambda:us-east-1:123456789012:function:function:1/durable-execution/order-7/0b1c";
         call.print(format!(r#"{{"executionArn":"{arn}","message":"step {event}"}}"#));
         call.print(format!("plain {event}"));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -111,7 +111,7 @@ fn tagged() -> Function {
             ..Span::default()
         };
         assert_eq!(traces::post("/v0.4/traces", &[], &tracer::v04(&[vec![span]])).status, 200);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use matrix::sandbox::{
     Sandbox, Setup,
     faults::{Calls, Effect, Endpoint, Fault},
-    intake::{After, Closed, Plan},
+    intake::{Outage, OutageStart, Plan},
     isolation,
     journal::JournalEvent,
     setup::{Initialization, Mount},
@@ -68,8 +68,8 @@ fn an_api_key_that_cannot_be_one_is_told() {
 
 #[test]
 fn what_did_not_arrive_is_told_with_the_time_and_the_attempts_it_took() {
-    let closed = Closed { after: After::Elapsed(Duration::ZERO), lasting: None };
-    let plan = Plan { closed: vec![closed], ..Plan::default() };
+    let closed = Outage { after: OutageStart::Elapsed(Duration::ZERO), lasting: None };
+    let plan = Plan { outages: vec![closed], ..Plan::default() };
     let run =
         run_sandbox(Setup { intake: Some(plan), ..setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")]) }, 1);
     run.assert_unharmed();

@@ -9,7 +9,7 @@ use std::{
 use matrix::sandbox::{
     Extension, Function, Setup,
     faults::{Calls, Effect, Endpoint, Fault},
-    function::{Answer, Call, Handler, InitError},
+    function::{Call, Handler, HandlerOutcome, InitError},
     journal::JournalEvent,
     setup::{Delivery, LayerFile, Origin, Output},
 };
@@ -35,9 +35,9 @@ impl Handler for SlowInit {
         Ok(())
     }
 
-    fn handle(&self, call: &Call<'_>) -> Answer {
+    fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
         call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
-        Answer::Response(call.event.to_vec())
+        HandlerOutcome::Response(call.event.to_vec())
     }
 }
 

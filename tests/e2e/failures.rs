@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use matrix::sandbox::{Outcome, Sandbox, Setup, function::Answer};
+use matrix::sandbox::{Outcome, Sandbox, Setup, function::HandlerOutcome};
 
 use crate::support::{self, Run, end, run_sandbox, scripted, setup};
 
@@ -89,9 +89,9 @@ fn a_python_function_that_hoards_runs_out_of_memory() {
 #[test]
 fn every_failure_is_counted_once_however_many_there_are() {
     let answers = (0..12).map(|number| match number % 3 {
-        0 => Answer::Error { error_type: "E".to_owned(), message: "m".to_owned() },
-        1 => Answer::Exit(1),
-        _ => Answer::OutOfMemory,
+        0 => HandlerOutcome::Error { error_type: "E".to_owned(), message: "m".to_owned() },
+        1 => HandlerOutcome::Exit(1),
+        _ => HandlerOutcome::OutOfMemory,
     });
     let run = run_sandbox(setup(scripted(answers)), 13);
     assert_eq!(run.count("invocations"), 13, "{}", run.own_lines());

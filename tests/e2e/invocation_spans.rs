@@ -11,7 +11,7 @@ use matrix::{
     sample_events::{self, SampleEvent},
     sandbox::{
         Function, Setup,
-        function::{Answer, Call},
+        function::{Call, HandlerOutcome},
         intake::Span,
         setup::{Delivery, Initialization, Order},
         tracer::{self, Reply},
@@ -125,7 +125,7 @@ pub fn span_of(number: u64, name: &str, [span_id, parent_id]: [u64; 2]) -> Span 
 fn traced(tracer: Tracer) -> Function {
     Function::from_fn(move |call| {
         tracer.play(call, &[], r#"{"statusCode":200}"#);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -209,7 +209,7 @@ fn the_trace_of_an_event_goes_on_in_the_reply_and_above_the_span() {
         }
         let ids = [("x-datadog-trace-id", "7"), ("x-datadog-span-id", "100")];
         accepted(&self::call("POST", "/lambda/end-invocation", &[&named[..], &ids].concat(), b"null"));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let Some(run) = run_sandbox(with(function, &[]), 1) else { return };
     let [lambda] = &spans(&run, "aws.lambda")[..] else { panic!("{}", run.own_lines()) };
@@ -249,7 +249,7 @@ fn the_services_that_an_event_came_through_are_above_the_span_of_its_invocation(
         let event = SERVICES[number].0.until(SystemTime::now());
         accepted(&self::call("POST", "/lambda/start-invocation", &JAVA.named(call), event.as_bytes()));
         JAVA.play_started(call, &[], r#"{"statusCode":200}"#);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let Some(run) = run_sandbox(with(function, &[]), SERVICES.len()) else { return };
     let (all, mut lambdas) = (run.intake.spans(), spans(&run, "aws.lambda"));
@@ -273,7 +273,7 @@ fn records_are_checkpoints_of_data_streams_if_that_is_wanted() {
     for (variables, expected) in [(&[("DD_DATA_STREAMS_ENABLED", "true")][..], 1), (&[], 0)] {
         let function = Function::from_fn(|call| {
             accepted(&self::call("POST", "/lambda/start-invocation", &JAVA.named(call), SQS.as_bytes()));
-            Answer::Response(b"null".to_vec())
+            HandlerOutcome::Response(b"null".to_vec())
         });
         let Some(run) = run_sandbox(with(function, variables), 1) else { return };
         let delivered = run.intake.delivered();
@@ -329,7 +329,7 @@ fn errors_of_the_handler_are_on_the_span_and_counted_once() {
             ("x-datadog-invocation-error-stack", "c3RhY2s="),
         ];
         JAVA.play(call, &error, "null");
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let Some(run) = run_sandbox(with(function, &[]), 1) else { return };
     let [span] = &spans(&run, "aws.lambda")[..] else { panic!("{:?}", run.intake.spans()) };
@@ -342,7 +342,7 @@ fn errors_of_the_handler_are_on_the_span_and_counted_once() {
 fn a_response_of_a_failing_server_is_an_error() {
     let function = Function::from_fn(|call| {
         JAVA.play(call, &[], r#"{"statusCode":503}"#);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let Some(run) = run_sandbox(with(function, &[]), 1) else { return };
     let [span] = &spans(&run, "aws.lambda")[..] else { panic!("{:?}", run.intake.spans()) };
@@ -356,7 +356,7 @@ fn a_timeout_is_a_span_with_an_error() {
         JAVA.start(call);
         JAVA.flush(call, 0);
         thread::sleep(Duration::from_secs(30));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let setup = Setup { timeout: Duration::from_secs(3), ..with(function, &[]) };
     let Some(sandbox) = traces::start(setup) else { return };
@@ -375,7 +375,7 @@ fn payloads_are_tags_if_that_is_wanted() {
         format!(r#"{{"body":{{"password":"p","Token":[5],"list":[1,{{"deep":true,"pwd":1}}]}},"many":{many}}}"#);
     let function = Function::from_fn(move |call| {
         JAVA.play(call, &[], &response);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let variables = [("DD_CAPTURE_LAMBDA_PAYLOAD", "true"), ("DD_CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH", "3")];
     let Some(run) = run_sandbox(with(function, &variables), 1) else { return };
@@ -404,7 +404,7 @@ fn bodies_that_are_too_long_or_no_json_cost_only_what_is_in_them() {
         JAVA.play(call, &[], r#"{"statusCode":200}"#);
         accepted(&self::call("POST", "/lambda/end-invocation", &JAVA.named(call), &body));
         accepted(&self::call("GET", "/lambda/hello", &[], b""));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let Some(run) = run_sandbox(with(function, &[("DD_CAPTURE_LAMBDA_PAYLOAD", "true")]), 3) else { return };
     assert_spans_of_invocations(&run, JAVA);

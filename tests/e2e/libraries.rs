@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use matrix::sandbox::{
     Function, Setup,
-    function::Answer,
+    function::HandlerOutcome,
     intake::{Point, Span},
     setup::Initialization,
     tracer,
@@ -114,7 +114,7 @@ impl Library {
             let load = (number == 0).then(|| span_of(number, "aws.lambda.load", [300, 100]));
             let trace: Vec<_> = [lambda, handler].into_iter().chain(load).collect();
             assert_eq!(traces::post(self.path, &[], &(self.encode)(&[trace])).status, 200);
-            Answer::Response(b"null".to_vec())
+            HandlerOutcome::Response(b"null".to_vec())
         })
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
 
 use matrix::sandbox::{
     Function, Sandbox, Setup,
-    function::{Answer, Call, Handler, InitError},
+    function::{Call, Handler, HandlerOutcome, InitError},
 };
 
 use crate::support::{self, Run, babble, echo, end, invoke, request_id, run_sandbox, setup, setup_with, text};
@@ -15,7 +15,7 @@ fn printing(lines: Vec<Vec<u8>>, variables: &[(&str, &str)]) -> Run {
         for line in &lines {
             call.print(line);
         }
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let run = run_sandbox(setup_with(function, variables), 1);
     run.assert_unharmed();
@@ -170,7 +170,7 @@ fn a_flood_is_split_into_requests_that_the_intake_takes() {
             let _ = write!(line, "flood {number} {}", "x".repeat(2000));
             call.print(&line);
         }
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let run = run_sandbox(Setup { timeout: Duration::from_secs(30), ..setup(function) }, 1);
     run.assert_unharmed();
@@ -219,8 +219,8 @@ impl Handler for InitPrinter {
         Ok(())
     }
 
-    fn handle(&self, _: &Call<'_>) -> Answer {
-        Answer::Response(b"null".to_vec())
+    fn handle(&self, _: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use matrix::sandbox::{
     Function, Sandbox, Setup,
-    function::{Answer, Call, Handler, InitError},
+    function::{Call, Handler, HandlerOutcome, InitError},
     intake::{self, Kind, Payload, Plan, Route, Series, Window},
     isolation,
     journal::JournalEvent,
@@ -38,7 +38,7 @@ fn send(datagrams: impl IntoIterator<Item = impl AsRef<[u8]>>) {
 fn sending(datagrams: &'static [&'static str]) -> Function {
     Function::from_fn(move |_| {
         send(datagrams);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -192,7 +192,7 @@ fn absurd_sample_rates_harm_nobody() {
     let function = Function::from_fn(move |_| {
         send(std::iter::repeat_n(&datagram, 100));
         send(["usual:1|c"]);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let Some(run) = run_sandbox(setup(function), 1) else { return };
     let lost = i64::from(given_up(&run, "datagrams"));
@@ -235,8 +235,8 @@ impl Handler for DogStatsdAtInit {
         Ok(())
     }
 
-    fn handle(&self, _: &Call<'_>) -> Answer {
-        Answer::Response(b"null".to_vec())
+    fn handle(&self, _: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 
@@ -261,7 +261,7 @@ fn a_flood_is_survived_and_every_datagram_accounted_for() {
         kill(*stopped.wait(), Signal::SIGSTOP).unwrap();
         send(std::iter::repeat_n("flood:1|c|#some:tag,another:tag", SENT as usize));
         kill(*stopped.wait(), Signal::SIGCONT).unwrap();
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let variables = [("DD_DOGSTATSD_QUEUE_SIZE", "4")];
     let setup = Setup { timeout: Duration::from_mins(1), ..setup_with(function, &variables) };
@@ -321,7 +321,7 @@ fn names_and_tags_are_as_the_customer_set_them() {
 #[test]
 fn an_outage_of_the_series_intake_loses_and_repeats_nothing() {
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
-    let plan = Plan::rule(Route::Series, Window::first(5), intake::Answer::status(503));
+    let plan = Plan::rule(Route::Series, Window::first(5), intake::RuleResponse::status(503));
     let setup = Setup { intake: Some(plan), ..setup_with(sending(&["a:1|c", "b:1|d"]), &variables) };
     let Some(run) = run_sandbox(setup, 5) else { return };
     assert_sum(&run, "a", 5.0);
@@ -368,15 +368,15 @@ impl Handler for FunctionWithIntake {
         Ok(())
     }
 
-    fn handle(&self, _: &Call<'_>) -> Answer {
+    fn handle(&self, _: &Call<'_>) -> HandlerOutcome {
         send(["a:1|c", "b:2|d"]);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 
 #[test]
 fn every_account_gets_all_metrics_under_its_own_key() {
-    let plan = Plan::rule(Route::Sketches, Window::first(1), intake::Answer::status(500));
+    let plan = Plan::rule(Route::Sketches, Window::first(1), intake::RuleResponse::status(500));
     let another = Arc::new(FunctionWithIntake::new(plan));
     let endpoints =
         format!(r#"{{"http://127.0.0.1:{ANOTHER}": ["first", "second"], "http://127.0.0.1:1": ["nobody"]}}"#);
@@ -406,12 +406,15 @@ fn every_account_gets_all_metrics_under_its_own_key() {
 fn an_account_that_fails_costs_another_no_time() {
     for port in [1, ANOTHER, SWALLOWING] {
         for strategy in ["end", "continuously,1"] {
-            let another =
-                Arc::new(FunctionWithIntake::new(Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Silence)));
+            let another = Arc::new(FunctionWithIntake::new(Plan::rule(
+                Route::Any,
+                Window::ALWAYS,
+                intake::RuleResponse::Silence,
+            )));
             let endpoints = format!(r#"{{"http://127.0.0.1:{port}": ["another"]}}"#);
             let variables =
                 [("DD_ADDITIONAL_ENDPOINTS", endpoints.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
-            let slow = Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Delay(Duration::from_millis(400)));
+            let slow = Plan::rule(Route::Any, Window::ALWAYS, intake::RuleResponse::Delay(Duration::from_millis(400)));
             let setup = setup_with(Function::InProcess(another), &variables);
             let Some(sandbox) = start(Setup { intake: Some(slow), timeout: Duration::from_secs(3), ..setup }) else {
                 return;
@@ -462,7 +465,7 @@ fn metrics_are_compressed_as_hard_as_is_asked_for() {
         let datagrams = datagrams.clone();
         let function = Function::from_fn(move |_| {
             send(&datagrams);
-            Answer::Response(b"null".to_vec())
+            HandlerOutcome::Response(b"null".to_vec())
         });
         let run = run_sandbox(setup_with(function, &[(variable, level)]), 1)?;
         assert_sum(&run, &babble(1_799), 1.0);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use matrix::sandbox::{
     Function, Sandbox, Setup,
-    function::Answer as FunctionAnswer,
-    intake::{After, Answer, Closed, Payload, Plan, Route, Rule, Window},
+    function::HandlerOutcome,
+    intake::{Outage, OutageStart, Payload, Plan, Route, Rule, RuleResponse, Window},
 };
 
 use crate::support::{Run, echo, end, invoke, invoke_until_request_is_open, run_sandbox, setup_with};
@@ -18,8 +18,8 @@ fn with_plan(plan: Plan, times: usize) -> Run {
 #[test]
 fn an_outage_of_three_flushes_loses_nothing() {
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
-    let closed = Closed { after: After::Elapsed(Duration::ZERO), lasting: None };
-    let plan = Plan { closed: vec![closed], ..Plan::default() };
+    let closed = Outage { after: OutageStart::Elapsed(Duration::ZERO), lasting: None };
+    let plan = Plan { outages: vec![closed], ..Plan::default() };
     let sandbox = Sandbox::start(Setup { intake: Some(plan), ..setup_with(echo(), &variables) }).unwrap();
     let mut invocations = invoke(&sandbox, 0..3);
     assert!(sandbox.intake().unwrap().requests().is_empty(), "nothing can have arrived");
@@ -32,7 +32,7 @@ fn an_outage_of_three_flushes_loses_nothing() {
 
 #[test]
 fn temporary_refusals_are_retried_until_everything_has_arrived() {
-    for answer in [Answer::status(429), Answer::status(500), Answer::status(503)] {
+    for answer in [RuleResponse::status(429), RuleResponse::status(500), RuleResponse::status(503)] {
         let run = with_plan(Plan::rule(Route::Any, Window::first(7), answer.clone()), 5);
         run.assert_unharmed();
         run.assert_exactly_once();
@@ -42,7 +42,7 @@ fn temporary_refusals_are_retried_until_everything_has_arrived() {
 
 #[test]
 fn payload_is_retried_once_after_the_connection_breaks_before_the_answer() {
-    let run = with_plan(Plan::rule(Route::Logs, Window::first(1), Answer::Reset), 3);
+    let run = with_plan(Plan::rule(Route::Logs, Window::first(1), RuleResponse::Reset), 3);
     run.assert_unharmed();
     run.assert_exactly_once();
     assert_eq!(run.ending.requests.iter().filter(|request| !request.delivered()).count(), 1);
@@ -50,7 +50,8 @@ fn payload_is_retried_once_after_the_connection_breaks_before_the_answer() {
 
 #[test]
 fn an_intake_that_asks_for_a_pause_gets_it_and_the_data_later() {
-    let busy = Answer::Status { code: 429, headers: vec![("retry-after".into(), "1".into())], body: String::new() };
+    let busy =
+        RuleResponse::Status { code: 429, headers: vec![("retry-after".into(), "1".into())], body: String::new() };
     let run = with_plan(Plan::rule(Route::Logs, Window::first(1), busy), 5);
     run.assert_unharmed();
     run.assert_exactly_once();
@@ -59,7 +60,7 @@ fn an_intake_that_asks_for_a_pause_gets_it_and_the_data_later() {
 #[test]
 fn final_refusals_are_counted_and_not_repeated() {
     for code in [400, 403, 413] {
-        let run = with_plan(Plan::rule(Route::Logs, Window::ALWAYS, Answer::status(code)), 3);
+        let run = with_plan(Plan::rule(Route::Logs, Window::ALWAYS, RuleResponse::status(code)), 3);
         run.assert_unharmed();
         assert!(run.intake.logs().is_empty());
         assert_eq!(run.count("invocations"), 3, "metrics go their own way");
@@ -81,7 +82,7 @@ fn final_refusals_are_counted_and_not_repeated() {
 
 #[test]
 fn an_intake_that_never_answers_costs_no_invocation_its_time() {
-    let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Silence);
+    let plan = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Silence);
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let setup = Setup { intake: Some(plan), timeout: Duration::from_secs(2), ..setup_with(echo(), &variables) };
     let run = run_sandbox(setup, 4);
@@ -94,7 +95,7 @@ fn an_intake_that_never_answers_costs_no_invocation_its_time() {
 
 #[test]
 fn a_slow_intake_gets_everything_in_the_end() {
-    let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_millis(300)));
+    let plan = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Delay(Duration::from_millis(300)));
     for strategy in ["end", "continuously,1", "periodically,1"] {
         let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
         let run = run_sandbox(Setup { intake: Some(plan.clone()), ..setup_with(echo(), &variables) }, 4);
@@ -106,7 +107,7 @@ fn a_slow_intake_gets_everything_in_the_end() {
 /// All others are answered at once, so that nothing but the wait for the slow one keeps the extension alive until its response comes.
 #[test]
 fn shutdown_waits_for_open_request_of_slow_intake() {
-    let slow = Plan::rule(Route::Any, Window::first(1), Answer::Delay(Duration::from_millis(1500)));
+    let slow = Plan::rule(Route::Any, Window::first(1), RuleResponse::Delay(Duration::from_millis(1500)));
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")];
     let sandbox = Sandbox::start(Setup { intake: Some(slow), ..setup_with(echo(), &variables) }).unwrap();
     let mut invocations = Vec::new();
@@ -119,7 +120,7 @@ fn shutdown_waits_for_open_request_of_slow_intake() {
 
 #[test]
 fn a_request_that_hangs_is_waited_for_once() {
-    let plan = Plan::rule(Route::Logs, Window::first(1), Answer::Silence);
+    let plan = Plan::rule(Route::Logs, Window::first(1), RuleResponse::Silence);
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let setup = Setup { intake: Some(plan), timeout: Duration::from_secs(10), ..setup_with(echo(), &variables) };
     let sandbox = Sandbox::start(setup).unwrap();
@@ -140,8 +141,8 @@ fn a_request_that_hangs_is_waited_for_once() {
 
 #[test]
 fn an_intake_that_fails_slowly_is_waited_for_once() {
-    let rules = [Answer::Delay(Duration::from_secs(2)), Answer::status(503)];
-    let rules = rules.map(|answer| Rule { route: Route::Any, window: Window::ALWAYS, answer });
+    let rules = [RuleResponse::Delay(Duration::from_secs(2)), RuleResponse::status(503)];
+    let rules = rules.map(|response| Rule { route: Route::Any, window: Window::ALWAYS, response });
     let plan = Plan { rules: rules.into(), ..Plan::default() };
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let setup = Setup { intake: Some(plan), timeout: Duration::from_secs(10), ..setup_with(echo(), &variables) };
@@ -154,13 +155,13 @@ fn an_intake_that_fails_slowly_is_waited_for_once() {
 
 #[test]
 fn what_no_memory_is_left_for_is_logged_when_it_is_dropped() {
-    let closed = Closed { after: After::Elapsed(Duration::ZERO), lasting: None };
-    let plan = Plan { closed: vec![closed], ..Plan::default() };
+    let closed = Outage { after: OutageStart::Elapsed(Duration::ZERO), lasting: None };
+    let plan = Plan { outages: vec![closed], ..Plan::default() };
     let function = Function::from_fn(|call| {
         for _ in 0..60 {
             call.print("x".repeat(100_000));
         }
-        FunctionAnswer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end"), ("DD_LOGS_CONFIG_USE_COMPRESSION", "false")];
     let setup = Setup { intake: Some(plan), timeout: Duration::from_mins(1), ..setup_with(function, &variables) };

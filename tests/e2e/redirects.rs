@@ -37,7 +37,7 @@ fn redirected(code: u16, window: Window, port: u16) -> (Run, Arc<Server>) {
     let other = other(port);
     let function = Function::InProcess(Arc::new(EchoWithServers(vec![other.clone()])));
     let headers = vec![("location".to_owned(), target(port))];
-    let plan = Plan::rule(Route::Any, window, intake::Answer::Status { code, headers, body: String::new() });
+    let plan = Plan::rule(Route::Any, window, intake::RuleResponse::Status { code, headers, body: String::new() });
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let run = run_sandbox(Setup { intake: Some(plan), ..setup_with(function, &variables) }, 2);
     (run, other)

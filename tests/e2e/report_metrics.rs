@@ -1,6 +1,6 @@
 //! Enhanced metrics of an invocation, compared with what the sandbox measured and reported of the same invocation.
 
-use matrix::sandbox::{Function, Invocation, function::Answer};
+use matrix::sandbox::{Function, Invocation, function::HandlerOutcome};
 use serde_json::Value;
 
 use crate::support::{Run, run_sandbox, setup};
@@ -40,7 +40,7 @@ fn two_invocations() -> Run {
     let sizes = [1_234, 70_000];
     let function = Function::from_fn(move |call| {
         let number: usize = String::from_utf8_lossy(call.event).parse().unwrap();
-        Answer::Response(vec![b'x'; sizes[number]])
+        HandlerOutcome::Response(vec![b'x'; sizes[number]])
     });
     let run = run_sandbox(setup(function), 2);
     run.assert_unharmed();

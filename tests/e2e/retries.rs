@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use matrix::sandbox::{
     Function, Sandbox, Setup,
-    function::Answer,
+    function::HandlerOutcome,
     journal::JournalEvent,
     setup::{Delivery, Order},
 };
@@ -20,9 +20,9 @@ fn flaky() -> Function {
         *attempt += 1;
         call.print(format!("attempt {attempt} of {}", call.request_id));
         if *attempt < 3 {
-            return Answer::Error { error_type: "Busy".to_owned(), message: "later".to_owned() };
+            return HandlerOutcome::Error { error_type: "Busy".to_owned(), message: "later".to_owned() };
         }
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -104,7 +104,7 @@ fn at_the_end_of_an_attempt_its_data_has_left_and_next_waits_for_that_end() {
     let slow = Function::from_fn(|call| {
         call.print("at work");
         std::thread::sleep(Duration::from_millis(150));
-        Answer::Error { error_type: "Busy".to_owned(), message: "later".to_owned() }
+        HandlerOutcome::Error { error_type: "Busy".to_owned(), message: "later".to_owned() }
     });
     let sandbox = Sandbox::start(setup_with(slow, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")])).unwrap();
     let mut invocations = vec![sandbox.invoke(b"{}").unwrap()];
@@ -128,7 +128,7 @@ fn the_end_of_another_request_does_not_end_the_wait() {
         if call.event == b"wait" {
             awaited.lock().unwrap().recv().unwrap();
         }
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let sandbox = Sandbox::start(setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")])).unwrap();
     let first = sandbox.invoke(b"go").unwrap();

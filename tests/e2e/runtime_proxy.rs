@@ -10,7 +10,7 @@ use matrix::{
     executable,
     sandbox::{
         Function, Outcome, Setup,
-        function::{Answer, Call},
+        function::{Call, HandlerOutcome},
         intake::Span,
         setup::LayerFile,
         tracer,
@@ -54,7 +54,7 @@ fn tag<'s>(span: &'s Span, key: &str) -> Option<&'s str> {
 }
 
 /// A web application, whose tracer sends one span for each request, and which fails at the third.
-fn application(call: &Call<'_>) -> Answer {
+fn application(call: &Call<'_>) -> HandlerOutcome {
     let number: u64 = std::str::from_utf8(call.event).unwrap().parse().unwrap();
     let span = Span {
         service: "shop".to_owned(),
@@ -68,8 +68,8 @@ fn application(call: &Call<'_>) -> Answer {
     };
     assert_eq!(post("/v0.4/traces", &[], &tracer::v04(&[vec![span]])).status, 200);
     match number {
-        2 => Answer::Error { error_type: "Late".to_owned(), message: "boom".to_owned() },
-        _ => Answer::Response(format!(r#"{{"statusCode":{},"body":"7"}}"#, 200 + number).into_bytes()),
+        2 => HandlerOutcome::Error { error_type: "Late".to_owned(), message: "boom".to_owned() },
+        _ => HandlerOutcome::Response(format!(r#"{{"statusCode":{},"body":"7"}}"#, 200 + number).into_bytes()),
     }
 }
 
@@ -126,7 +126,7 @@ fn every_other_call_of_the_adapter_is_answered_as_lambda_answers_it() {
             assert_eq!(direct, proxied, "{method} {path}");
             assert!(direct.contains("HTTP/1.1 4"), "{direct}");
         }
-        Answer::Response(call.event.to_vec())
+        HandlerOutcome::Response(call.event.to_vec())
     });
     for extension in agents() {
         let setup = setup_with(function.clone(), &[WEB_ADAPTER]);

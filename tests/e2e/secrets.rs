@@ -8,7 +8,7 @@ use std::{
 
 use matrix::sandbox::{
     Function, Sandbox, Setup,
-    function::{Answer, Call, Handler, InitError},
+    function::{Call, Handler, HandlerOutcome, InitError},
     journal::JournalEvent,
     setup::{Initialization, Network},
 };
@@ -255,8 +255,8 @@ impl Handler for SlowStart {
         Ok(())
     }
 
-    fn handle(&self, _: &Call<'_>) -> Answer {
-        Answer::Response(b"null".to_vec())
+    fn handle(&self, _: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use bottlecap::features;
 use matrix::sandbox::{
     Function,
-    function::{Answer, Call, Handler, InitError},
+    function::{Call, Handler, HandlerOutcome, InitError},
 };
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use rustls::ServerConfig;
@@ -37,8 +37,8 @@ impl Handler for EchoWithTlsServer {
         Ok(())
     }
 
-    fn handle(&self, call: &Call<'_>) -> Answer {
-        Answer::Response(call.event.to_vec())
+    fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Response(call.event.to_vec())
     }
 }
 

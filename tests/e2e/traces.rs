@@ -11,7 +11,7 @@ use matrix::{
     measure,
     sandbox::{
         Function, Sandbox, Setup,
-        function::{Answer, Call, Handler, InitError},
+        function::{Call, Handler, HandlerOutcome, InitError},
         intake::{
             self, ClientStats, Intake, Payload, Plan, Route, Rule, Span, StatsBucket, StatsGroup, TracerPayload, Window,
         },
@@ -85,7 +85,7 @@ fn number(call: &Call<'_>) -> u64 {
 pub fn sending(send: impl Fn(u64) + Send + Sync + 'static) -> Function {
     Function::from_fn(move |call| {
         send(number(call));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -119,8 +119,11 @@ pub fn with(function: Function, variables: &[(&str, &str)]) -> Setup {
 
 /// Fails the first two requests of a route: the first without an answer that counts, the second without any.
 pub fn failing_twice(route: Route) -> Plan {
-    let rule = |skip, answer| Rule { route, window: Window::Requests { skip, take: Some(1) }, answer };
-    Plan { rules: vec![rule(0, intake::Answer::status(503)), rule(1, intake::Answer::Reset)], ..Plan::default() }
+    let rule = |skip, response| Rule { route, window: Window::Requests { skip, take: Some(1) }, response };
+    Plan {
+        rules: vec![rule(0, intake::RuleResponse::status(503)), rule(1, intake::RuleResponse::Reset)],
+        ..Plan::default()
+    }
 }
 
 /// How often each span was delivered.
@@ -233,11 +236,11 @@ fn trace_statistics_arrive_once_after_two_intake_failures() {
 #[test]
 fn only_202_says_that_statistics_have_arrived() {
     let function = sending(|number| accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number)]))));
-    let plan = Plan::rule(Route::Stats, Window::first(1), intake::Answer::status(200));
+    let plan = Plan::rule(Route::Stats, Window::first(1), intake::RuleResponse::status(200));
     let variables = [("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")];
     let Some(run) = run_sandbox(Setup { intake: Some(plan), ..with(function, &variables) }, 1) else { return };
     let answers: Vec<_> = requests(&run, Route::Stats).into_iter().map(|request| request.answer).collect();
-    let status = |code| intake::Answered::Status { code, delay_ms: 0 };
+    let status = |code| intake::RequestOutcome::Status { code, delay_ms: 0 };
     assert_eq!(answers, [status(200), status(202)]);
 }
 
@@ -285,9 +288,9 @@ fn other_accounts_get_all_spans_and_statistics_compressed_and_under_their_own_ke
             self.0.init(call)
         }
 
-        fn handle(&self, call: &Call<'_>) -> Answer {
+        fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
             accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number(call))])));
-            Answer::Response(b"null".to_vec())
+            HandlerOutcome::Response(b"null".to_vec())
         }
     }
     let handler = EchoWithIntakes::new([(PORT, failing_twice(Route::Traces))]);
@@ -375,8 +378,8 @@ impl Handler for TracerAtInit {
         Ok(())
     }
 
-    fn handle(&self, _: &Call<'_>) -> Answer {
-        Answer::Response(b"null".to_vec())
+    fn handle(&self, _: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 
@@ -404,7 +407,7 @@ fn rejected_payloads_are_counted_and_logged_at_shutdown() {
         accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number)])));
         post("/profiling/v1/input", &[], b"profile");
     });
-    let refuse = |route| Rule { route, window: Window::ALWAYS, answer: intake::Answer::status(400) };
+    let refuse = |route| Rule { route, window: Window::ALWAYS, response: intake::RuleResponse::status(400) };
     let rules = [Route::Traces, Route::Stats, Route::Proxied].map(refuse).to_vec();
     let plan = Plan { rules, ..Plan::default() };
     let variables = [("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")];

@@ -12,7 +12,7 @@ use matrix::{
     measure::digest,
     sandbox::{
         Function, OUTSIDE, Setup,
-        function::Answer,
+        function::HandlerOutcome,
         intake::Point,
         journal::{Entry, JournalEvent},
         setup::Initialization,
@@ -84,7 +84,7 @@ fn talkative() -> Function {
             call.print(format!("{refused} {sent}"));
             std::thread::sleep(Duration::from_millis(10));
         }
-        Answer::Response(call.event.to_vec())
+        HandlerOutcome::Response(call.event.to_vec())
     })
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::comparison::{Circumstances, alone, follow};
+use super::comparison::{MachineCapabilities, alone, follow};
 use super::steps::Step;
 use crate::plan::arguments::External;
 use crate::plan::external::{self, Form};
@@ -84,8 +84,8 @@ struct Side {
 
 /// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    let store = match Circumstances::here(false) {
-        Ok(circumstances) => circumstances.store(),
+    let store = match MachineCapabilities::here(false) {
+        Ok(capabilities) => capabilities.store(),
         Err(error) => return terminal::exit_with_error(&error, terminal::SETUP_FAILED),
     };
     let sides = match sides(arguments) {

@@ -1,6 +1,6 @@
 //! What a program needs to be started, read from its file.
 
-pub mod loading;
+pub mod loader_work;
 pub mod program;
 
 use std::fmt;

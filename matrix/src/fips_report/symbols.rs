@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
-use super::certificate::Certified;
+use super::certificate::CertifiedModule;
 use super::proof::{Facts, Proof};
 use crate::elf::Linkage;
 use crate::elf::program::Program;
@@ -56,7 +56,7 @@ impl Symbols {
 
 /// The module is the only cryptography in a program that can be told by its names. `named` has the names; `shipped` is the program as it is used, which has none any more, but the
 /// same code.
-pub fn judge(named: &Symbols, shipped: &Symbols, certified: &Certified, command: &str) -> Proof {
+pub fn judge(named: &Symbols, shipped: &Symbols, certified: &CertifiedModule, command: &str) -> Proof {
     let mut facts = Facts::default();
     let expected =
         format!("{}_{}", certified.package, certified.package_version).replace("-sys", "").replace(['-', '.'], "_");
@@ -93,7 +93,7 @@ mod tests {
     }
 
     fn holds(named: &Symbols, shipped: &Symbols) -> bool {
-        judge(named, shipped, &Certified::embedded().unwrap(), "cargo").holds
+        judge(named, shipped, &CertifiedModule::embedded().unwrap(), "cargo").holds
     }
 
     #[test]

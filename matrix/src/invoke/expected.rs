@@ -23,7 +23,7 @@ const TYPOS: usize = 2;
 
 /// What the extension is configured to send.
 #[derive(Clone, Debug, Default)]
-pub struct Expected {
+pub struct ExpectedTelemetry {
     pub extensions: Extensions,
     pub logs: bool,
     pub enhanced_metrics: bool,
@@ -46,7 +46,7 @@ pub enum Extensions {
 }
 
 /// What has to arrive, with notes for the reader about the settings. Of other extensions nothing is known.
-pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
+pub fn of(setup: &Setup) -> (ExpectedTelemetry, Vec<String>) {
     let task_root = setup.function.task_root();
     let loaded = loaded(setup);
     let has_agent = setup.extensions.iter().any(|extension| extension.name == AGENT);
@@ -68,7 +68,7 @@ pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
     }
     let (has_logs, has_metrics) = (has_agent && logs_elsewhere.is_empty(), has_agent && metrics_elsewhere.is_empty());
     let Config { logs, metrics, dogstatsd, .. } = loaded.config;
-    let expected = Expected {
+    let expected = ExpectedTelemetry {
         extensions: match (has_agent, setup.extensions.is_empty()) {
             (true, _) => Extensions::Agent,
             (false, true) => Extensions::None,
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::sandbox::{Extension, Function};
 
-    fn expected_with(name: &str, variables: &[(&str, &str)]) -> (Expected, Vec<String>) {
+    fn expected_with(name: &str, variables: &[(&str, &str)]) -> (ExpectedTelemetry, Vec<String>) {
         let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let extensions = vec![Extension::new(name, "/bin/true")];
         of(&Setup { extensions, environment, destinations: Destinations::Intake, ..Setup::default() })

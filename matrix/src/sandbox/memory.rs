@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::platform::{Fatal, Platform};
 use super::process_table::{ProcessTable, kilobytes};
-use super::system_files::{SystemFiles, Used};
+use super::system_files::{ProcessUsage, SystemFiles};
 
 /// Watches the memory of an environment's processes, and kills the function when together they exceed the limit. Also keeps the environment's figures up to date.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl MemoryLimit {
                 let used_kb = table.used_kb(&[leader]);
                 peak.fetch_max(used_kb, Ordering::Relaxed);
                 if let Some(files) = &system_files {
-                    files.update(|| Used { memory_kb: used_kb, cpu: table.cpu(&[leader]) });
+                    files.update(|| ProcessUsage { memory_kb: used_kb, cpu: table.cpu(&[leader]) });
                 }
                 if used_kb > limit_kb {
                     platform.fail(Fatal::OutOfMemory);

@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::in_process::{Answer, Call, Handler, InitError};
+pub use self::in_process::{Call, Handler, HandlerOutcome, InitError};
 pub(crate) use self::in_process::{InProcess, Null};
 
 /// A function.
@@ -51,7 +51,7 @@ impl Function {
     }
 
     /// A function from a closure.
-    pub fn from_fn(handle: impl Fn(&Call<'_>) -> Answer + Send + Sync + 'static) -> Self {
+    pub fn from_fn(handle: impl Fn(&Call<'_>) -> HandlerOutcome + Send + Sync + 'static) -> Self {
         Self::InProcess(Arc::new(handle))
     }
 

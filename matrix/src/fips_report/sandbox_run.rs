@@ -1,4 +1,4 @@
-//! A life of the program in the sandbox, beside a TLS server to which one of its clients is sent, and what it says: nothing if the machine had too little time for it.
+//! A run of the program in the sandbox beside a TLS server, to which one of its clients connects. A run for which the machine had too little time says nothing.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::clients::{Client, PORT};
 use super::error::Error;
 use super::handshake::ProgramUnderTest;
-use super::server::{Guests, Seen, Server};
+use super::server::{ConnectionLog, ObservedConnection, Server};
 use crate::archive::places;
-use crate::sandbox::function::{Answer, Call, Handler, InitError};
+use crate::sandbox::function::{Call, Handler, HandlerOutcome, InitError};
 use crate::sandbox::setup::{LayerFile, Limits, Mount};
 use crate::sandbox::{ExitOf, Extension, Function, Outcome, Sandbox, Setup, intake};
 
@@ -17,79 +17,79 @@ use crate::sandbox::{ExitOf, Extension, Function, Outcome, Sandbox, Setup, intak
 /// for what comes after that, and whether it keeps to Lambda's limit is not what a proof is about.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
-/// What a life has in it beside the program and its server.
+/// Options of a run: what its sandbox has beside the program and the server.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct RunOptions {
     pub environment: Vec<(String, String)>,
     pub mounts: Vec<Mount>,
     pub limits: Limits,
 }
 
-impl Default for Surroundings {
+impl Default for RunOptions {
     fn default() -> Self {
         let limits = Limits { shutdown_external: SHUTDOWN, ..Limits::default() };
         Self { environment: Vec::new(), mounts: Vec::new(), limits }
     }
 }
 
-/// What became of a life.
+/// The result of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Life {
+pub struct SandboxRun {
     /// The program's connections to the server.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<ObservedConnection>,
     /// How the function was not served, or the program did not end by itself.
     pub harmed: Option<String>,
-    /// Why it says nothing of the program: the time was up before there was something to see. It can be a busy machine's fault, and so another life is lived in its place.
+    /// Why it says nothing of the program: the time was up before there was something to see. It can be a busy machine's fault, and so the run is repeated.
     pub out_of_time: Option<String>,
 }
 
-/// A life, and the one that was lived before it in vain, if there was one.
+/// A run, and the one before it for which there was no time, if there was one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lived {
-    pub life: Life,
-    pub before: Option<Life>,
+pub struct RepeatedRun {
+    pub run: SandboxRun,
+    pub before: Option<SandboxRun>,
 }
 
-impl Lived {
-    /// Has the program live beside that server, once more if there was no time the first time.
+impl RepeatedRun {
+    /// Runs the program beside that server, once more if there was no time the first time.
     pub fn beside(
         subject: &ProgramUnderTest,
         server: Server,
         client: Client,
-        around: &Surroundings,
+        options: &RunOptions,
     ) -> Result<Self, Error> {
         let server = Arc::new(server);
-        Self::of(|| Life::beside(subject, &server, client, around))
+        Self::of(|| SandboxRun::beside(subject, &server, client, options))
     }
 
-    fn of(live: impl Fn() -> Result<Life, Error>) -> Result<Self, Error> {
-        let first = live()?;
+    fn of(run: impl Fn() -> Result<SandboxRun, Error>) -> Result<Self, Error> {
+        let first = run()?;
         if first.out_of_time.is_none() {
-            return Ok(Self { life: first, before: None });
+            return Ok(Self { run: first, before: None });
         }
-        Ok(Self { life: live()?, before: Some(first) })
+        Ok(Self { run: run()?, before: Some(first) })
     }
 }
 
-impl Life {
+impl SandboxRun {
     fn beside(
         subject: &ProgramUnderTest,
         server: &Arc<Server>,
         client: Client,
-        around: &Surroundings,
+        options: &RunOptions,
     ) -> Result<Self, Error> {
-        let guests = Guests::default();
-        let host = Arc::new(Host { server: Arc::clone(server), guests: Arc::clone(&guests), client });
-        let sandbox = Sandbox::start(setup(subject, host, client, around))?;
+        let connections = ConnectionLog::default();
+        let host = Arc::new(Host { server: Arc::clone(server), connections: Arc::clone(&connections), client });
+        let sandbox = Sandbox::start(setup(subject, host, client, options))?;
         let invocation = sandbox.invoke(b"1")?;
-        let ending = sandbox.shutdown()?;
-        let seen = guests.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Self::of(seen, &invocation.outcome, &ending.extensions))
+        let record = sandbox.shutdown()?;
+        let seen = connections.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Self::of(seen, &invocation.outcome, &record.extensions))
     }
 
-    /// Judges how a life ended, in which these connections were made.
-    fn of(seen: Vec<Seen>, outcome: &Outcome, exits: &[ExitOf]) -> Self {
-        // A request that arrived, or a refusal, is what a life is for. A connection that was broken off is neither.
+    /// Judges the end of a run in which these connections were made.
+    fn of(seen: Vec<ObservedConnection>, outcome: &Outcome, exits: &[ExitOf]) -> Self {
+        // A request that arrived, or a refusal, is what a run is for. A connection that was broken off is neither.
         let says_something = seen.iter().any(|seen| seen.data > 0 || seen.refused || seen.alert.is_some());
         let killed = exits.iter().find(|exit| exit.killed);
         let failed = exits.iter().find(|exit| exit.status != "exit status: 0");
@@ -116,25 +116,25 @@ impl Life {
 /// A function beside the server.
 struct Host {
     server: Arc<Server>,
-    guests: Guests,
+    connections: ConnectionLog,
     client: Client,
 }
 
 impl Handler for Host {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
-        let served = self.server.serve(PORT, &self.guests);
+        let served = self.server.serve(PORT, &self.connections);
         served.map(|_| ()).map_err(|error| InitError::Reported(error.to_string()))
     }
 
-    fn handle(&self, call: &Call<'_>) -> Answer {
+    fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
         match self.client.feed() {
-            Ok(()) => Answer::Response(call.event.to_vec()),
-            Err(error) => Answer::Error { error_type: "Feed".to_owned(), message: error.to_string() },
+            Ok(()) => HandlerOutcome::Response(call.event.to_vec()),
+            Err(error) => HandlerOutcome::Error { error_type: "Feed".to_owned(), message: error.to_string() },
         }
     }
 }
 
-fn setup(subject: &ProgramUnderTest, host: Arc<Host>, client: Client, around: &Surroundings) -> Setup {
+fn setup(subject: &ProgramUnderTest, host: Arc<Host>, client: Client, options: &RunOptions) -> Setup {
     let own = [("DD_SERVERLESS_FLUSH_STRATEGY", "end".to_owned())].into_iter().chain(client.settings());
     let own = own.map(|(name, value)| (name.to_owned(), value));
     let mut extension = Extension::new("datadog-agent", &subject.program);
@@ -144,9 +144,9 @@ fn setup(subject: &ProgramUnderTest, host: Arc<Host>, client: Client, around: &S
         function: Function::InProcess(host),
         extensions: vec![extension],
         intake: Some(intake::Plan::default()),
-        environment: own.chain(around.environment.iter().cloned()).collect(),
-        mounts: around.mounts.clone(),
-        limits: around.limits.clone(),
+        environment: own.chain(options.environment.iter().cloned()).collect(),
+        mounts: options.mounts.clone(),
+        limits: options.limits.clone(),
         ..Setup::default()
     }
 }
@@ -162,73 +162,73 @@ mod tests {
         ExitOf { name, status: status.to_owned(), killed, took: Duration::from_millis(2001) }
     }
 
-    fn life(seen: Vec<Seen>, outcome: &Outcome, exit: ExitOf) -> Life {
-        Life::of(seen, outcome, &[exit])
+    fn run(seen: Vec<ObservedConnection>, outcome: &Outcome, exit: ExitOf) -> SandboxRun {
+        SandboxRun::of(seen, outcome, &[exit])
     }
 
-    fn refused() -> Vec<Seen> {
-        vec![Seen { refused: true, ..Seen::default() }]
+    fn refused() -> Vec<ObservedConnection> {
+        vec![ObservedConnection { refused: true, ..ObservedConnection::default() }]
     }
 
     const ENDED: &str = "exit status: 0";
 
     #[test]
-    fn a_life_that_met_a_deadline_says_nothing_whatever_its_exit_code() {
-        let good = life(refused(), &Outcome::Success, exit(ENDED, false));
+    fn a_run_that_met_a_deadline_says_nothing_whatever_its_exit_code() {
+        let good = run(refused(), &Outcome::Success, exit(ENDED, false));
         assert_eq!((good.harmed, good.out_of_time), (None, None));
         for (outcome, exit, reason) in [
             (Outcome::Success, exit(ENDED, true), "killed at the deadline of the shutdown phase, after 2001 ms"),
             (Outcome::Success, exit("signal: 9 (SIGKILL)", true), "killed at the deadline"),
             (Outcome::Timeout, exit(ENDED, false), "was not served before its timeout"),
         ] {
-            let starved = life(refused(), &outcome, exit);
+            let starved = run(refused(), &outcome, exit);
             assert!(starved.harmed.is_none(), "{starved:?}");
             assert!(starved.out_of_time.as_ref().is_some_and(|told| told.contains(reason)), "{starved:?}");
         }
     }
 
     #[test]
-    fn a_life_without_a_request_or_a_refusal_says_nothing() {
-        let data = Seen { agreed: Some("TLS13_X".to_owned()), data: 9, ..Seen::default() };
-        let alert = Seen { alert: Some(40), ..Seen::default() };
-        let cut = Seen::default();
-        let lived = |seen: &[&Seen]| {
+    fn a_run_without_a_request_or_a_refusal_says_nothing() {
+        let data = ObservedConnection { agreed: Some("TLS13_X".to_owned()), data: 9, ..ObservedConnection::default() };
+        let alert = ObservedConnection { alert: Some(40), ..ObservedConnection::default() };
+        let cut = ObservedConnection::default();
+        let out_of_time = |seen: &[&ObservedConnection]| {
             let seen = seen.iter().map(|seen| (*seen).clone()).collect();
-            life(seen, &Outcome::Success, exit(ENDED, false)).out_of_time
+            run(seen, &Outcome::Success, exit(ENDED, false)).out_of_time
         };
-        assert_eq!(lived(&[]).as_deref(), Some("none of 0 connections came to a request or a refusal"));
-        assert_eq!(lived(&[&cut]).as_deref(), Some("none of 1 connections came to a request or a refusal"));
-        assert!(lived(&[&cut, &data]).is_none() && lived(&[&alert]).is_none());
+        assert_eq!(out_of_time(&[]).as_deref(), Some("none of 0 connections came to a request or a refusal"));
+        assert_eq!(out_of_time(&[&cut]).as_deref(), Some("none of 1 connections came to a request or a refusal"));
+        assert!(out_of_time(&[&cut, &data]).is_none() && out_of_time(&[&alert]).is_none());
     }
 
     #[test]
     fn a_program_that_fails_by_itself_is_harmed_and_not_out_of_time() {
         for seen in [Vec::new(), refused()] {
-            let crashed = life(seen, &Outcome::Success, exit("signal: 6 (SIGABRT)", false));
+            let crashed = run(seen, &Outcome::Success, exit("signal: 6 (SIGABRT)", false));
             assert_eq!(crashed.harmed.as_deref(), Some("the program ended with signal: 6 (SIGABRT)"));
             assert!(crashed.out_of_time.is_none(), "{crashed:?}");
         }
         let error = Outcome::FunctionError { error_type: "Feed".to_owned() };
-        let unserved = life(Vec::new(), &error, exit(ENDED, false));
+        let unserved = run(Vec::new(), &error, exit(ENDED, false));
         assert!(unserved.harmed.is_some() && unserved.out_of_time.is_none(), "{unserved:?}");
     }
 
     #[test]
-    fn a_life_is_repeated_once_where_there_was_no_time_for_it() {
-        let lives = Cell::new(0);
-        let lived = |short: u32| {
-            lives.set(0);
-            Lived::of(|| {
-                lives.set(lives.get() + 1);
-                let out_of_time = (lives.get() <= short).then(|| format!("life {}", lives.get()));
-                Ok(Life { out_of_time, ..Life::default() })
+    fn a_run_is_repeated_once_where_there_was_no_time_for_it() {
+        let runs = Cell::new(0);
+        let out_of_time = |short: u32| {
+            runs.set(0);
+            RepeatedRun::of(|| {
+                runs.set(runs.get() + 1);
+                let out_of_time = (runs.get() <= short).then(|| format!("run {}", runs.get()));
+                Ok(SandboxRun { out_of_time, ..SandboxRun::default() })
             })
             .unwrap()
         };
-        assert_eq!((lived(0).before, lives.get()), (None, 1));
-        let repeated = lived(1);
-        assert_eq!((repeated.life.out_of_time, lives.get()), (None, 2));
-        assert_eq!(repeated.before.unwrap().out_of_time.as_deref(), Some("life 1"));
-        assert_eq!((lived(9).life.out_of_time.as_deref(), lives.get()), (Some("life 2"), 2), "no third one");
+        assert_eq!((out_of_time(0).before, runs.get()), (None, 1));
+        let repeated = out_of_time(1);
+        assert_eq!((repeated.run.out_of_time, runs.get()), (None, 2));
+        assert_eq!(repeated.before.unwrap().out_of_time.as_deref(), Some("run 1"));
+        assert_eq!((out_of_time(9).run.out_of_time.as_deref(), runs.get()), (Some("run 2"), 2), "no third one");
     }
 }

@@ -1,4 +1,4 @@
-//! Lives of the program beside its servers, several at once: nearly all of a life is waiting, for retries of what was refused and for the end of its sandbox.
+//! Concurrent runs of the program beside its servers. Nearly all of a run is waiting: for retries of what was refused and for the end of its sandbox.
 
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::thread;
 use super::error::Error;
 use crate::sandbox::in_own_network;
 
-/// How many lives there may be at once, of a program that the processor runs itself: each takes less than a tenth of a second of it in its two seconds.
+/// Maximum number of concurrent runs of a program that the processor runs itself: each takes less than a tenth of a second of it in its two seconds.
 pub const AT_ONCE: usize = 6;
 
 /// Does the work for each item, `most` of them at once, and returns the outcomes in the order of the items. After a failure, nothing more is begun. Where sandboxes have no network

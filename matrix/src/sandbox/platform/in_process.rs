@@ -20,7 +20,7 @@ use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::platform::{Fatal, Platform};
 use crate::sandbox::setup::Origin;
 
-/// A function in this process. Every closure from a [`Call`] to an [`Answer`] is one.
+/// A function in this process. Every closure from a [`Call`] to a [`HandlerOutcome`] is one.
 pub trait Handler: Send + Sync {
     /// Initializes the function, before the runtime sends next for the first time.
     fn init(&self, _init: &Call<'_>) -> Result<(), InitError> {
@@ -28,11 +28,11 @@ pub trait Handler: Send + Sync {
     }
 
     /// Handles an event. It may block.
-    fn handle(&self, call: &Call<'_>) -> Answer;
+    fn handle(&self, call: &Call<'_>) -> HandlerOutcome;
 }
 
-impl<F: Fn(&Call<'_>) -> Answer + Send + Sync> Handler for F {
-    fn handle(&self, call: &Call<'_>) -> Answer {
+impl<F: Fn(&Call<'_>) -> HandlerOutcome + Send + Sync> Handler for F {
+    fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
         self(call)
     }
 }
@@ -42,8 +42,8 @@ impl<F: Fn(&Call<'_>) -> Answer + Send + Sync> Handler for F {
 pub(crate) struct Null;
 
 impl Handler for Null {
-    fn handle(&self, _call: &Call<'_>) -> Answer {
-        Answer::Response(b"null".to_vec())
+    fn handle(&self, _call: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 
@@ -60,7 +60,7 @@ pub enum InitError {
 
 /// The result of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum HandlerOutcome {
     /// The function responds with these bytes.
     Response(Vec<u8>),
     /// The function reports an error and stays alive.
@@ -213,14 +213,14 @@ impl Worker {
         while let Some(event) = self.next() {
             let id = header(&event.headers, "lambda-runtime-aws-request-id");
             let taken = match self.handler.handle(&self.call(id, &event.body, &event.headers)) {
-                Answer::Response(body) => self.post(&format!("invocation/{id}/response"), body, None),
-                Answer::Error { error_type, message } => {
+                HandlerOutcome::Response(body) => self.post(&format!("invocation/{id}/response"), body, None),
+                HandlerOutcome::Error { error_type, message } => {
                     let body = json!({"errorType": error_type, "errorMessage": message, "stackTrace": []});
                     self.post(&format!("invocation/{id}/error"), body.to_string().into_bytes(), Some(&error_type))
                 }
-                Answer::Exit(code) => return End::Exit(code),
-                Answer::OutOfMemory => return End::OutOfMemory,
-                Answer::Hang => return End::Hang,
+                HandlerOutcome::Exit(code) => return End::Exit(code),
+                HandlerOutcome::OutOfMemory => return End::OutOfMemory,
+                HandlerOutcome::Hang => return End::Hang,
             };
             if !taken {
                 break;

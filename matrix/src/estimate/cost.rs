@@ -1,4 +1,4 @@
-//! What an experiment will cost and what it could see, before anything is built.
+//! What a plan costs and can detect, before anything is built.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::build_seconds::{BuildSeconds, Program};
-use super::promise::Promise;
+use super::detectable::DetectableEffect;
 use crate::build::dependencies::Dependencies;
 use crate::build::recipe::{Group, Recipe};
 use crate::build::{BuildRecord, load};
@@ -31,7 +31,7 @@ const FOLDERS: [usize; 2] = [1, 2];
 /// What lies beside the experiments: a target directory for each group of flags.
 const BUILDS: &str = "build";
 
-/// The price and the worth.
+/// What a plan costs and can detect.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     /// Distinct sets of flags, each with the cells that share what they compile.
@@ -69,7 +69,7 @@ impl Estimate {
         }
         let starts = plan.blocks_here().count() * plan.cells.len() * plan.conditions.len();
         let (each, start_basis) = start_seconds(samples);
-        let Promise { detectable_ms, basis } = Promise::of(plan, samples);
+        let DetectableEffect { detectable_ms, basis } = DetectableEffect::of(plan, samples);
         let names = |programs: Vec<Program>| programs.into_iter().map(|program| program.name).collect();
         Self {
             build_minutes: seconds / 60.0,
@@ -175,5 +175,5 @@ pub fn lines<T: serde::de::DeserializeOwned>(text: &str) -> Vec<T> {
 }
 
 #[cfg(test)]
-#[path = "estimate_tests.rs"]
+#[path = "cost_tests.rs"]
 mod tests;

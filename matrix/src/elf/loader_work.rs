@@ -5,27 +5,27 @@ use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, SectionHeader as _
 
 /// The loader's work for a 64-bit ELF file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Loading {
+pub struct LoaderWork {
     /// Relocations: addresses that are patched before `main`.
     pub relocations: u64,
     /// Shared libraries that the file names directly, without their own dependencies.
     pub libraries: u64,
 }
 
-impl Loading {
+impl LoaderWork {
     /// `None` if the file is not a 64-bit ELF file, such as a script.
     pub fn of(file: &[u8]) -> Option<Self> {
         let elf = ElfFile64::<object::Endianness>::parse(file).ok()?;
         let endian = elf.endian();
         let sections = elf.elf_header().sections(endian, file).ok()?;
-        let mut loading = Self::default();
+        let mut work = Self::default();
         for section in sections.iter() {
             // Sections without an address are for linkers and are not loaded.
             if section.sh_addr(endian) == 0 {
                 continue;
             }
             let entry = section.sh_entsize(endian).max(1);
-            loading.relocations += match section.sh_type(endian) {
+            work.relocations += match section.sh_type(endian) {
                 SHT_REL | SHT_RELA => section.sh_size(endian) / entry,
                 SHT_RELR => packed(section.data(endian, file).ok()?),
                 _ => 0,
@@ -34,8 +34,8 @@ impl Loading {
         let dynamic = sections.dynamic(endian, file).ok()?;
         let needed =
             dynamic.map_or(0, |(entries, _)| entries.iter().filter(|entry| entry.d_tag(endian) == DT_NEEDED).count());
-        loading.libraries = u64::try_from(needed).unwrap_or(u64::MAX);
-        Some(loading)
+        work.libraries = u64::try_from(needed).unwrap_or(u64::MAX);
+        Some(work)
     }
 }
 
@@ -54,15 +54,15 @@ mod tests {
     #[test]
     fn this_program_is_loaded_with_relocations_and_the_c_library() {
         let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let loading = Loading::of(&file).unwrap();
-        assert!(loading.relocations > 1000, "{loading:?}");
-        assert!((1..10).contains(&loading.libraries), "{loading:?}");
+        let work = LoaderWork::of(&file).unwrap();
+        assert!(work.relocations > 1000, "{work:?}");
+        assert!((1..10).contains(&work.libraries), "{work:?}");
     }
 
     #[test]
     fn a_script_is_not_loaded() {
-        assert_eq!(Loading::of(b"#!/bin/sh\n"), None);
-        assert_eq!(Loading::of(b""), None);
+        assert_eq!(LoaderWork::of(b"#!/bin/sh\n"), None);
+        assert_eq!(LoaderWork::of(b""), None);
     }
 
     #[test]

@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 /// The blocks whose number is `index` modulo `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Partition {
+pub struct ShardIndex {
     /// From 0.
     pub index: u32,
     /// How many machines there are, at least 1.
     pub of: u32,
 }
 
-impl Partition {
+impl ShardIndex {
     /// Whether a block belongs to it.
     pub fn has(self, block: u32) -> bool {
         block.checked_rem(self.of) == Some(self.index)
     }
 }
 
-impl Default for Partition {
+impl Default for ShardIndex {
     /// All blocks.
     fn default() -> Self {
         Self { index: 0, of: 1 }
     }
 }
 
-impl FromStr for Partition {
+impl FromStr for ShardIndex {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -46,18 +46,18 @@ mod tests {
 
     #[test]
     fn every_block_belongs_to_one_part() {
-        let parts: Vec<Partition> = ["0/3", "1/3", "2/3"].iter().map(|text| text.parse().unwrap()).collect();
+        let parts: Vec<ShardIndex> = ["0/3", "1/3", "2/3"].iter().map(|text| text.parse().unwrap()).collect();
         for block in 0..20 {
             assert_eq!(parts.iter().filter(|part| part.has(block)).count(), 1, "{block}");
         }
-        assert!((0..20).all(|block| Partition::default().has(block)));
+        assert!((0..20).all(|block| ShardIndex::default().has(block)));
     }
 
     #[test]
     fn a_part_is_written_as_a_fraction() {
-        assert_eq!("1/4".parse(), Ok(Partition { index: 1, of: 4 }));
+        assert_eq!("1/4".parse(), Ok(ShardIndex { index: 1, of: 4 }));
         for wrong in ["4/4", "1", "1/", "/2", "0/0", "a/b", "-1/2"] {
-            assert!(wrong.parse::<Partition>().is_err(), "{wrong}");
+            assert!(wrong.parse::<ShardIndex>().is_err(), "{wrong}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Derives the questions of the analysis from starts: one value for each block, and the exactness of counts.
+//! Contrasts of cells: one value for each block, and the exactness of counts.
 
 use super::Estimate;
 use super::blocks::Blocks;
 use super::context::Context;
-use super::estimate::{Answer, Exactness, Question, Scale, family};
+use super::estimate::{Exactness, PairedDifferences, Scale, UncorrectedEstimate, family};
 use crate::measure::sample::{MEASURES, Repeat};
 
 /// The two gates that a condition is judged by, in the headline table of every report.
@@ -14,7 +14,7 @@ pub const ROUNDING: f64 = 1e-9;
 
 /// A weighted sum of cells. A comparison is one cell minus another.
 #[derive(Clone, Debug)]
-pub struct Contrasted<'a> {
+pub struct CellContrast<'a> {
     /// Names that seed the random numbers of its intervals.
     pub names: Vec<&'a str>,
     /// The cells; empty if all of them have the same program.
@@ -24,30 +24,35 @@ pub struct Contrasted<'a> {
 
 /// The estimates of all these sums, by measure, at the indexes of the sums. Both gates are one family and all other measures another; `parts` is that of
 /// [`family`].
-pub fn ask<'a>(
+pub fn estimate_contrasts<'a>(
     context: &Context<'_>,
     blocks: &Blocks<'a>,
-    asked: &[Contrasted<'_>],
+    contrasts: &[CellContrast<'_>],
     scale: Scale,
     parts: usize,
 ) -> Vec<(&'a str, Vec<Option<Estimate>>)> {
     let (gates, others): (Vec<&str>, Vec<&str>) = blocks.measures().into_iter().partition(|name| GATES.contains(name));
     let mut estimates = Vec::new();
     for measures in [gates, others] {
-        let answer = |measure: &str, sum: &Contrasted<'_>| {
-            let question = question(blocks, sum, measure, scale)?;
+        let estimate = |measure: &str, sum: &CellContrast<'_>| {
+            let differences = paired_differences(blocks, sum, measure, scale)?;
             let names = [&sum.names[..], &[measure, scale.name()]].concat();
-            Answer::of(&question, context.bootstrap, &names)
+            UncorrectedEstimate::of(&differences, context.bootstrap, &names)
         };
-        let answers = measures.iter().flat_map(|measure| asked.iter().map(move |sum| answer(measure, sum)));
-        let mut all = family(&answers.collect::<Vec<_>>(), parts).into_iter();
-        estimates.extend(measures.into_iter().map(|measure| (measure, all.by_ref().take(asked.len()).collect())));
+        let uncorrected = measures.iter().flat_map(|measure| contrasts.iter().map(move |sum| estimate(measure, sum)));
+        let mut all = family(&uncorrected.collect::<Vec<_>>(), parts).into_iter();
+        estimates.extend(measures.into_iter().map(|measure| (measure, all.by_ref().take(contrasts.len()).collect())));
     }
     estimates
 }
 
-/// The question for one sum and measure. `None` if there is nothing to compare, or if a ratio is asked for and a value is zero.
-pub fn question(blocks: &Blocks<'_>, sum: &Contrasted<'_>, measure: &str, scale: Scale) -> Option<Question> {
+/// The paired differences of one sum in one measure. `None` if there is nothing to compare, or if the scale is a ratio and a value is zero.
+pub fn paired_differences(
+    blocks: &Blocks<'_>,
+    sum: &CellContrast<'_>,
+    measure: &str,
+    scale: Scale,
+) -> Option<PairedDifferences> {
     if sum.cells.is_empty() {
         return None;
     }
@@ -70,7 +75,7 @@ pub fn question(blocks: &Blocks<'_>, sum: &Contrasted<'_>, measure: &str, scale:
         _ => Exactness::Measured,
     };
     let values = rows.iter().map(|row| weighted(row, &sum.weights)).collect();
-    Some(Question { values, exactness, step, scale })
+    Some(PairedDifferences { values, exactness, step, scale })
 }
 
 fn weighted(row: &[f64], weights: &[f64]) -> f64 {

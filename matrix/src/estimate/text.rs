@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::estimate::Estimate;
+use super::cost::Estimate;
 use crate::manifest::Manifest;
 use crate::plan::circumstances::describe;
 use crate::plan::{CellKind, Plan};

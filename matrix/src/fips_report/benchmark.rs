@@ -1,4 +1,4 @@
-//! What the module costs at the start, beside programs that differ from it in nothing but whose cryptography they have.
+//! The benchmark of a FIPS report: what the module costs at the start, compared with programs that differ in nothing but their cryptography.
 
 use std::path::Path;
 
@@ -26,11 +26,11 @@ pub struct Cells {
     pub fips_launched: String,
 }
 
-/// The whole measurement.
+/// The results of the benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Price {
-    /// The circumstances, in words.
-    pub circumstances: String,
+pub struct Benchmark {
+    /// The condition, in words.
+    pub condition: String,
     pub blocks: usize,
     pub rows: Vec<Row>,
     /// The module against ring, and behind the launcher against ring behind the launcher.
@@ -97,17 +97,17 @@ impl Cells {
 }
 
 /// Reads the measurement of these cells, whose plan, builds and samples are in the folder.
-pub fn read(folder: &Path, cells: &Cells, module: &str) -> Result<Price, Error> {
+pub fn read(folder: &Path, cells: &Cells, module: &str) -> Result<Benchmark, Error> {
     let plan = read::plan(&folder.join("plan.json"))?;
     let builds = latest(read::lines(&folder.join(build::FILE))?.values);
     let samples = read::lines(&folder.join("samples.jsonl"))?.values;
     let cells = cells.in_files();
-    let price = of(&plan, &builds, &samples, &cells)?;
+    let benchmark = of(&plan, &builds, &samples, &cells)?;
     let launcher = builds.iter().find(|built| built.cell == cells.fips_launched);
     let launcher = launcher.and_then(|built| built.clone().located(folder).program);
     let launcher = launcher.ok_or_else(|| Error::NotMeasured(cells.fips_launched.clone()))?;
     let bytes = std::fs::read(&launcher).map_err(|source| Error::File { path: launcher, source })?;
-    Ok(Price { launcher_has_module: names(&bytes, module), ..price })
+    Ok(Benchmark { launcher_has_module: names(&bytes, module), ..benchmark })
 }
 
 /// Whether a program has the module's own name in it, as every program with the module has.
@@ -132,7 +132,7 @@ impl Cells {
 }
 
 /// What the samples say.
-fn of(plan: &Plan, builds: &[BuildRecord], samples: &[Sample], cells: &Cells) -> Result<Price, Error> {
+fn of(plan: &Plan, builds: &[BuildRecord], samples: &[Sample], cells: &Cells) -> Result<Benchmark, Error> {
     let Cells { ring, aws_lc, fips, ring_launched, fips_launched } = cells;
     let analysis = against(plan, builds, samples, ring)?;
     let launched = against(plan, builds, samples, ring_launched)?;
@@ -145,8 +145,8 @@ fn of(plan: &Plan, builds: &[BuildRecord], samples: &[Sample], cells: &Cells) ->
         differences.push(difference(condition, [fips, ring], gate)?);
         differences.push(difference(first(&launched)?, [fips_launched, ring_launched], gate)?);
     }
-    Ok(Price {
-        circumstances: circumstances::describe(&condition.condition),
+    Ok(Benchmark {
+        condition: circumstances::describe(&condition.condition),
         blocks: condition.blocks,
         rows,
         differences,
@@ -202,7 +202,7 @@ fn difference(condition: &ConditionAnalysis, pair: [&String; 2], gate: &'static 
     })
 }
 
-impl Price {
+impl Benchmark {
     /// Says so if the program that was measured is not the one that the proofs are about.
     #[must_use]
     pub fn beside(mut self, cell: &str, sha256: &str) -> Self {
@@ -216,8 +216,8 @@ impl Price {
         self
     }
 
-    /// Behind the launcher the module's price is off both gates.
-    pub fn hidden(&self, cells: &Cells) -> Proof {
+    /// The proof that behind the launcher neither gate waits for the module's self-test.
+    pub fn proof(&self, cells: &Cells) -> Proof {
         let cells = cells.in_files();
         let mut facts = Facts::default();
         if let Some(reason) = &self.invalid {
@@ -230,7 +230,7 @@ impl Price {
                 continue;
             };
             facts.evidence.push(format!("{gate}: in front of the gate the module costs {}", open.text()));
-            // A measurement that could not have seen the price behind the launcher shows nothing by not seeing it.
+            // A measurement that could not have seen that time behind the launcher shows nothing by not seeing it.
             let is_hidden = behind.low <= 0.0 && behind.high < open.value;
             let words = match (behind.low <= 0.0, is_hidden) {
                 (true, true) => "nothing that was seen, and less than that",
@@ -247,7 +247,7 @@ impl Price {
         facts.note(!self.launcher_has_module, launcher);
         let claim = "Behind the launcher, the module's self-test is off both gates: it runs when nobody waits for the extension any more.";
         let how = "cold starts in randomised blocks of programs that differ in their cryptography and in the packages that the module holds back, and in nothing else; brackets are 95 % intervals";
-        Proof::new("price", claim, how, facts)
+        Proof::new("benchmark", claim, how, facts)
     }
 }
 
@@ -263,7 +263,7 @@ impl Difference {
 mod tests {
     use super::*;
 
-    fn price(open: [f64; 3], behind: [f64; 3]) -> Price {
+    fn benchmark(open: [f64; 3], behind: [f64; 3]) -> Benchmark {
         let cells = Cells::of_set("ship-fips").unwrap().in_files();
         let one = |cell: &str, reference: &str, [value, low, high]: [f64; 3]| {
             let (cell, reference) = (cell.to_owned(), reference.to_owned());
@@ -271,8 +271,8 @@ mod tests {
         };
         let open = one(&cells.fips, &cells.ring, open);
         let differences = open.into_iter().chain(one(&cells.fips_launched, &cells.ring_launched, behind)).collect();
-        Price {
-            circumstances: String::new(),
+        Benchmark {
+            condition: String::new(),
             blocks: 20,
             rows: Vec::new(),
             differences,
@@ -285,17 +285,17 @@ mod tests {
     #[test]
     fn behind_the_launcher_nothing_may_be_left() {
         let cells = Cells::of_set("ship-fips").unwrap();
-        let good = price([6.5, 6.3, 6.7], [0.1, -0.1, 0.3]);
-        assert!(good.hidden(&cells).holds, "{:?}", good.hidden(&cells));
-        let seen = price([6.5, 6.3, 6.7], [0.2, 0.1, 0.3]);
-        assert!(!seen.hidden(&cells).holds);
-        assert!(seen.hidden(&cells).against.concat().contains("more than nothing: +0.20 ms [0.10, 0.30]"));
-        let coarse = price([1.0, 0.8, 1.2], [0.2, -0.8, 1.2]).hidden(&cells);
+        let good = benchmark([6.5, 6.3, 6.7], [0.1, -0.1, 0.3]);
+        assert!(good.proof(&cells).holds, "{:?}", good.proof(&cells));
+        let seen = benchmark([6.5, 6.3, 6.7], [0.2, 0.1, 0.3]);
+        assert!(!seen.proof(&cells).holds);
+        assert!(seen.proof(&cells).against.concat().contains("more than nothing: +0.20 ms [0.10, 0.30]"));
+        let coarse = benchmark([1.0, 0.8, 1.2], [0.2, -0.8, 1.2]).proof(&cells);
         assert!(!coarse.holds && coarse.against.concat().contains("too coarse to tell"), "{coarse:?}");
-        assert!(!Price { launcher_has_module: true, ..good.clone() }.hidden(&cells).holds);
+        assert!(!Benchmark { launcher_has_module: true, ..good.clone() }.proof(&cells).holds);
         assert!(names(b"..AWS-LC FIPS 3.1.0..", "AWS-LC FIPS 3.1.0") && !names(b"AWS-LC", "AWS-LC FIPS 3.1.0"));
-        let invalid = Price { invalid: Some("the same program differed".to_owned()), ..good };
-        assert!(!invalid.hidden(&cells).holds);
+        let invalid = Benchmark { invalid: Some("the same program differed".to_owned()), ..good };
+        assert!(!invalid.proof(&cells).holds);
     }
 
     #[test]
@@ -308,9 +308,9 @@ mod tests {
             register: 1.0,
             ready: 1.0,
         };
-        let price = Price { rows: vec![row], ..price([1.0; 3], [0.0; 3]) };
-        assert_eq!(price.clone().beside("ship-fips", "a").notes, Vec::<String>::new());
-        assert!(price.beside("ship-fips", "b").notes.concat().contains("SHA-256 is a."));
+        let benchmark = Benchmark { rows: vec![row], ..benchmark([1.0; 3], [0.0; 3]) };
+        assert_eq!(benchmark.clone().beside("ship-fips", "a").notes, Vec::<String>::new());
+        assert!(benchmark.beside("ship-fips", "b").notes.concat().contains("SHA-256 is a."));
     }
 
     #[test]

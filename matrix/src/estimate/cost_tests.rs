@@ -1,7 +1,7 @@
 use super::*;
 use crate::build::LauncherTime;
+use crate::estimate::build_seconds::{C_SECONDS, GUESS, LAUNCHER_SECONDS};
 use crate::plan::{Cell, Condition, SCHEMA};
-use crate::planning::build_seconds::{C_SECONDS, GUESS, LAUNCHER_SECONDS};
 
 fn condition() -> Condition {
     Condition::default()
@@ -25,7 +25,7 @@ fn plan(choices: &[&str], blocks: u32) -> Plan {
         conditions: vec![condition(), Condition { memory_mb: 128, ..condition() }],
         blocks,
         own_payload: Vec::new(),
-        partition: None,
+        shard: None,
     }
 }
 

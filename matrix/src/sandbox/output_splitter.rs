@@ -8,14 +8,14 @@ use super::lines::Lines;
 
 /// Collects bytes and emits whole lines and whole records in their order.
 #[derive(Debug)]
-pub(crate) struct Mixed {
+pub(crate) struct OutputSplitter {
     lines: Lines,
     frames: Frames,
     /// What may be the beginning of a frame.
     candidate: Vec<u8>,
 }
 
-impl Mixed {
+impl OutputSplitter {
     pub(crate) fn new(limit: usize) -> Self {
         Self { lines: Lines::new(limit), frames: Frames::new(limit), candidate: Vec::new() }
     }
@@ -78,14 +78,14 @@ mod tests {
     }
 
     fn split(chunks: &[&[u8]]) -> Vec<(String, bool)> {
-        let (mut mixed, mut out) = (Mixed::new(100), Vec::new());
+        let (mut splitter, mut out) = (OutputSplitter::new(100), Vec::new());
         let mut take = |record: Record<'_>| {
             out.push((String::from_utf8_lossy(record.bytes).into_owned(), record.written.is_some()));
         };
         for chunk in chunks {
-            mixed.feed(chunk, &mut take);
+            splitter.feed(chunk, &mut take);
         }
-        mixed.finish(&mut take);
+        splitter.finish(&mut take);
         out
     }
 

@@ -1,42 +1,42 @@
-//! The smallest difference that a planned run will find, from simulations of the whole procedure: noise, trimming, test, and all that is asked at once.
+//! The minimum detectable effect of a plan, from simulations of the whole procedure: noise, trimming, test, and the correction for all verdicts of a condition.
 
 use std::collections::BTreeMap;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 
+use crate::analyze::cell_contrasts::GATES;
 use crate::analyze::design::{Contrast, contrasts};
 use crate::analyze::estimate::{ENOUGH, FAMILY_WISE};
 use crate::analyze::location::{location, to_f64};
 use crate::analyze::power::critical;
-use crate::analyze::questions::GATES;
 use crate::measure::sample::Sample;
 use crate::plan::{Cell, CellKind, Plan};
 
 /// Standard deviation of one start's time to ready, in milliseconds: a guess for a machine of two cores.
 const DEVIATION_MS: f64 = 0.5;
-/// What is told to vary.
+/// The measure that is simulated.
 const MEASURE: &str = "ready";
 /// Runs that are simulated. The 80th of a hundred of so many is off by a hundredth.
 const RUNS: usize = 2000;
 /// How often the difference is to be found.
 const POWER: f64 = 0.8;
 
-/// What a plan asks at once: all verdicts of a condition's headline table.
+/// The verdicts of a plan that share an error rate: all of a condition's headline table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerdictFamily {
     /// Verdicts that share the chance of a false alarm.
     pub verdicts: usize,
-    /// How many cells are in one answer, and the sum of their squared weights.
+    /// How many cells are in one verdict, and the sum of their squared weights.
     cells: usize,
     squares: f64,
     /// `comparison`, `main effect`.
     what: &'static str,
 }
 
-/// What is promised, and why.
+/// The minimum detectable effect on time to ready, and what it is computed from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Promise {
+pub struct DetectableEffect {
     /// None if the run can decide nothing, whatever the difference.
     pub detectable_ms: Option<f64>,
     pub basis: String,
@@ -69,10 +69,10 @@ impl VerdictFamily {
     }
 }
 
-impl Promise {
+impl DetectableEffect {
     pub fn of(plan: &Plan, samples: &[Sample]) -> Self {
         let none = |basis: String| Self { detectable_ms: None, basis };
-        let Some(asked) = VerdictFamily::of(plan) else {
+        let Some(family) = VerdictFamily::of(plan) else {
             return none("these cells tell no effect from others".to_owned());
         };
         let blocks = plan.blocks as usize;
@@ -82,11 +82,11 @@ impl Promise {
             ));
         }
         let noise = Noise::of(samples);
-        let detectable = detectable(&asked, blocks, &noise, plan.seed);
+        let detectable = detectable(&family, blocks, &noise, plan.seed);
         let basis = format!(
             "found in 4 of 5 of {RUNS} simulated runs of {blocks} blocks, as one {} of {} verdicts that share 5 %, with {}",
-            asked.what,
-            asked.verdicts,
+            family.what,
+            family.verdicts,
             noise.source()
         );
         Self { detectable_ms: Some(detectable), basis }
@@ -154,12 +154,12 @@ fn normal(random: &mut Xoshiro256PlusPlus) -> f64 {
 }
 
 /// Of each simulated run, which true difference it would just have found; of all runs, that which four of five would have.
-fn detectable(asked: &VerdictFamily, blocks: usize, noise: &Noise, seed: u64) -> f64 {
+fn detectable(family: &VerdictFamily, blocks: usize, noise: &Noise, seed: u64) -> f64 {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     // Half of the cells have one sign and half the other: as many differences.
-    let differences = asked.cells.div_ceil(2);
-    let scale = (asked.squares / (2.0 * to_f64(differences))).sqrt();
-    let level = FAMILY_WISE / to_f64(asked.verdicts);
+    let differences = family.cells.div_ceil(2);
+    let scale = (family.squares / (2.0 * to_f64(differences))).sqrt();
+    let level = FAMILY_WISE / to_f64(family.verdicts);
     let critical = critical(level, crate::analyze::location::freedom(blocks));
     let mut just_found: Vec<f64> = (0..RUNS)
         .filter_map(|_| {

@@ -1,4 +1,4 @@
-//! The questions that the gate asks: how much each gate and each budgeted measure of a candidate has grown, and how much it may.
+//! The budget checks of the gate: how much each gate and each budgeted measure of a candidate has grown, and how much it may.
 
 use serde::Serialize;
 
@@ -14,18 +14,18 @@ use crate::report::{Experiment, GATES};
 
 /// The two sides of the comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sides {
+pub struct ComparedCells {
     pub candidates: Vec<String>,
     /// `None` if there is only a stored baseline to compare with.
     pub reference: Option<String>,
 }
 
-/// A question: one gate or measure of one candidate under one condition.
+/// A budget check: one gate or measure of one candidate under one condition.
 #[derive(Clone, Debug)]
-pub struct Question<'a> {
+pub struct BudgetCheck<'a> {
     pub condition: &'a Condition,
     pub candidate: &'a str,
-    pub against: Against<'a>,
+    pub reference: Reference<'a>,
     /// A gate, or another measure with a budget.
     pub gate: &'static str,
     /// The unit of limit and growth: the measure's, or `ratio` for a factor less one.
@@ -36,15 +36,15 @@ pub struct Question<'a> {
     pub growth: Option<Growth>,
     /// The verdict of the analysis; `None` if there is no estimate.
     pub verdict: Option<Verdict>,
-    /// The worst failed check that concerns this question, with its reason.
+    /// The worst failed check that concerns this one, with its reason.
     pub finding: Option<(Outcome, String)>,
-    /// Number of blocks behind the answer: those in which both sides have a start that counts.
+    /// Number of blocks behind the growth: those in which both sides have a start that counts.
     pub blocks: usize,
 }
 
 /// What a candidate is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Against<'a> {
+pub enum Reference<'a> {
     /// A cell of the same run; growth is in the measure's unit.
     Cell(&'a str),
     /// A stored ratio to the floor; growth is a factor less one.
@@ -62,7 +62,7 @@ pub struct Growth {
     pub detectable: f64,
 }
 
-impl Sides {
+impl ComparedCells {
     /// The sides that the command line names; the default comes from the plan.
     pub fn of(plan: &Plan, candidates: &[String], reference: Option<&str>) -> Result<Self, Error> {
         let kinds = plan.cells.iter().filter(|cell| matches!(cell.kind, CellKind::Build | CellKind::External { .. }));
@@ -83,46 +83,46 @@ fn knows(names: &[String], name: &str) -> bool {
     names.iter().any(|known| known == name)
 }
 
-/// Every question, in the order of the conditions, with the worst failed check that concerns it.
+/// Every budget check, in the order of the conditions, with the worst failed check that concerns it.
 pub fn all<'a>(
     experiment: &'a Experiment,
-    sides: &'a Sides,
+    sides: &'a ComparedCells,
     budgets: &Budgets,
     baseline: Option<&Baseline>,
     checks: &[Check<'_>],
-) -> Result<Vec<Question<'a>>, Error> {
-    let mut questions = Vec::new();
+) -> Result<Vec<BudgetCheck<'a>>, Error> {
+    let mut budget_checks = Vec::new();
     for found in &experiment.analysis.conditions {
         let measures = budgets.measures(&found.condition);
         for candidate in &sides.candidates {
             for gate in GATES {
                 if let Some(reference) = &sides.reference {
                     let limit = budgets.of(&found.condition, gate).ms.ok_or_else(|| no_budget(found, gate, "ms"))?;
-                    questions.push(in_this_run(found, [candidate, reference], gate, "ms", limit)?);
+                    budget_checks.push(in_this_run(found, [candidate, reference], gate, "ms", limit)?);
                 }
                 if let Some(baseline) = baseline {
-                    questions.extend(since(baseline, experiment.machine(), found, candidate, gate, budgets)?);
+                    budget_checks.extend(since(baseline, experiment.machine(), found, candidate, gate, budgets)?);
                 }
             }
             if let Some(reference) = &sides.reference {
                 for (measure, limit) in &measures {
-                    questions.push(in_this_run(found, [candidate, reference], measure.name, measure.unit, *limit)?);
+                    budget_checks.push(in_this_run(found, [candidate, reference], measure.name, measure.unit, *limit)?);
                 }
             }
         }
     }
-    for question in &mut questions {
+    for budget_check in &mut budget_checks {
         let concerns = |check: &&Check<'_>| {
-            let sides = [Some(question.candidate), question.against.cell()];
-            check.condition == question.condition && check.cell.is_none_or(|cell| sides.contains(&Some(cell)))
+            let sides = [Some(budget_check.candidate), budget_check.reference.cell()];
+            check.condition == budget_check.condition && check.cell.is_none_or(|cell| sides.contains(&Some(cell)))
         };
         let worst = checks.iter().filter(concerns).max_by_key(|check| check.outcome);
-        question.finding = worst.map(|check| (check.outcome, check.sentence()));
+        budget_check.finding = worst.map(|check| (check.outcome, check.sentence()));
     }
-    Ok(questions)
+    Ok(budget_checks)
 }
 
-impl<'a> Against<'a> {
+impl<'a> Reference<'a> {
     fn cell(self) -> Option<&'a str> {
         match self {
             Self::Cell(cell) => Some(cell),
@@ -137,7 +137,7 @@ fn in_this_run<'a>(
     gate: &'static str,
     unit: &'static str,
     limit: f64,
-) -> Result<Question<'a>, Error> {
+) -> Result<BudgetCheck<'a>, Error> {
     let pair = |one: &str, other: &str| {
         found.comparisons.iter().find(|comparison| comparison.cell == one && comparison.reference == other)
     };
@@ -157,11 +157,11 @@ fn in_this_run<'a>(
     });
     let pairs = estimate.as_ref().map_or(0, |estimate| estimate.pairs);
     let verdict = estimate.map(|estimate| estimate.verdict);
-    let question = question(found, candidate, Against::Cell(reference), gate);
-    Ok(Question { unit, limit, growth, verdict, blocks: pairs, ..question })
+    let budget_check = budget_check(found, candidate, Reference::Cell(reference), gate);
+    Ok(BudgetCheck { unit, limit, growth, verdict, blocks: pairs, ..budget_check })
 }
 
-/// The question about the baseline; `None` if its ratio is not known to hold on this machine.
+/// The check against the baseline; `None` if its ratio is not known to hold on this machine.
 fn since<'a>(
     baseline: &Baseline,
     here: Option<&Machine>,
@@ -169,7 +169,7 @@ fn since<'a>(
     candidate: &'a str,
     gate: &'static str,
     budgets: &Budgets,
-) -> Result<Option<Question<'a>>, Error> {
+) -> Result<Option<BudgetCheck<'a>>, Error> {
     let limit = budgets.of(&found.condition, gate).ratio.ok_or_else(|| no_budget(found, gate, "ratio"))?;
     let comparison = found.to_floor.iter().find(|comparison| comparison.cell == candidate).ok_or(Error::NoFloor)?;
     let stored = baseline.stored(here, &found.condition, candidate, gate, limit - 1.0)?;
@@ -177,20 +177,20 @@ fn since<'a>(
     let estimate = comparison.ratios.get(gate);
     let growth = estimate.map(|estimate| grown(Ratio::from(estimate), before));
     let verdict = estimate.map(|estimate| estimate.verdict);
-    let question = question(found, candidate, Against::Baseline, gate);
-    Ok(Some(Question { limit: limit - 1.0, growth, verdict, ..question }))
+    let budget_check = budget_check(found, candidate, Reference::Baseline, gate);
+    Ok(Some(BudgetCheck { limit: limit - 1.0, growth, verdict, ..budget_check }))
 }
 
-fn question<'a>(
+fn budget_check<'a>(
     found: &'a ConditionAnalysis,
     candidate: &'a str,
-    against: Against<'a>,
+    against: Reference<'a>,
     gate: &'static str,
-) -> Question<'a> {
-    Question {
+) -> BudgetCheck<'a> {
+    BudgetCheck {
         condition: &found.condition,
         candidate,
-        against,
+        reference: against,
         gate,
         unit: "ratio",
         limit: 0.0,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::estimate::{Estimate, compiled, earlier_builds, lines};
+use super::cost::{Estimate, compiled, earlier_builds, lines};
 use super::{externals, text};
 use crate::build::load;
 use crate::files;
@@ -15,9 +15,9 @@ use crate::plan::arguments::Format;
 use crate::plan::{Arguments, DesignName, Error, InjectedFault, Plan, cells, file};
 use crate::workspace::target_directory;
 
-/// A plan with what is known before it is carried out: its summary for programs.
+/// The summary of a plan for programs: the plan, notes, and its estimate.
 #[derive(Debug, Serialize)]
-pub struct Planned {
+pub struct PlanSummary {
     /// As it was written.
     pub plan: Plan,
     pub notes: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Planned {
     named: Plan,
 }
 
-impl Planned {
+impl PlanSummary {
     /// The summary for people.
     pub fn text(&self) -> Result<String, Error> {
         let manifest = Manifest::embedded().map_err(|_| Error::Manifest)?;
@@ -41,7 +41,7 @@ impl Planned {
 }
 
 /// Plans an experiment, and writes the plan unless these are the options of a dry run.
-pub fn plan(arguments: &Arguments) -> Result<Planned, Error> {
+pub fn plan(arguments: &Arguments) -> Result<PlanSummary, Error> {
     if arguments.shards > 1 && matches!(arguments.format, Format::Text | Format::Json) {
         return Err(Error::Shards);
     }
@@ -58,9 +58,9 @@ pub fn plan(arguments: &Arguments) -> Result<Planned, Error> {
     notes.extend(undecided(arguments, &plan, &estimate));
     let shards = arguments.shards.min(plan.blocks);
     if shards < arguments.shards {
-        let asked = arguments.shards;
+        let requested = arguments.shards;
         notes.push(format!(
-            "--shards {asked} is cut to {shards}: a machine runs whole blocks, and there are no more of them"
+            "--shards {requested} is cut to {shards}: a machine runs whole blocks, and there are no more of them"
         ));
     }
     let folder = arguments
@@ -76,7 +76,7 @@ pub fn plan(arguments: &Arguments) -> Result<Planned, Error> {
     }
     let written = (!arguments.dry_run).then(|| folder.join(file::NAME));
     let shown = if arguments.dry_run { plan.clone() } else { packed };
-    Ok(Planned { plan: shown, notes, estimate, written, shards, named: plan })
+    Ok(PlanSummary { plan: shown, notes, estimate, written, shards, named: plan })
 }
 
 /// A warning, before anything is built, where times are to be compared and the run can decide nothing about them.
