@@ -1,6 +1,5 @@
 //! A runtime on a thread of this process. It uses the Runtime API over HTTP like any other runtime.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
@@ -14,105 +13,20 @@ use reqwest::header::HeaderMap;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
+use super::{Fatal, Platform};
 use crate::sandbox::frames::Record;
+use crate::sandbox::function::{Call, Handler, HandlerEnvironment, HandlerOutcome, InitError};
 use crate::sandbox::http;
 use crate::sandbox::journal::JournalEvent;
-use crate::sandbox::platform::{Fatal, Platform};
 use crate::sandbox::setup::Origin;
 
-/// A function in this process. Every closure from a [`Call`] to a [`HandlerOutcome`] is one.
-pub trait Handler: Send + Sync {
-    /// Initializes the function, before the runtime sends next for the first time.
-    fn init(&self, _init: &Call<'_>) -> Result<(), InitError> {
-        Ok(())
+impl HandlerEnvironment for Platform {
+    fn print_line(&self, line: &[u8]) {
+        self.print(&Origin::Function, Record::untimed(line));
     }
 
-    /// Handles an event. It may block.
-    fn handle(&self, call: &Call<'_>) -> HandlerOutcome;
-}
-
-impl<F: Fn(&Call<'_>) -> HandlerOutcome + Send + Sync> Handler for F {
-    fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
-        self(call)
-    }
-}
-
-/// A function that answers `null`.
-#[derive(Debug)]
-pub(crate) struct Null;
-
-impl Handler for Null {
-    fn handle(&self, _call: &Call<'_>) -> HandlerOutcome {
-        HandlerOutcome::Response(b"null".to_vec())
-    }
-}
-
-/// Why an in-process function cannot be initialized.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InitError {
-    /// The runtime reports this type of error and exits.
-    Reported(String),
-    /// The runtime exits with this code without a report.
-    Exit(i32),
-    /// The runtime never sends next.
-    Hang,
-}
-
-/// The result of an invocation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HandlerOutcome {
-    /// The function responds with these bytes.
-    Response(Vec<u8>),
-    /// The function reports an error and stays alive.
-    Error {
-        /// `errorType`, such as `ValueError`.
-        error_type: String,
-        /// `errorMessage`.
-        message: String,
-    },
-    /// The runtime exits with this code instead of responding.
-    Exit(i32),
-    /// The function exceeds its memory and is killed.
-    OutOfMemory,
-    /// The function never responds.
-    Hang,
-}
-
-/// An invocation as the function sees it. During init the strings and the event are empty.
-pub struct Call<'a> {
-    /// The request id.
-    pub request_id: &'a str,
-    /// The event.
-    pub event: &'a [u8],
-    /// The deadline in milliseconds since 1970.
-    pub deadline_ms: u64,
-    /// The tracing header.
-    pub trace: &'a str,
-    /// The address of the Runtime API. The handler's thread is in the sandbox's network.
-    pub runtime_api: SocketAddr,
-    platform: &'a Platform,
-}
-
-impl fmt::Debug for Call<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Call").field("request_id", &self.request_id).finish_non_exhaustive()
-    }
-}
-
-impl Call<'_> {
-    /// Writes a line to the function's standard output.
-    pub fn print(&self, line: impl AsRef<[u8]>) {
-        self.platform.print(&Origin::Function, Record::untimed(line.as_ref()));
-    }
-
-    /// Writes a line to the function's standard error.
-    pub fn print_error(&self, line: impl AsRef<[u8]>) {
-        self.platform.print(&Origin::Function, Record::untimed(line.as_ref()));
-    }
-
-    /// Declares how much memory the function uses, because a thread's share of a process cannot be measured.
-    pub fn use_memory(&self, megabytes: u32) {
-        self.platform.claim_memory(megabytes);
+    fn use_memory(&self, megabytes: u32) {
+        self.claim_memory(megabytes);
     }
 }
 
@@ -237,7 +151,7 @@ impl Worker {
             deadline_ms: header(headers, "lambda-runtime-deadline-ms").parse().unwrap_or_default(),
             trace: header(headers, "lambda-runtime-trace-id"),
             runtime_api: self.runtime_api,
-            platform: &self.platform,
+            environment: &*self.platform,
         }
     }
 

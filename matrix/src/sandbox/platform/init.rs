@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::agents::{Agent, Body};
 use super::events::{self, End, Status};
+use super::in_process::InProcess;
 use super::lifecycle::{EnvironmentLifecycle, Member, RunningRuntime};
 use super::{Fatal, State, wrapper};
 use crate::emulator::{self, Start};
 use crate::sandbox::environment::{self, Code};
-use crate::sandbox::function::{Function, Handler, InProcess, Null};
+use crate::sandbox::function::{Function, Handler, Null};
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::memory::MemoryLimit;
 use crate::sandbox::page_cache;

@@ -9,11 +9,11 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::Platform;
+use super::in_process::InProcess;
 use super::init::Failure;
 use crate::sandbox::cpu::{CgroupEntry, Group};
 use crate::sandbox::disk::{PrivateDisk, TASK_ROOT};
 use crate::sandbox::environment::Addresses;
-use crate::sandbox::function::InProcess;
 use crate::sandbox::invocation::ExitOf;
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::lambda_user::LambdaUser;

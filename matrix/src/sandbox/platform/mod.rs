@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod delivery;
 pub mod events;
 pub(crate) mod extensions_api;
+pub(crate) mod in_process;
 pub(crate) mod init;
 pub(crate) mod invoke;
 pub(crate) mod lifecycle;
