@@ -24,7 +24,6 @@ pub mod isolation;
 pub mod journal;
 mod lambda_user;
 mod lines;
-mod memory;
 mod mounts;
 mod network;
 mod next_breakpoint;

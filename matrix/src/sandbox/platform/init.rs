@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::agents::{Agent, Body};
-use super::events::{self, End, Status};
+use super::events::{self, End};
 use super::in_process::InProcess;
 use super::lifecycle::{EnvironmentLifecycle, Member, RunningRuntime};
+use super::memory::MemoryLimit;
 use super::{Fatal, State, wrapper};
 use crate::emulator::{self, Start};
 use crate::sandbox::environment::{self, Code};
 use crate::sandbox::function::{Function, Handler, Null};
+use crate::sandbox::invocation::Status;
 use crate::sandbox::journal::JournalEvent;
-use crate::sandbox::memory::MemoryLimit;
 use crate::sandbox::page_cache;
 use crate::sandbox::process::{Launch, Process, Sink};
 use crate::sandbox::settings_file::SettingsFile;

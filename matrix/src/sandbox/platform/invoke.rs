@@ -7,13 +7,13 @@ use axum::body::Bytes;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::events::{self, BilledDuration, End, Span, Status};
+use super::events::{self, BilledDuration, End, Span};
 use super::init::{Failure, Phase, completion};
 use super::lifecycle::EnvironmentLifecycle;
 use super::runtime::{CurrentInvocation, RESPONSE_TOO_LARGE, RuntimeResponse, Work};
 use super::shutdown::Reason;
 use super::{Fatal, State};
-use crate::sandbox::invocation::{Attempt, Invocation, Outcome};
+use crate::sandbox::invocation::{Attempt, Invocation, Outcome, Status};
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::{Initialization, Order};
 

@@ -9,6 +9,7 @@ pub(crate) mod in_process;
 pub(crate) mod init;
 pub(crate) mod invoke;
 pub(crate) mod lifecycle;
+pub(crate) mod memory;
 pub(crate) mod order;
 pub(crate) mod router;
 pub(crate) mod runtime;

@@ -8,9 +8,9 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::task::AbortHandle;
 
-use super::platform::{Fatal, Platform};
-use super::process_table::{ProcessTable, kilobytes};
-use super::system_files::{ProcessUsage, SystemFiles};
+use super::{Fatal, Platform};
+use crate::sandbox::process_table::{ProcessTable, kilobytes};
+use crate::sandbox::system_files::{ProcessUsage, SystemFiles};
 
 /// Watches the memory of an environment's processes, and kills the function when together they exceed the limit. Also keeps the environment's figures up to date.
 #[derive(Debug)]
