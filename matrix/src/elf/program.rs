@@ -132,6 +132,6 @@ mod tests {
     #[test]
     fn a_script_is_no_program() {
         assert!(Program::parse(b"#!/bin/sh\n").is_err());
-        assert_eq!(architecture(b"#!/bin/sh\nexit 0 # .."), None);
+        assert_eq!(architecture(b"#!/bin/sh\nexit 0 # ."), None);
     }
 }
