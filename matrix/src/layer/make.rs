@@ -99,55 +99,11 @@ pub struct Layer {
 /// Makes the layer, and refuses one that would not start or is too large.
 pub fn make(inputs: LayerInputs, budgets: &Budgets) -> Result<Layer, Error> {
     refuse_what_would_not_start(&inputs)?;
-    // The launcher and the WAF worker have nothing in them but their packages.
-    let is_bare = |told: &Value| launcher::is_described_by(told) || waf::is_described_by(told);
-    let with_parts = inputs.programs.iter().filter(|program| !is_bare(&program.told));
-    let programs: Vec<&[u8]> = with_parts.map(|program| program.bytes.as_slice()).collect();
-    let linker = Linker {
-        compiler: &inputs.origin.compiler,
-        target: &inputs.target.triple,
-        libraries: &inputs.libraries,
-        has_libgcc: inputs.levels.get("static-libgcc").is_some_and(|level| level == ON),
-    };
-    let mut parts = parts::of(&programs, &linker);
-    parts.extend(inputs.parts.iter().cloned());
-    let linked = |name: &str| {
-        let part = parts.iter().find(|part| part.name == name && !part.version.is_empty());
-        part.map(|part| part.version.clone())
-    };
-    let (glibc, musl) = (linked("glibc"), linked("musl"));
+    let parts = parts(&inputs);
     let licences = licences::text(&inputs.packages, &parts)?;
-    let LayerInputs {
-        cell,
-        levels,
-        recipe,
-        target,
-        programs,
-        files: beside,
-        packages,
-        origin,
-        c_compiler,
-        profile,
-        texts,
-        time,
-        ..
-    } = inputs;
-    let mut contents = Contents {
-        schema: SCHEMA,
-        cell,
-        flavour: target.flavour,
-        architecture: target.architecture,
-        target: target.triple,
-        glibc_floor: target.glibc_floor,
-        sources: Sources::of(&origin.sources, &texts.lock),
-        toolchain: Toolchain { rustc: origin.compiler, cc: c_compiler, glibc, musl },
-        levels,
-        build: Build { features: recipe.features, rustflags: recipe.rustflags, variables: recipe.env, profile },
-        programs: programs.iter().map(|program| (program.place.clone(), program.told.clone())).collect(),
-        files: BTreeMap::new(),
-    };
-    let sbom = sbom::document(&contents, time, &packages, &parts)?;
-    let mut files = files(programs, beside, Documents { sbom, licences }, texts);
+    let mut contents = contents(&inputs, &parts);
+    let sbom = sbom::document(&contents, inputs.time, &inputs.packages, &parts)?;
+    let mut files = files(inputs, Documents { sbom, licences });
     contents.files = files.iter().map(|file| (file.place.clone(), FileEntry::of(file))).collect();
     let mut document = serde_json::to_vec_pretty(&contents)?;
     document.push(b'\n');
@@ -158,6 +114,56 @@ pub fn make(inputs: LayerInputs, budgets: &Budgets) -> Result<Layer, Error> {
     Ok(Layer { contents, zip, unzipped, budget })
 }
 
+/// The parts of the programs besides their packages: what the linker has added, and what comes with those.
+fn parts(inputs: &LayerInputs) -> Vec<Part> {
+    // The launcher and the WAF worker have nothing in them but their packages.
+    let has_parts =
+        |program: &&Program| !launcher::is_described_by(&program.told) && !waf::is_described_by(&program.told);
+    let programs: Vec<&[u8]> = inputs.programs.iter().filter(has_parts).map(|program| &*program.bytes).collect();
+    let linker = Linker {
+        compiler: &inputs.origin.compiler,
+        target: &inputs.target.triple,
+        libraries: &inputs.libraries,
+        has_libgcc: inputs.levels.get("static-libgcc").is_some_and(|level| level == ON),
+    };
+    let mut parts = parts::of(&programs, &linker);
+    parts.extend(inputs.parts.iter().cloned());
+    parts
+}
+
+/// What the manifest says of the layer; its files are not known yet.
+fn contents(inputs: &LayerInputs, parts: &[Part]) -> Contents {
+    let LayerInputs { recipe, target, origin, .. } = inputs;
+    let version_of = |name: &str| {
+        let part = parts.iter().find(|part| part.name == name && !part.version.is_empty());
+        part.map(|part| part.version.clone())
+    };
+    Contents {
+        schema: SCHEMA,
+        cell: inputs.cell.clone(),
+        flavour: target.flavour.clone(),
+        architecture: target.architecture.clone(),
+        target: target.triple.clone(),
+        glibc_floor: target.glibc_floor,
+        sources: Sources::of(&origin.sources, &inputs.texts.lock),
+        toolchain: Toolchain {
+            rustc: origin.compiler.clone(),
+            cc: inputs.c_compiler.clone(),
+            glibc: version_of("glibc"),
+            musl: version_of("musl"),
+        },
+        levels: inputs.levels.clone(),
+        build: Build {
+            features: recipe.features.clone(),
+            rustflags: recipe.rustflags.clone(),
+            variables: recipe.env.clone(),
+            profile: inputs.profile.clone(),
+        },
+        programs: inputs.programs.iter().map(|program| (program.place.clone(), program.told.clone())).collect(),
+        files: BTreeMap::new(),
+    }
+}
+
 /// What is written about a layer.
 struct Documents {
     sbom: Vec<u8>,
@@ -165,7 +171,8 @@ struct Documents {
 }
 
 /// Every file but the manifest.
-fn files(programs: Vec<Program>, beside: Vec<File>, documents: Documents, texts: Texts) -> Vec<File> {
+fn files(inputs: LayerInputs, documents: Documents) -> Vec<File> {
+    let LayerInputs { programs, files: beside, texts, .. } = inputs;
     let mut files: Vec<File> =
         programs.into_iter().map(|Program { place, bytes, .. }| File { place, bytes, executable: true }).collect();
     files.extend(beside);
