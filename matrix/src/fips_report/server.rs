@@ -1,4 +1,7 @@
 //! A TLS server on loopback that speaks as little as it is told to, and keeps what its clients offered.
+//!
+//! Not the server of the tests (`tests/tls_server`): it is a part of the proofs, which vary its cipher suites, groups and certificates, and it reads the client's first
+//! message itself.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
