@@ -59,3 +59,6 @@ pub mod report;
 
 pub mod commands;
 pub mod fips_report;
+
+#[cfg(test)]
+mod test_arguments;

@@ -177,15 +177,8 @@ fn side(given: &str) -> Result<Side, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::test_arguments::parse;
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
@@ -198,7 +191,7 @@ mod tests {
     }
 
     fn arguments(words: &[&str]) -> Arguments {
-        Line::try_parse_from([&["compare"], words].concat()).unwrap().arguments
+        parse(words)
     }
 
     #[test]

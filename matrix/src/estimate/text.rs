@@ -103,21 +103,13 @@ fn costs(estimate: &Estimate) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::plan::{Arguments, cells};
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::plan::cells;
+    use crate::test_arguments::parse;
 
     fn shown(line: &str) -> String {
         let manifest = Manifest::embedded().unwrap();
-        let words = std::iter::once("plan").chain(line.split_whitespace());
-        let (plan, notes) = cells::plan(manifest, &Line::try_parse_from(words).unwrap().arguments).unwrap();
+        let (plan, notes) = cells::plan(manifest, &parse(line.split_whitespace())).unwrap();
         render(manifest, &plan, &notes, &Estimate::of(manifest, &plan, &[], |_| Vec::new(), &[]))
     }
 

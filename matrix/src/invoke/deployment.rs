@@ -241,18 +241,11 @@ fn pseudo_parameters(arguments: &Arguments) -> Values {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::test_arguments::parse;
 
     fn resolve(line: &[&str]) -> Result<(Arguments, Vec<String>), Error> {
-        resolved(&Line::try_parse_from(std::iter::once(&"invoke").chain(line)).unwrap().arguments)
+        resolved(&parse(line))
     }
 
     fn shown(arguments: &Arguments) -> Vec<String> {

@@ -275,19 +275,12 @@ fn file_name(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::test_arguments::parse;
 
     #[test]
     fn new_arguments_have_the_defaults_of_the_command_line() {
-        let parsed = Line::parse_from(["plan", "sets", "--out", "folder"]).arguments;
+        let parsed: Arguments = parse(["sets", "--out", "folder"]);
         assert_eq!(Arguments::new(DesignName::Sets, Path::new("folder")), parsed);
     }
 
