@@ -33,6 +33,8 @@ mod middle;
 mod names;
 #[path = "architecture/parity.rs"]
 mod parity;
+#[path = "architecture/participles.rs"]
+mod participles;
 #[path = "architecture/programs.rs"]
 mod programs;
 #[path = "architecture/purity.rs"]
@@ -82,13 +84,18 @@ fn modules_of_the_tool_import_downwards_only() {
 }
 
 #[test]
-fn folders_import_each_other_in_no_new_circle() {
-    assert_clean(&circles::unknown(&Tree::of_repository()));
+fn folders_do_not_import_each_other_in_circles() {
+    assert_clean(&circles::found(&Tree::of_repository()));
 }
 
 #[test]
 fn errors_keep_their_sources_out_of_their_messages() {
     assert_clean(&errors::flattened(&Tree::of_repository()));
+}
+
+#[test]
+fn errors_of_the_agent_stay_errors() {
+    assert_clean(&errors::texts(&Tree::of_repository()));
 }
 
 #[test]
@@ -112,6 +119,11 @@ fn retired_names_are_not_used() {
 }
 
 #[test]
+fn types_are_named_by_nouns() {
+    assert_clean(&participles::participles(&Tree::of_repository()));
+}
+
+#[test]
 fn the_crate_root_only_declares_modules() {
     assert_clean(&renames::items_of_the_map(&Tree::of_repository()));
 }
@@ -124,6 +136,11 @@ fn programs_are_written_by_one_function() {
 #[test]
 fn cargo_is_started_by_one_function() {
     assert_clean(&programs::built(&Tree::of_repository(), programs::CARGO));
+}
+
+#[test]
+fn elf_files_are_read_by_one_module() {
+    assert_clean(&programs::read(&Tree::of_repository(), programs::ELF));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use bottlecap::{
     config::Config,
     ingest::telemetry::TelemetryListener,
     intake::{
-        metrics::{Measured, unsealed},
+        metrics::{MetricSnapshot, unsealed},
         tls::sha256,
     },
     os::allocator::release_free_memory,
@@ -157,7 +157,7 @@ fn measure_absurd_sample_rates() {
         for _ in 0..times {
             read(datagram.as_bytes(), 0, None, |metric| contexts.push(metric));
         }
-        let measured = Measured { custom: contexts.drain(), ..Measured::default() };
+        let measured = MetricSnapshot { custom: contexts.drain(), ..MetricSnapshot::default() };
         let batches = unsealed(&measured, &[], &Config::default().metrics);
         batches.iter().map(|batch| batch.body.len()).sum::<usize>()
     };
@@ -225,7 +225,7 @@ fn measure_queued_spans() {
     for count in [10_000, 100_000] {
         let file = tempfile::NamedTempFile::new().unwrap();
         spans::write(file.as_file(), count);
-        let spans::Queued { spans, request, payload, waiting, most } = spans::queue(file.path());
+        let spans::QueuedSizes { spans, request, payload, waiting, most } = spans::queue(file.path());
         println!("{count} spans: {request} bytes arrive, {payload} leave, {waiting} wait, at most {most} meanwhile");
         assert_eq!(spans, count);
         assert!(waiting > payload / 2, "{waiting} bytes cannot be: this measures something else");

@@ -76,7 +76,7 @@ pub fn measure(effort: Effort) -> Section {
 
 fn row(load: &Load, effort: Effort) -> Vec<String> {
     let datagrams = load.datagrams();
-    let ours = Ours::new();
+    let ours = ExtensionQueue::new();
     let yardstick = bind();
     let (mut own, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..effort.of(200, 3) {
@@ -120,23 +120,23 @@ fn fill(to: &UdpSocket, datagrams: &[String]) {
     }
 }
 
-/// The extension's own way, on one thread.
-struct Ours {
+/// The extension's queue, read by one thread.
+struct ExtensionQueue {
     runtime: Runtime,
-    inbox: DatagramQueue,
+    queue: DatagramQueue,
     /// Another handle of the same socket.
     address: UdpSocket,
 }
 
-impl Ours {
+impl ExtensionQueue {
     fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let socket = bind();
         let address = socket.try_clone().unwrap();
-        let inbox = runtime
+        let queue = runtime
             .block_on(async { DogStatsdSocket::from_handover(socket).serve(&Config::default().dogstatsd) })
             .unwrap();
-        Self { runtime, inbox, address }
+        Self { runtime, queue, address }
     }
 
     /// How long it takes until everything is aggregated.
@@ -146,8 +146,8 @@ impl Ours {
         self.runtime.block_on(async {
             let mut lines = 0;
             while lines < load.waiting * load.lines {
-                self.inbox.arrived().await;
-                let tally = read(&self.inbox.take(), 1_700_000_000, None, |metric| {
+                self.queue.arrived().await;
+                let tally = read(&self.queue.take(), 1_700_000_000, None, |metric| {
                     lines += 1;
                     contexts.push(metric);
                 });

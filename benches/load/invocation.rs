@@ -12,7 +12,7 @@ use matrix::{
     measure::next_after_done,
     sandbox::{
         Extension, Function, Outcome, Sandbox, Setup,
-        function::{Answer, Call},
+        function::{Call, HandlerOutcome},
         journal::JournalEvent,
         setup::{Network, Origin},
     },
@@ -180,7 +180,7 @@ fn function(load: Load) -> Function {
             call.print(line.clone());
         }
         thread::sleep(WORK);
-        Answer::Response(b"{}".to_vec())
+        HandlerOutcome::Response(b"{}".to_vec())
     })
 }
 

@@ -141,15 +141,15 @@ fn skip(reader: &mut BufReader<&TcpStream>, length: u64) -> io::Result<()> {
     if skipped == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// What a runtime answers to an event.
-pub enum Answer {
+/// The response of a runtime to an event.
+pub enum FunctionResponse {
     /// A body with a content length.
     Whole(Vec<u8>),
     /// About so many bytes in chunks, for an HTTP client.
     Streamed(usize),
 }
 
-impl Answer {
+impl FunctionResponse {
     /// A JSON text of so many bytes.
     pub fn whole(bytes: usize) -> Self {
         let mut body = vec![b'x'; bytes];
@@ -177,17 +177,17 @@ impl Runtime {
     }
 
     /// One invocation: gets the event, and posts the response.
-    pub fn invoke(&mut self, answer: &Answer) {
+    pub fn invoke(&mut self, answer: &FunctionResponse) {
         let next = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
         self.exchange(|mut stream| stream.write_all(next));
         let post = "POST /2018-06-01/runtime/invocation/8f507cfc-8f50-4cfc-8f50-7cfc8f507cfc/response HTTP/1.1\r\nHost: 127.0.0.1\r\n";
         self.exchange(|stream| match answer {
-            Answer::Whole(body) => {
+            FunctionResponse::Whole(body) => {
                 let length = body.len();
                 let head = format!("{post}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
                 send(stream, head.as_bytes(), body)
             }
-            Answer::Streamed(bytes) => stream_chunks(stream, post, *bytes),
+            FunctionResponse::Streamed(bytes) => stream_chunks(stream, post, *bytes),
         });
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bottlecap::{
-    aggregate::LogQueue,
+    aggregate::EncodedBatches,
     config::Config,
     intake::{self, MemoryBudget, UnsealedPayload},
     platform::{Environment, RequestId},
@@ -116,7 +116,7 @@ fn compress(json: &[u8]) -> Duration {
 struct Pipeline {
     processor: Processor,
     origin: LogEncoder,
-    queue: LogQueue,
+    queue: EncodedBatches,
     config: Config,
 }
 
@@ -142,7 +142,12 @@ impl Pipeline {
         for event in parse(start.as_bytes(), 0).events {
             processor.event(event, &mut produced);
         }
-        Self { processor, origin: LogEncoder::new(tags, &config), queue: LogQueue::default(), config }
+        Self {
+            processor,
+            origin: LogEncoder::new(tags, &config),
+            queue: EncodedBatches::new(intake::logs::FORMAT),
+            config,
+        }
     }
 
     /// How long a batch takes, and what it has become before it was compressed.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Effort,
     https::Server,
-    lambda::{Answer, Lambda, Runtime},
+    lambda::{FunctionResponse, Lambda, Runtime},
     page::{Section, count, median, number},
 };
 
@@ -29,7 +29,7 @@ const START: Duration = Duration::from_secs(20);
 /// Invocations of one kind.
 struct Load {
     event: Vec<u8>,
-    answer: Answer,
+    answer: FunctionResponse,
     is_lambda_slow: bool,
     /// How many are measured at a time, and how often.
     invocations: usize,
@@ -54,12 +54,16 @@ pub fn measure(effort: Effort) -> Section {
         rounds: effort.of(20, 1),
     };
     let loads = [
-        Load { invocations: effort.of(100, 3), rounds: effort.of(50, 1), ..load(1 << 10, Answer::whole(1 << 10)) },
-        load(WHOLE_BYTES, Answer::whole(1 << 10)),
-        load(1 << 10, Answer::whole(WHOLE_BYTES)),
-        load(1 << 10, Answer::Streamed(streamed / 10)),
-        load(1 << 10, Answer::Streamed(streamed)),
-        Load { is_lambda_slow: true, rounds: effort.of(3, 1), ..load(1 << 10, Answer::Streamed(streamed)) },
+        Load {
+            invocations: effort.of(100, 3),
+            rounds: effort.of(50, 1),
+            ..load(1 << 10, FunctionResponse::whole(1 << 10))
+        },
+        load(WHOLE_BYTES, FunctionResponse::whole(1 << 10)),
+        load(1 << 10, FunctionResponse::whole(WHOLE_BYTES)),
+        load(1 << 10, FunctionResponse::Streamed(streamed / 10)),
+        load(1 << 10, FunctionResponse::Streamed(streamed)),
+        Load { is_lambda_slow: true, rounds: effort.of(3, 1), ..load(1 << 10, FunctionResponse::Streamed(streamed)) },
     ];
     Section {
         title: "The Runtime API proxy",
@@ -89,14 +93,14 @@ fn row(load: &Load, intake: &Server) -> Vec<String> {
     let mut direct = Runtime::connect(lambda.address).unwrap();
     let mut proxied = extension.connect();
     for runtime in [&mut direct, &mut proxied] {
-        runtime.invoke(&Answer::whole(1 << 10));
+        runtime.invoke(&FunctionResponse::whole(1 << 10));
     }
     let rounds: Vec<[f64; 2]> =
         (0..load.rounds).map(|_| [&mut direct, &mut proxied].map(|runtime| microseconds(runtime, load))).collect();
     let column = |of: fn(&[f64; 2]) -> f64| median(rounds.iter().map(of).collect());
     let (alone, through) = (column(|[direct, _]| *direct), column(|[_, proxied]| *proxied));
     let speed = |microseconds: f64| number(load.bytes() / microseconds);
-    let kind = if matches!(load.answer, Answer::Streamed(_)) { " (streamed)" } else { "" };
+    let kind = if matches!(load.answer, FunctionResponse::Streamed(_)) { " (streamed)" } else { "" };
     vec![
         count(load.event.len() as f64),
         format!("{}{kind}", count(load.answer.bytes() as f64)),

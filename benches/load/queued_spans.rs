@@ -43,6 +43,6 @@ fn row(count_of_spans: usize) -> Vec<String> {
 
 /// In a process of its own: sends what is in the file and says what has become of it.
 pub fn child(file: &str) {
-    let spans::Queued { spans, request, payload, waiting, most } = spans::queue(Path::new(file));
+    let spans::QueuedSizes { spans, request, payload, waiting, most } = spans::queue(Path::new(file));
     println!("{spans} {request} {payload} {waiting} {most}");
 }

@@ -24,9 +24,8 @@ use bottlecap::{
         },
         log::Rules,
         propagation::{Carrier, Propagator},
-        stats::Keys,
         tags::FunctionTags,
-        trace::{MAX_PAYLOAD_BYTES, Pipeline, Source, TraceSettings, TracerHeaders, TracerPayload},
+        trace::{MAX_PAYLOAD_BYTES, Pipeline, Source, TraceSettings, TracerHeaders, TracerPayload, stats::Keys},
         trigger,
     },
 };
@@ -196,8 +195,8 @@ impl Port {
         thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let mut inbox = LifecycleListener::from_handover(socket).serve(decoder(), None, None).unwrap();
-                while inbox.recv().await.is_some() {}
+                let mut calls = LifecycleListener::from_handover(socket).serve(decoder(), None, None).unwrap();
+                while calls.recv().await.is_some() {}
             });
         });
         Self(connection)

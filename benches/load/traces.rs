@@ -17,13 +17,12 @@ use std::{
 use bottlecap::{
     aggregate::Batches,
     config::Config,
-    ingest::trace_agent::{self, Inbox, Received, TraceAgentListener},
+    ingest::trace_agent::{self, TraceAgentListener, TraceQueue, TracerData},
     intake::{self, MemoryBudget, Payload, UnsealedPayload},
     platform::Environment,
     process::{
-        stats::Keys,
         tags::FunctionTags,
-        trace::{MAX_PAYLOAD_BYTES, OVERHEAD, Pipeline, TraceSettings, TracerPayload},
+        trace::{MAX_PAYLOAD_BYTES, OVERHEAD, Pipeline, TraceSettings, TracerPayload, stats::Keys},
     },
 };
 use matrix::sandbox::{intake::Span, tracer};
@@ -229,7 +228,7 @@ struct PlacesOfSpan(u32, u32, u32, u64, u64, u64, i64, i64, i32, HashMap<u32, u3
 /// The extension's own way: one thread, and one more for a request that gets one.
 struct Agent {
     runtime: Runtime,
-    inbox: Inbox,
+    queue: TraceQueue,
     config: Config,
     tracer: Tracer,
 }
@@ -252,19 +251,19 @@ impl Agent {
         let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let tracer = Tracer::start(socket.local_addr().unwrap());
-        let (agent, inbox) = trace_agent::Agent::new(Arc::new(pipeline), Arc::default());
+        let (agent, queue) = trace_agent::Agent::new(Arc::new(pipeline), Arc::default());
         runtime.block_on(async { TraceAgentListener::from_handover(socket).serve(agent) }).unwrap();
-        Self { runtime, inbox, config, tracer }
+        Self { runtime, queue, config, tracer }
     }
 
     fn take(&mut self, request: Vec<u8>, spans: usize) -> Delivery {
         let budget = MemoryBudget::default();
         let begin = process_time();
         self.tracer.requests.send(request).unwrap();
-        let (inbox, replies) = (&mut self.inbox, &mut self.tracer.replies);
+        let (queue, replies) = (&mut self.queue, &mut self.tracer.replies);
         let (received, reply) =
-            self.runtime.block_on(async { (inbox.recv().await.unwrap(), replies.recv().await.unwrap()) });
-        let Received::Traces(output) = received else { unreachable!("a tracer has sent something else than traces") };
+            self.runtime.block_on(async { (queue.recv().await.unwrap(), replies.recv().await.unwrap()) });
+        let TracerData::Traces(output) = received else { unreachable!("a tracer has sent something else than traces") };
         let sealed: Vec<_> = self
             .unsealed(output.payloads)
             .into_iter()

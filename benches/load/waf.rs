@@ -123,7 +123,7 @@ async fn by_worker(waf: &Waf, addresses: &Addresses, times: usize) -> f64 {
 /// The same in a process that has the library itself.
 fn in_process(process: &mut Process, addresses: &[u8], times: usize) -> f64 {
     let context = u32::try_from(times).unwrap();
-    let reply = process.ask(&Request::Evaluate { context, budget: OWN_BUDGET_US, addresses });
+    let reply = process.request(&Request::Evaluate { context, budget: OWN_BUDGET_US, addresses });
     let microseconds = |value: &Value| match value {
         Value::Unsigned(nanoseconds) => Some(*nanoseconds as f64 / 1000.0),
         _ => None,

@@ -64,7 +64,7 @@ impl Process {
         Self { child: command.spawn().unwrap(), socket, frames: Frames::of_replies() }
     }
 
-    pub fn ask(&mut self, request: &Request) -> Reply {
+    pub fn request(&mut self, request: &Request) -> Reply {
         let mut message = Vec::new();
         request.write(&mut message);
         self.socket.write_all(&message).unwrap();
@@ -81,7 +81,7 @@ impl Process {
 
     /// Sends the rules, which have to be usable.
     pub fn configure(&mut self, rules: &[u8]) {
-        let reply = self.ask(&Request::Configure { rules, obfuscator: b"" });
+        let reply = self.request(&Request::Configure { rules, obfuscator: b"" });
         assert!(matches!(reply, Reply::Ready { .. }), "{reply:?}");
     }
 }

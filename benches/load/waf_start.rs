@@ -81,7 +81,7 @@ fn round(rules: &[u8]) -> [f64; 5] {
     let mut addresses = Vec::new();
     write_map(&mut addresses, 0);
     // Before it has rules, it answers that it cannot evaluate.
-    let reply = worker.ask(&Request::Evaluate { context: 0, budget: 0, addresses: &addresses });
+    let reply = worker.request(&Request::Evaluate { context: 0, budget: 0, addresses: &addresses });
     assert!(matches!(reply, Reply::Outcome { status: WafStatus::Failed, .. }), "{reply:?}");
     let loaded = milliseconds(begin.elapsed());
 

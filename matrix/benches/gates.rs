@@ -161,7 +161,7 @@ fn bare_start(program: &Program, disk: bool) -> Start {
     prepare_page_cache(program, disk);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let faults_before = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().minor_page_faults();
-    let Running { mut child, executed, faults } = execute(program, &listener.local_addr().unwrap().to_string());
+    let RunningProgram { mut child, executed, faults } = execute(program, &listener.local_addr().unwrap().to_string());
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -196,7 +196,7 @@ fn until(stream: &mut impl io::Read, text: &[u8]) -> Instant {
 }
 
 /// A program that runs.
-struct Running {
+struct RunningProgram {
     child: Child,
     /// Right before exec.
     executed: Instant,
@@ -204,7 +204,7 @@ struct Running {
     faults: i64,
 }
 
-fn execute(program: &Program, api: &str) -> Running {
+fn execute(program: &Program, api: &str) -> RunningProgram {
     let (mut reports, report) = io::pipe().unwrap();
     let before = Instant::now();
     let mut command = Command::new(&program.files[0]);
@@ -227,7 +227,7 @@ fn execute(program: &Program, api: &str) -> Running {
     let mut words = [0; 16];
     reports.read_exact(&mut words).unwrap();
     let [faults, elapsed] = [0, 8].map(|at| u64::from_ne_bytes(words[at..at + 8].try_into().unwrap()));
-    Running { child, executed: before + Duration::from_nanos(elapsed), faults: i64::try_from(faults).unwrap() }
+    RunningProgram { child, executed: before + Duration::from_nanos(elapsed), faults: i64::try_from(faults).unwrap() }
 }
 
 /// A start in the sandbox, without anything that costs time.

@@ -8,8 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use object::elf::{ELFMAG, EM_AARCH64, EM_X86_64};
-
+use crate::elf::program::{self, HEADER_BYTES};
 use crate::executable;
 use crate::target::Architecture;
 
@@ -59,13 +58,13 @@ pub struct Start {
 /// The error that a program needs an emulator that is not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is for {architecture}, and there is no emulator of that here: {remedy}")]
-pub struct Missing {
+pub struct MissingEmulator {
     architecture: Architecture,
     remedy: &'static str,
 }
 
 /// The command that starts a program. A file that is not a program for a known processor is started directly, so that the system reports what is wrong.
-pub fn start(program: &Path) -> Result<Start, Missing> {
+pub fn start(program: &Path) -> Result<Start, MissingEmulator> {
     start_here(program, Architecture::of_this_machine(), Path::new(REGISTERED), Path::exists)
 }
 
@@ -100,7 +99,7 @@ fn start_here(
     machine: Architecture,
     registered: &Path,
     exists: impl Fn(&Path) -> bool,
-) -> Result<Start, Missing> {
+) -> Result<Start, MissingEmulator> {
     let as_it_is = Start { program: program.to_owned(), arguments: Vec::new() };
     let architecture = architecture_of(program).ok().flatten().filter(|architecture| *architecture != machine);
     let emulator = EMULATORS.iter().find(|emulator| Some(emulator.architecture) == architecture);
@@ -111,7 +110,7 @@ fn start_here(
         return Ok(as_it_is);
     }
     if !exists(Path::new(path)) {
-        return Err(Missing { architecture: *architecture, remedy });
+        return Err(MissingEmulator { architecture: *architecture, remedy });
     }
     let arguments = ["-L".to_owned(), (*libraries).to_owned(), program.display().to_string()].to_vec();
     Ok(Start { program: path.into(), arguments })
@@ -119,14 +118,10 @@ fn start_here(
 
 /// The processor of a program; `None` for scripts and for other processors.
 fn architecture_of(program: &Path) -> io::Result<Option<Architecture>> {
-    // The ELF header up to `e_version`.
-    let mut header = [0; 20];
+    let mut header = [0; HEADER_BYTES];
     File::open(program)?.read_exact(&mut header)?;
-    let [magic @ .., low, high] = header;
-    let known = [(EM_X86_64, Architecture::X86_64), (EM_AARCH64, Architecture::Arm64)];
-    let is = |machine: object::elf::Machine| machine.0 == u16::from_le_bytes([low, high]);
-    let found = known.into_iter().find(|(machine, _)| magic.starts_with(&ELFMAG) && is(*machine));
-    Ok(found.map(|(_, architecture)| architecture))
+    let mut known = [Architecture::X86_64, Architecture::Arm64].into_iter();
+    Ok(program::architecture(&header).and_then(|name| known.find(|known| known.to_string() == name)))
 }
 
 #[cfg(test)]

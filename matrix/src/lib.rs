@@ -20,7 +20,7 @@
 //! - `manifest` (switches and sets), `materials` (packages and licences of a program), `sandbox` (the local Lambda).
 //! - `plan` (cells and conditions), `flavour` (build flavours), `build` (programs of cells).
 //! - `invoke` (runs a function), `layer` (Lambda layers), `inspect` (checks layers and programs), `measure` (cold starts).
-//! - `analyze` (effects), `merge` (shards), `planning` (duration and detectable effect of a plan), `report` (tables and charts), `gate` (verdict against budgets).
+//! - `analyze` (effects), `merge` (shards), `estimate` (duration and detectable effect of a plan), `report` (tables and charts), `gate` (verdict against budgets).
 //! - `fips_report` (proofs of a FIPS build), `commands` (the command line).
 
 pub mod elf;
@@ -52,10 +52,13 @@ pub mod layer;
 pub mod measure;
 
 pub mod analyze;
+pub mod estimate;
 pub mod gate;
 pub mod merge;
-pub mod planning;
 pub mod report;
 
 pub mod commands;
 pub mod fips_report;
+
+#[cfg(test)]
+mod test_arguments;

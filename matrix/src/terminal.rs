@@ -95,11 +95,11 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("plan.json cannot be written")]
-    struct NotWritten(#[source] std::io::Error);
+    struct WriteError(#[source] std::io::Error);
 
     #[test]
     fn an_error_is_printed_with_its_sources() {
-        let error = NotWritten(std::io::Error::other("the disk is full"));
+        let error = WriteError(std::io::Error::other("the disk is full"));
         assert_eq!(chain(&error), "plan.json cannot be written\n  because the disk is full");
         assert_eq!(chain_in_line(&error), "plan.json cannot be written: the disk is full");
     }

@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::workspace::private::{self, TMPDIR, Temporary};
+use crate::workspace::private::{self, TMPDIR, TemporaryDirectory};
 
 /// The file that is written last: a directory without it is incomplete and is made again.
 const MARKER: &str = "complete";
@@ -157,8 +157,8 @@ pub fn run(command: &mut Command, step: &str) -> Result<String, Error> {
 }
 
 /// A directory for the temporary files of a command.
-pub(crate) fn temporary() -> Result<Temporary, Error> {
-    Temporary::new().map_err(|source| Error::Write { path: std::env::temp_dir(), source })
+pub(crate) fn temporary() -> Result<TemporaryDirectory, Error> {
+    TemporaryDirectory::new().map_err(|source| Error::Write { path: std::env::temp_dir(), source })
 }
 
 /// The end of a failed command's output, where most commands say why.

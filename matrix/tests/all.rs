@@ -50,4 +50,6 @@ mod report_page;
 mod report_support;
 mod switch_effects;
 mod switch_support;
+#[path = "../src/test_arguments.rs"]
+mod test_arguments;
 mod whole_files;

@@ -371,7 +371,7 @@ fn shards_are_put_together_and_an_unfinished_line_is_left_out() {
 fn builds_beside_the_plan_name_programs_that_are_alike() {
     let run = Run::new(&pair(4));
     run.write("samples.jsonl", &lines(&counted(4, "ready", |_| 5.0, |_| 5.0)[..1]));
-    let built = r#"{"schema":2,"cell":"other","program":null,"agent":null,"sha256":"","bytes":0,"seconds":1.0,"cached":true,"same_as":"baseline","failure":null}"#;
+    let built = r#"{"schema":3,"cell":"other","program":null,"agent":null,"sha256":"","bytes":0,"seconds":1.0,"cached":true,"same_as":"baseline","failure":null}"#;
     run.write("builds.jsonl", built);
     let analysis = run.analyze(&["samples.jsonl"]);
     assert_eq!(difference(&analysis, "other", "ready").verdict, Verdict::NoOp);

@@ -20,12 +20,12 @@ const RUNS: u64 = 200;
 
 /// What differs by so much: a cell from all others, or the cells where a factor is on.
 #[derive(Clone, Copy)]
-enum Planted {
+enum PlantedEffect {
     Cell(&'static str),
     Factor(&'static str),
 }
 
-impl Planted {
+impl PlantedEffect {
     fn is_in(self, cell: &Cell) -> bool {
         match self {
             Self::Cell(id) => cell.id == id,
@@ -80,7 +80,7 @@ fn dry_run(words: &str) -> (Plan, f64) {
     (plan, document["estimate"]["detectable_ms"].as_f64().unwrap())
 }
 
-fn holds(words: &str, planted: Planted) {
+fn holds(words: &str, planted: PlantedEffect) {
     let (plan, promised) = dry_run(words);
     planted.keeps(&plan, promised, "the dry run");
     let detectable: f64 =
@@ -93,23 +93,23 @@ const FACTORS: &str = "lazy-intake,tag-cache,bind-first,static-libgcc";
 
 #[test]
 fn promise_of_a_comparison_is_reached() {
-    holds("cells --cells baseline,ship,seed,ship+jemalloc --blocks 30", Planted::Cell("ship"));
+    holds("cells --cells baseline,ship,seed,ship+jemalloc --blocks 30", PlantedEffect::Cell("ship"));
 }
 
 #[test]
 fn promise_of_few_blocks_and_many_cells_is_reached() {
     holds(
         "add-one --factors lazy-intake,tag-cache,bind-first,static-libgcc,webpki-roots --blocks 10",
-        Planted::Cell("baseline-with-webpki-roots"),
+        PlantedEffect::Cell("baseline-with-webpki-roots"),
     );
 }
 
 #[test]
 fn promise_of_a_screen_is_reached() {
-    holds(&format!("plackett-burman --factors {FACTORS} --blocks 20"), Planted::Factor("tag-cache"));
+    holds(&format!("plackett-burman --factors {FACTORS} --blocks 20"), PlantedEffect::Factor("tag-cache"));
 }
 
 #[test]
 fn promise_of_a_fraction_is_reached() {
-    holds(&format!("resolution-4 --factors {FACTORS} --blocks 40"), Planted::Factor("tag-cache"));
+    holds(&format!("resolution-4 --factors {FACTORS} --blocks 40"), PlantedEffect::Factor("tag-cache"));
 }

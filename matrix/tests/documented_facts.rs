@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use matrix::build;
-use matrix::commands::comparison::{self, Circumstances};
+use matrix::commands::comparison::{self, MachineCapabilities};
 use matrix::flavour::Toolchain;
 use matrix::layer::publish;
 use matrix::manifest::{Levels, Manifest};
@@ -65,7 +65,7 @@ fn toml(path: &str) -> Table {
 
 #[test]
 fn the_starts_of_the_benchmark_are_those_of_its_plans() {
-    let steps = comparison::steps(Path::new("anywhere"), comparison::BLOCKS, &Circumstances::ALL);
+    let steps = comparison::steps(Path::new("anywhere"), comparison::BLOCKS, &MachineCapabilities::ALL);
     let lines: Vec<String> = steps.iter().map(ToString::to_string).collect();
     let plans = lines.iter().filter(|line| line.starts_with("plan "));
     let starts = plans.map(|line| planned(&line.split(' ').collect::<Vec<_>>()).0).sum();

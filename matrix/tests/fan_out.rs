@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use crate::measure_support::{again, directory, external, floor, keys, samples};
 use matrix::build::yardstick;
 use matrix::executable;
-use matrix::plan::{Partition, Plan, file};
+use matrix::plan::{Plan, ShardIndex, file};
 use serde_json::{Value, json};
 
 const BLOCKS: u32 = 7;
@@ -48,13 +48,13 @@ fn planned(folder: &Path, format: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Measures with the files of `plan` what belongs to a partition.
-fn bench(plan: &Path, partition: Option<&str>, out: &Path) {
+/// Measures with the files of `plan` what belongs to a shard.
+fn bench(plan: &Path, shard: Option<&str>, out: &Path) {
     fs::create_dir_all(out).unwrap();
     for name in ["plan.json", "builds.jsonl"] {
         fs::write(out.join(name), fs::read(plan.join(name)).unwrap()).unwrap();
     }
-    let rest = partition.map_or_else(Vec::new, |partition| vec!["--shard", partition]);
+    let rest = shard.map_or_else(Vec::new, |shard| vec!["--shard", shard]);
     succeed(&[&["bench", "--out", path(out)], &rest[..]].concat());
 }
 
@@ -70,11 +70,11 @@ fn a_run_that_is_spread_over_machines_is_the_run_of_one() {
     let folder = directory();
     let at = |name: &str| folder.path().join(name);
     let shards = planned(&at("plan"), "github");
-    assert_eq!(shards, json!({ "partition": ["0/3", "1/3", "2/3"] }));
+    assert_eq!(shards, json!({ "shard": ["0/3", "1/3", "2/3"] }));
     let mut folders: Vec<PathBuf> = Vec::new();
-    for partition in shards["partition"].as_array().unwrap() {
-        folders.push(at(&partition.as_str().unwrap().replace('/', "-of-")));
-        bench(&at("plan"), partition.as_str(), folders.last().unwrap());
+    for shard in shards["shard"].as_array().unwrap() {
+        folders.push(at(&shard.as_str().unwrap().replace('/', "-of-")));
+        bench(&at("plan"), shard.as_str(), folders.last().unwrap());
     }
     let shards: Vec<&str> = folders.iter().map(|folder| path(folder)).collect();
     let merged = at("merged");
@@ -91,7 +91,7 @@ fn a_run_that_is_spread_over_machines_is_the_run_of_one() {
     // And the same starts on one machine are analyzed to the same digit: the lines of `alone`, taken apart and put together.
     let lines = fs::read_to_string(at("alone").join("samples.jsonl")).unwrap();
     for (folder, part) in folders.iter().zip(["0/3", "1/3", "2/3"]) {
-        let part: Partition = part.parse().unwrap();
+        let part: ShardIndex = part.parse().unwrap();
         let own = lines.lines().zip(&alone).filter(|(_, sample)| part.has(sample.block));
         fs::write(folder.join("samples.jsonl"), own.flat_map(|(line, _)| [line, "\n"]).collect::<String>()).unwrap();
     }
@@ -258,10 +258,10 @@ fn folders_that_are_not_one_run_are_refused() {
     let folder = directory();
     let at = |name: &str| folder.path().join(name);
     let shards = planned(&at("plan"), "gitlab");
-    let partitions = ["0/3", "1/3", "2/3"];
-    assert_eq!(shards, json!({ ".shards": { "parallel": { "matrix": [{ "PARTITION": partitions }] } } }));
-    for (name, partition) in ["a", "b", "c"].into_iter().zip(partitions) {
-        bench(&at("plan"), Some(partition), &at(name));
+    let numbers = ["0/3", "1/3", "2/3"];
+    assert_eq!(shards, json!({ ".shards": { "parallel": { "matrix": [{ "SHARD": numbers }] } } }));
+    for (name, shard) in ["a", "b", "c"].into_iter().zip(numbers) {
+        bench(&at("plan"), Some(shard), &at(name));
     }
     let merged = |names: &[&str], more: &[&str]| {
         let folders: Vec<PathBuf> = names.iter().map(|name| at(name)).collect();

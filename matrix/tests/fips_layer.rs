@@ -5,13 +5,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::layer_support::{
-    answering, arm64_program, ended, foreign, ingredients, made, matrix, program, rewritten, told,
-};
+use crate::layer_support::{answering, arm64_program, ended, foreign, inputs, made, matrix, program, rewritten, told};
 use matrix::archive::{File, places};
 use matrix::build::recipe::Recipe;
 use matrix::build::{launcher, waf};
-use matrix::fips_report::layer::{Expected, LayerFile};
+use matrix::fips_report::layer::{ExpectedLayer, LayerFile};
 use matrix::layer::make::{LayerInputs, Program};
 use matrix::manifest::{Levels, Manifest};
 use matrix::target::Architecture;
@@ -51,20 +49,23 @@ fn pretending(levels: Levels) -> LayerInputs {
     let switches = recipe.features.iter().map(|feature| (feature.clone(), true.into()));
     told["switches"] = serde_json::Value::Object(switches.collect());
     told["flags"] = recipe.rustflags.clone().into();
-    let mut ingredients = ingredients(answering::<&str>(&format!("println!(\"{{}}\", {:?});", told.to_string()), &[]));
-    ingredients.programs[0].told = told;
-    LayerInputs { cell: "ship-fips".to_owned(), levels, recipe, ..ingredients }
+    let mut inputs = inputs(answering::<&str>(&format!("println!(\"{{}}\", {:?});", told.to_string()), &[]));
+    inputs.programs[0].told = told;
+    LayerInputs { cell: "ship-fips".to_owned(), levels, recipe, ..inputs }
 }
 
 fn open(path: &Path) -> Result<LayerFile, matrix::fips_report::layer::Error> {
     let architecture = Architecture::of_this_machine().to_string();
-    LayerFile::open(path, &Expected { cell: "ship-fips", architecture: &architecture, has_worker: false, runs: true })
+    LayerFile::open(
+        path,
+        &ExpectedLayer { cell: "ship-fips", architecture: &architecture, has_worker: false, runs: true },
+    )
 }
 
 #[test]
 fn what_is_not_the_layer_that_was_asked_for_is_refused() {
     let script = b"#!/bin/sh\necho 'FIPS | AWS-LC FIPS 3.1.0'\nexec /opt/bottlecap/agent\n";
-    let ship = made(ingredients(program())).unwrap().zip;
+    let ship = made(inputs(program())).unwrap().zip;
     let pretending = made(pretender()).unwrap().zip;
     let swapped = |bytes: &[u8]| {
         rewritten(&pretending, |place, there| Some(if place == places::EXTENSION { bytes.to_vec() } else { there }))
@@ -89,10 +90,10 @@ fn what_is_not_the_layer_that_was_asked_for_is_refused() {
 fn a_layer_for_another_processor_is_refused_with_the_option_that_helps() {
     let (status, said) = report(&made(pretender()).unwrap().zip, &["--arch", "arm64"]);
     assert!(status == 1 && said.contains("--arch x86_64"), "{status}: {said}");
-    let mut ingredients = pretender();
-    ingredients.target.architecture = "arm64".to_owned();
-    ingredients.programs[0].bytes = arm64_program();
-    let (status, said) = report(&made(ingredients).unwrap().zip, &[]);
+    let mut inputs = pretender();
+    inputs.target.architecture = "arm64".to_owned();
+    inputs.programs[0].bytes = arm64_program();
+    let (status, said) = report(&made(inputs).unwrap().zip, &[]);
     assert!(status == 1 && said.contains("--arch arm64"), "{status}: {said}");
 }
 
@@ -112,15 +113,15 @@ fn sources_that_no_commit_names_are_refused() {
 
 /// A layer of the same set with this launcher in front of the agent.
 fn launched(launcher: &[u8]) -> LayerInputs {
-    let mut ingredients = pretender();
+    let mut inputs = pretender();
     let levels = levels("on", "off");
-    let mut agent = ingredients.programs.remove(0);
+    let mut agent = inputs.programs.remove(0);
     places::AGENT.clone_into(&mut agent.place);
     let told = launcher::document(launcher).unwrap();
     let first = Program { place: places::EXTENSION.to_owned(), bytes: launcher.to_vec(), told };
-    ingredients.programs = vec![first, agent];
+    inputs.programs = vec![first, agent];
     let recipe = Recipe::of(Manifest::embedded().unwrap(), &levels);
-    LayerInputs { levels, recipe, ..ingredients }
+    LayerInputs { levels, recipe, ..inputs }
 }
 
 /// The launcher says nothing of itself; all that tells it from another one are its bytes.
@@ -155,15 +156,15 @@ fn a_layer_with_another_launcher_is_refused() {
 /// A layer of the set with the WAF, with this worker.
 fn guarded(worker: &[u8]) -> LayerInputs {
     let folder = waf::folder().unwrap();
-    let mut ingredients = pretending(levels("off", "on"));
+    let mut inputs = pretending(levels("off", "on"));
     let told = waf::document(worker).unwrap();
-    ingredients.programs.push(Program { place: places::WAF.to_owned(), bytes: worker.to_vec(), told });
+    inputs.programs.push(Program { place: places::WAF.to_owned(), bytes: worker.to_vec(), told });
     let beside = [(places::WAF_LIBRARY, waf::LIBRARY), (places::WAF_RULES, waf::RULES)].map(|(place, name)| {
         let bytes = fs::read(folder.join(name)).unwrap();
         File { place: place.to_owned(), bytes, executable: false }
     });
-    ingredients.files.extend(beside);
-    ingredients
+    inputs.files.extend(beside);
+    inputs
 }
 
 #[test]
@@ -173,7 +174,10 @@ fn a_layer_with_another_worker_or_a_worker_that_the_set_does_not_have_is_refused
     let architecture = Architecture::of_this_machine().to_string();
     let opened = |zip: &[u8], has_worker: bool| {
         let (_folder, path) = saved(zip);
-        LayerFile::open(&path, &Expected { cell: "ship-fips", architecture: &architecture, has_worker, runs: true })
+        LayerFile::open(
+            &path,
+            &ExpectedLayer { cell: "ship-fips", architecture: &architecture, has_worker, runs: true },
+        )
     };
     let layer = opened(&zip, true).unwrap();
     assert!(layer.identity(&zip).unwrap().holds);
@@ -241,9 +245,9 @@ fn a_zip_file_with_the_same_files_in_other_bytes_is_refused() {
 #[test]
 fn files_that_a_runtime_would_load_are_refused_although_the_manifest_lists_them() {
     for place in ["python/sitecustomize.py", "nodejs/node_modules/a/index.js", "java/lib/a.jar", "bottlecap/more.txt"] {
-        let mut ingredients = pretender();
-        ingredients.texts.rust_place = place.to_owned();
-        let (_folder, path) = saved(&made(ingredients).unwrap().zip);
+        let mut inputs = pretender();
+        inputs.texts.rust_place = place.to_owned();
+        let (_folder, path) = saved(&made(inputs).unwrap().zip);
         let refused = open(&path).unwrap_err().to_string();
         assert!(refused.contains(&format!("{place} belongs to no layer that can be proven")), "{refused}");
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::platform_support::{happened, start};
 use matrix::build::{launcher, yardstick};
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
-use matrix::sandbox::function::Answer;
+use matrix::sandbox::function::HandlerOutcome;
 use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::{Extension, Function, Outcome, Setup};
 use matrix::target::Architecture;
@@ -21,12 +21,12 @@ const SHUTDOWN: &str = r#"{"eventType":"SHUTDOWN","deadlineMs":1}"#;
 const ACCEPTED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 /// The floor, started beside a platform of this test.
-struct Started {
+struct FloorProcess {
     listener: TcpListener,
     child: Child,
 }
 
-impl Started {
+impl FloorProcess {
     fn new() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let child = floor(Some(&listener.local_addr().unwrap().to_string()));
@@ -88,7 +88,7 @@ fn answer(stream: &mut TcpStream, headers: &str, body: &str) {
 
 #[test]
 fn requests_are_these_bytes_in_two_writes() {
-    let started = Started::new();
+    let started = FloorProcess::new();
     let host = started.host();
     let mut stream = started.accept();
     assert_eq!(
@@ -120,7 +120,7 @@ fn requests_are_these_bytes_in_two_writes() {
 
 #[test]
 fn telemetry_is_accepted_however_it_comes() {
-    let started = Started::new();
+    let started = FloorProcess::new();
     let (mut stream, port) = started.subscribed();
     let connect = || {
         let sender = TcpStream::connect((Ipv4Addr::LOCALHOST, port.parse().unwrap())).unwrap();
@@ -162,7 +162,7 @@ fn telemetry_is_accepted_however_it_comes() {
 
 #[test]
 fn closed_connection_is_reopened_and_missing_platform_ends_the_floor() {
-    let started = Started::new();
+    let started = FloorProcess::new();
     let (stream, _) = started.subscribed();
     drop(stream);
     let mut stream = started.accept();
@@ -172,7 +172,7 @@ fn closed_connection_is_reopened_and_missing_platform_ends_the_floor() {
     assert_eq!(read(&mut stream), started.next());
     stream.write_all(b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n").unwrap();
     assert_eq!(read(&mut stream), started.next());
-    let Started { listener, mut child } = started;
+    let FloorProcess { listener, mut child } = started;
     drop((stream, listener));
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
@@ -182,7 +182,7 @@ fn without_a_registration_it_ends() {
     for api in [None, Some("localhost:9001"), Some("127.0.0.1:1")] {
         assert_eq!(floor(api).wait().unwrap().code(), Some(1), "{api:?}");
     }
-    let started = Started::new();
+    let started = FloorProcess::new();
     let mut stream = started.accept();
     read(&mut stream);
     stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").unwrap();
@@ -197,7 +197,7 @@ fn it_lives_as_long_as_its_environment() {
     // Longer than telemetry is held back.
     let function = Function::from_fn(|_| {
         std::thread::sleep(Duration::from_millis(60));
-        Answer::Response(Vec::new())
+        HandlerOutcome::Response(Vec::new())
     });
     let sandbox = start(Setup { extensions, faults, function, ..Setup::default() });
     for _ in 0..5 {

@@ -13,7 +13,7 @@ use crate::analyze_support::*;
 use crate::machine_support::record;
 use matrix::analyze::analyze;
 use matrix::build::{BuildRecord, Failure};
-use matrix::gate::{Baseline, Budgets, Decision, Outcome, Sides, decide};
+use matrix::gate::{Baseline, Budgets, ComparedCells, Decision, Outcome, decide};
 use matrix::measure::sample::Sample;
 use matrix::plan::{Cell, CellKind, Plan, SCHEMA};
 use matrix::report::Experiment;
@@ -59,7 +59,7 @@ fn outcomes(more: f64, ms: f64) -> impl Fn(Outcome) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let budgets = Budgets::read(&budgets(folder.path(), ms, 1.0)).unwrap();
     let plan = planned();
-    let sides = Sides::of(&plan, &[], None).unwrap();
+    let sides = ComparedCells::of(&plan, &[], None).unwrap();
     let decided = |seed| {
         let experiment = experiment(&plan, &samples(&plan, seed, more));
         decide(&experiment, &sides, &budgets, None).unwrap().outcome
@@ -102,7 +102,7 @@ fn a_stored_baseline_raises_no_false_alarm_either_and_finds_what_was_planted() {
     let folder = tempfile::tempdir().unwrap();
     let budgets = Budgets::read(&budgets(folder.path(), 2.0, 1.4)).unwrap();
     let plan = planned();
-    let sides = Sides { candidates: vec!["candidate".to_owned()], reference: None };
+    let sides = ComparedCells { candidates: vec!["candidate".to_owned()], reference: None };
     let decided = |seed, more| {
         let baseline = Baseline::of(&experiment(&plan, &samples(&plan, seed + RUNS, 0.0))).unwrap();
         let experiment = experiment(&plan, &samples(&plan, seed, more));
@@ -268,9 +268,9 @@ fn what_cannot_be_decided_ends_with_status_2_and_says_what_is_missing() {
     let other = folder.path().join("other.toml");
     fs::write(&other, "[[budget]]\nmemory = 128\nready = { ms = 1.0 }\n").unwrap();
     let empty = folder.path().join("empty.json");
-    fs::write(&empty, r#"{"schema":2,"instrument":3,"conditions":[]}"#).unwrap();
+    fs::write(&empty, r#"{"schema":3,"instrument":3,"conditions":[]}"#).unwrap();
     let old = folder.path().join("old.json");
-    fs::write(&old, r#"{"schema":2,"conditions":[]}"#).unwrap();
+    fs::write(&old, r#"{"schema":3,"conditions":[]}"#).unwrap();
     let cases = [
         (
             vec!["--budgets", budgets, "--baseline", old.to_str().unwrap()],
@@ -299,7 +299,7 @@ fn what_cannot_be_decided_ends_with_status_2_and_says_what_is_missing() {
 fn every_cell_but_the_reference_the_yardsticks_and_the_control_is_judged() {
     let mut plan = planned();
     plan.cells.push(Cell { kind: CellKind::StdFloor, ..cell("std-floor") });
-    assert_eq!(Sides::of(&plan, &[], None).unwrap().candidates, ["candidate"]);
+    assert_eq!(ComparedCells::of(&plan, &[], None).unwrap().candidates, ["candidate"]);
     let help = told(&gate(&["--help"]));
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(help.contains("[default: every cell but the reference, the yardsticks and the control]"), "{help}");
@@ -312,7 +312,7 @@ fn the_reference_may_be_any_cell_that_is_compared_with_the_candidate() {
     let plan = planned();
     let experiment = experiment(&plan, &samples(&plan, 1, -9.0));
     let decided = |candidate: &str, reference: &str| -> Decision {
-        let sides = Sides::of(&plan, &[candidate.to_owned()], Some(reference)).unwrap();
+        let sides = ComparedCells::of(&plan, &[candidate.to_owned()], Some(reference)).unwrap();
         decide(&experiment, &sides, &budgets, None).unwrap()
     };
     let growth = |decision: &Decision| decision.judgements[0].growth.unwrap();

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use crate::analyze_support::*;
 use crate::machine_support::{self, machine};
-use matrix::measure::{INSTRUMENT, LeftOut, Run};
+use matrix::measure::{INSTRUMENT, Run, SkippedCondition};
 use matrix::plan::{Cache, Cell, CellKind, Condition, Plan, Regime, SCHEMA};
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ fn planned(condition: &Condition) -> Plan {
     Plan { conditions: vec![condition.clone()], ..plan(cells, 30) }
 }
 
-fn record(machine: Option<MachineRecord>, refused: &[&str], left_out: Vec<LeftOut>) -> Run {
+fn record(machine: Option<MachineRecord>, refused: &[&str], left_out: Vec<SkippedCondition>) -> Run {
     Run {
         schema: SCHEMA,
         instrument: INSTRUMENT,
@@ -78,7 +78,7 @@ fn budgets(folder: &Path) -> PathBuf {
 fn a_throttled_run_that_was_not_throttled_is_invalid() {
     let throttled = Condition { regime: Regime::Throttled, ..Condition::default() };
     let refusal = "no CPU share of the memory tier: Permission denied";
-    let left_out = LeftOut { condition: throttled.clone(), reason: refusal.to_owned() };
+    let left_out = SkippedCondition { condition: throttled.clone(), reason: refusal.to_owned() };
     for record in [record(None, &[refusal], Vec::new()), record(None, &[], vec![left_out])] {
         let folder = tempfile::tempdir().unwrap();
         let budgets = budgets(folder.path());
@@ -98,7 +98,7 @@ fn a_throttled_run_that_was_not_throttled_is_invalid() {
 fn merge_keeps_left_out_conditions() {
     let folder = tempfile::tempdir().unwrap();
     let throttled = Condition { regime: Regime::Throttled, ..Condition::default() };
-    let merged = |left_out: &[LeftOut], name: &str| {
+    let merged = |left_out: &[SkippedCondition], name: &str| {
         let shards = [0, 1].map(|index| {
             let shard = folder.path().join(format!("{name}-{index}"));
             let machine = MachineRecord { kernel: format!("Linux 6.{index}"), ..machine() };
@@ -122,7 +122,7 @@ fn merge_keeps_left_out_conditions() {
     let (status, said, _) = merged(&[], "incomplete");
     assert_eq!(status, Some(2), "{said}");
     let left_out =
-        LeftOut { condition: throttled.clone(), reason: "no CPU share of the memory tier: EPERM".to_owned() };
+        SkippedCondition { condition: throttled.clone(), reason: "no CPU share of the memory tier: EPERM".to_owned() };
     let (status, said, run) = merged(std::slice::from_ref(&left_out), "complete");
     assert_eq!(status, Some(0), "{said}");
     let run: Run = serde_json::from_str(&fs::read_to_string(run).unwrap()).unwrap();
@@ -187,14 +187,14 @@ fn merge_refuses_shards_of_different_versions() {
 }
 
 /// Baselines of some machines, and a later run that is held to them.
-struct Held<'a> {
+struct BaselineComparison<'a> {
     condition: Condition,
     stored: &'a [(MachineRecord, f64)],
     here: MachineRecord,
     times: f64,
 }
 
-impl Held<'_> {
+impl BaselineComparison<'_> {
     fn gate(&self) -> (Option<i32>, String) {
         let folder = tempfile::tempdir().unwrap();
         let budgets = budgets(folder.path());
@@ -222,7 +222,7 @@ impl Held<'_> {
 fn a_ratio_of_one_other_machine_is_not_held() {
     let other = MachineRecord { kernel: "Linux 6.18.0".to_owned(), ..machine() };
     let stored = [(machine(), 1.5)];
-    let held = |here: &MachineRecord, times| Held {
+    let held = |here: &MachineRecord, times| BaselineComparison {
         condition: Condition::default(),
         stored: &stored,
         here: here.clone(),
@@ -243,7 +243,7 @@ fn a_ratio_of_one_other_machine_is_not_held() {
 fn a_ratio_that_two_machines_have_alike_is_held_on_a_third() {
     let kernel = |version: &str| MachineRecord { kernel: format!("Linux {version}"), ..machine() };
     let held = |stored: &[(MachineRecord, f64)], times| {
-        Held { condition: Condition::default(), stored, here: kernel("6.18"), times }.gate()
+        BaselineComparison { condition: Condition::default(), stored, here: kernel("6.18"), times }.gate()
     };
     let alike = [(kernel("6.1"), 1.5), (kernel("5.10"), 1.5)];
     assert_eq!(held(&alike, 1.5).0, Some(0), "{}", held(&alike, 1.5).1);
@@ -259,7 +259,7 @@ fn a_ratio_from_disk_is_held_where_the_disk_reads_ahead_alike() {
     let cold = Condition { cache: Cache::Cold, ..Condition::default() };
     let on = |kernel: &str, kib| MachineRecord { kernel: kernel.to_owned(), read_ahead_kib: Some(kib), ..machine() };
     let held = |stored: &[(MachineRecord, f64)], here: MachineRecord| {
-        Held { condition: cold.clone(), stored, here, times: 1.5 }.gate()
+        BaselineComparison { condition: cold.clone(), stored, here, times: 1.5 }.gate()
     };
     let (status, said) = held(&[(on("a", 128), 1.5)], on("a", 4096));
     assert_eq!(status, Some(11), "{said}");

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::measure_support::{again, condition, directory, external, floor, measure, plan, samples};
 use matrix::analyze::{RESAMPLES, analyze};
-use matrix::gate::{Budgets, Decision, Outcome, Sides, decide};
+use matrix::gate::{Budgets, ComparedCells, Decision, Outcome, decide};
 use matrix::measure::sample::Sample;
 use matrix::plan::{Cell, Plan};
 use matrix::report::Experiment;
@@ -46,7 +46,7 @@ fn decided(plan: &Plan, samples: &[Sample]) -> Decision {
     let folder = directory();
     let budgets = folder.path().join("budgets.toml");
     fs::write(&budgets, BUDGETS).unwrap();
-    let sides = Sides::of(plan, &["candidate".to_owned()], None).unwrap();
+    let sides = ComparedCells::of(plan, &["candidate".to_owned()], None).unwrap();
     decide(&experiment, &sides, &Budgets::read(&budgets).unwrap(), None).unwrap()
 }
 

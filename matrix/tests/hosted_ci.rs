@@ -101,7 +101,7 @@ fn ablation() -> (tempfile::TempDir, impl Fn(&str) -> (Option<i32>, String)) {
 #[test]
 fn gate_without_shards_passes_only_for_an_unchanged_plan() {
     let (_folder, sh) = ablation();
-    let begin = "rm -rf target/ablation; mkdir -p target/ablation/plan; cd target/ablation; echo '{\"partition\":[\"0/2\"]}' >matrix.yml;";
+    let begin = "rm -rf target/ablation; mkdir -p target/ablation/plan; cd target/ablation; echo '{\"shard\":[\"0/2\"]}' >matrix.yml;";
     let pack = "tar --create --file plan.tar plan; rm -r plan;";
     for failed in [
         String::new(),

@@ -9,7 +9,7 @@
 
 use std::io::Write;
 
-use matrix::sandbox::intake::{Answered, Intake, Kind, Origin, Payload, Plan, Request};
+use matrix::sandbox::intake::{Intake, Kind, Origin, Payload, Plan, Request, RequestOutcome};
 use serde_json::{Value, json};
 
 const LOGS: &str = "/api/v2/logs";
@@ -313,7 +313,7 @@ async fn a_request_reads_as_json() {
     let (_, kept) =
         client.send(client.post(LOGS).header("X-Mixed-Case", "Yes").body(json!([log("one")]).to_string())).await;
     assert_eq!(kept.header("x-mixed-case"), Some("Yes"));
-    assert_eq!(kept.answer, Answered::Status { code: 202, delay_ms: 0 });
+    assert_eq!(kept.answer, RequestOutcome::Status { code: 202, delay_ms: 0 });
     let printed = serde_json::to_value(&kept).unwrap();
     assert_eq!(printed["payload"]["logs"][0]["message"]["message"], "one");
     assert_eq!(printed["answer"]["status"]["code"], 202);

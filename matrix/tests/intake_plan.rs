@@ -12,7 +12,9 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use matrix::sandbox::intake::{After, Answer, Answered, Closed, Intake, Plan, Request, Route, Rule, Window};
+use matrix::sandbox::intake::{
+    Intake, Outage, OutageStart, Plan, Request, RequestOutcome, Route, Rule, RuleResponse, Window,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -88,11 +90,11 @@ async fn first_request(intake: &Intake, wanted: impl Fn(&Request) -> bool) -> Re
 
 /// A client whose request the intake has read and does not answer for longer than any test takes.
 async fn held_client() -> (Intake, TcpStream) {
-    let intake = start(Plan::rule(Route::Logs, Window::ALWAYS, Answer::Delay(Duration::from_hours(1)))).await;
+    let intake = start(Plan::rule(Route::Logs, Window::ALWAYS, RuleResponse::Delay(Duration::from_hours(1)))).await;
     let mut stream = TcpStream::connect(intake.address()).await.unwrap();
     stream.write_all(request("/api/v2/logs", r#"[{"message":"m"}]"#).as_bytes()).await.unwrap();
     let held = first_request(&intake, |_| true).await;
-    assert_eq!((held.answer, held.ended), (Answered::Pending, None));
+    assert_eq!((held.answer, held.ended), (RequestOutcome::Pending, None));
     (intake, stream)
 }
 
@@ -108,7 +110,7 @@ async fn an_answer_to_a_client_that_has_gone_is_recorded_as_aborted() {
     let (intake, stream) = held_client().await;
     drop(stream);
     let aborted = first_request(&intake, |request| request.ended.is_some()).await;
-    assert_eq!(aborted.answer, Answered::Aborted);
+    assert_eq!(aborted.answer, RequestOutcome::Aborted);
     assert!(!aborted.delivered() && intake.logs().is_empty());
     assert!(aborted.is_open_at(aborted.at) && !aborted.is_open_at(aborted.ended.unwrap()));
 }
@@ -119,7 +121,7 @@ async fn the_stop_resets_delayed_answers() {
     intake.stop().await;
     let ended = tokio::time::timeout(PATIENCE, stream.read(&mut [0])).await.expect("the connection ends");
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
-    assert_eq!(first_request(&intake, |request| request.ended.is_some()).await.answer, Answered::Aborted);
+    assert_eq!(first_request(&intake, |request| request.ended.is_some()).await.answer, RequestOutcome::Aborted);
 }
 
 /// A client that has its answer can rely on the record: the intake locks it while it writes.
@@ -135,13 +137,13 @@ async fn request_is_recorded_before_its_response() {
 
 #[tokio::test]
 async fn a_connection_is_kept_and_failures_are_not_delivered() {
-    let rule = Rule { route: Route::Logs, window: Window::first(2), answer: Answer::status(503) };
-    let throttle = Answer::Status {
+    let rule = Rule { route: Route::Logs, window: Window::first(2), response: RuleResponse::status(503) };
+    let throttle = RuleResponse::Status {
         code: 429,
         headers: vec![("Retry-After".into(), "1".into())],
         body: r#"{"errors":["slow down"]}"#.into(),
     };
-    let late = Rule { route: Route::Logs, window: Window::Requests { skip: 2, take: Some(1) }, answer: throttle };
+    let late = Rule { route: Route::Logs, window: Window::Requests { skip: 2, take: Some(1) }, response: throttle };
     let intake = start(Plan { rules: vec![rule, late], ..Plan::default() }).await;
     let mut stream = TcpStream::connect(intake.address()).await.unwrap();
     let mut answers = Vec::new();
@@ -158,23 +160,23 @@ async fn a_connection_is_kept_and_failures_are_not_delivered() {
 
 #[tokio::test]
 async fn a_reset_reaches_the_client_and_the_next_connection_works() {
-    let intake = start(Plan::rule(Route::Any, Window::first(1), Answer::Reset)).await;
+    let intake = start(Plan::rule(Route::Any, Window::first(1), RuleResponse::Reset)).await;
     let error = post_once(intake.address(), "/api/v2/logs").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     assert_eq!(code(&post_once(intake.address(), "/api/v2/logs").await.unwrap()), "202");
     let requests = intake.requests();
-    assert_eq!(requests[0].answer, Answered::Reset);
+    assert_eq!(requests[0].answer, RequestOutcome::Reset);
     assert_eq!(requests.iter().map(Request::delivered).collect::<Vec<_>>(), [false, true]);
 }
 
 #[tokio::test]
 async fn silence_reads_the_request_and_lasts_until_the_stop() {
-    let intake = start(Plan::rule(Route::Logs, Window::ALWAYS, Answer::Silence)).await;
+    let intake = start(Plan::rule(Route::Logs, Window::ALWAYS, RuleResponse::Silence)).await;
     let mut stream = TcpStream::connect(intake.address()).await.unwrap();
     stream.write_all(request("/api/v2/logs", "[]").as_bytes()).await.unwrap();
     let mut byte = [0];
     let silent = first_request(&intake, |_| true).await;
-    assert_eq!(silent.answer, Answered::Silence);
+    assert_eq!(silent.answer, RequestOutcome::Silence);
     let answered = tokio::time::timeout(Duration::from_millis(200), stream.read(&mut byte)).await;
     assert!(answered.is_err(), "the intake answered: {answered:?}");
     assert!(intake.delivered().is_empty());
@@ -187,11 +189,11 @@ async fn silence_reads_the_request_and_lasts_until_the_stop() {
 #[tokio::test]
 async fn a_delay_holds_the_answer_back() {
     let delay = Duration::from_millis(150);
-    let intake = start(Plan::rule(Route::Logs, Window::first(1), Answer::Delay(delay))).await;
+    let intake = start(Plan::rule(Route::Logs, Window::first(1), RuleResponse::Delay(delay))).await;
     let begin = Instant::now();
     assert_eq!(code(&post_once(intake.address(), "/api/v2/logs").await.unwrap()), "202");
     assert!(begin.elapsed() >= delay);
-    assert_eq!(intake.delivered()[0].answer, Answered::Status { code: 202, delay_ms: 150 });
+    assert_eq!(intake.delivered()[0].answer, RequestOutcome::Status { code: 202, delay_ms: 150 });
 }
 
 #[tokio::test]
@@ -200,7 +202,8 @@ async fn a_closed_port_refuses_and_opens_again() {
     let mut kept = TcpStream::connect(intake.address()).await.unwrap();
     post(&mut kept, "/api/v2/logs").await.unwrap();
 
-    intake.set_plan(Plan { closed: vec![Closed { after: After::Requests(0), lasting: None }], ..Plan::default() });
+    intake
+        .set_plan(Plan { outages: vec![Outage { after: OutageStart::Requests(0), lasting: None }], ..Plan::default() });
     assert!(until_connects(intake.address(), false).await, "the port stays open");
     assert!(post(&mut kept, "/api/v2/logs").await.is_err(), "an idle connection must not outlive the port");
 
@@ -214,8 +217,8 @@ async fn a_closed_port_refuses_and_opens_again() {
 async fn the_port_closes_after_a_request_and_reopens_by_itself() {
     // Long enough to be seen closed on a busy machine, and shorter than a failing test waits.
     let lasting = Duration::from_secs(5);
-    let closed = Closed { after: After::Requests(1), lasting: Some(lasting) };
-    let intake = start(Plan { closed: vec![closed], ..Plan::default() }).await;
+    let closed = Outage { after: OutageStart::Requests(1), lasting: Some(lasting) };
+    let intake = start(Plan { outages: vec![closed], ..Plan::default() }).await;
     assert_eq!(code(&post_once(intake.address(), "/api/v2/logs").await.unwrap()), "202", "its own answer still comes");
     assert!(until_connects(intake.address(), false).await, "the port stays open");
     assert!(until_connects(intake.address(), true).await, "the port stays closed");

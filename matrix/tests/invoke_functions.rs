@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A directory with a function and the extension.
-struct Place {
+struct FunctionDirectory {
     function: TempDir,
     tools: TempDir,
 }
@@ -26,14 +26,14 @@ struct Run {
     stderr: String,
 }
 
-impl Place {
+impl FunctionDirectory {
     fn new(files: &[(&str, &str)]) -> Self {
-        let place = Self { function: tempfile::tempdir().unwrap(), tools: tempfile::tempdir().unwrap() };
+        let directory = Self { function: tempfile::tempdir().unwrap(), tools: tempfile::tempdir().unwrap() };
         for (name, text) in files {
-            place.write(name, text);
+            directory.write(name, text);
         }
-        executable::write(&place.tools.path().join("bottlecap"), include_str!("invoke_support/agent.py")).unwrap();
-        place
+        executable::write(&directory.tools.path().join("bottlecap"), include_str!("invoke_support/agent.py")).unwrap();
+        directory
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -115,7 +115,7 @@ def lambda_handler(event, context):
         logging.getLogger().exception('no order')
     print('printed')
 ";
-    let run = Place::new(&[("app.py", code)]).run(&[]);
+    let run = FunctionDirectory::new(&[("app.py", code)]).run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let logs = run.logs();
     assert_eq!(logs.len(), 2, "{logs:?}");
@@ -145,7 +145,7 @@ def lambda_handler(event, context):
     sys.stdout.write(f\"unterminated {event['n']}\")
     sys.stdout.flush()
 ";
-    let run = Place::new(&[("lambda_function.py", code)]).run(&[
+    let run = FunctionDirectory::new(&[("lambda_function.py", code)]).run(&[
         "--event",
         r#"{"n": 1}"#,
         "--event",
@@ -182,8 +182,8 @@ def lambda_handler(event, context):
     return {'cwd': os.getcwd(), 'root': os.environ['LAMBDA_TASK_ROOT'], 'writes': list(writes.values()),
             'tmp': shutil.disk_usage('/tmp').total, 'left': os.path.exists('/tmp/left-by-the-machine')}
 ";
-    let place = Place::new(&[("app.py", code)]);
-    let run = place.run(&["--ephemeral-storage", "1024"]);
+    let directory = FunctionDirectory::new(&[("app.py", code)]);
+    let run = directory.run(&["--ephemeral-storage", "1024"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     if run.has_own_disk() {
         let response = run.response();
@@ -191,7 +191,7 @@ def lambda_handler(event, context):
         assert_eq!(response["writes"], serde_json::json!([false, true, false]));
         assert_eq!(response["tmp"], 1024 << 20);
     }
-    assert!(!place.path().join("x").exists());
+    assert!(!directory.path().join("x").exists());
 }
 
 #[test]
@@ -224,7 +224,7 @@ def lambda_handler(event, context):
         'processors': sum(line.startswith('processor') for line in open('/proc/cpuinfo')),
     }
 ";
-    let run = Place::new(&[("app.py", code)]).run(&["--memory", "256"]);
+    let run = FunctionDirectory::new(&[("app.py", code)]).run(&["--memory", "256"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let (response, notes) = (run.response(), run.document["notes"].to_string());
     if notes.contains("run as you") {
@@ -258,7 +258,7 @@ def lambda_handler(event, context):
     filler = f'{\"filler\":.<127}\\n'.encode() * 128
     os.write(1, filler + struct.pack('>IIQ', 0xa55a0003, 4, 1) + b'last')
 ";
-    let run = Place::new(&[("app.py", code)]).run(&[]);
+    let run = FunctionDirectory::new(&[("app.py", code)]).run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let logs = run.logs();
     let lines: Vec<&str> = logs.iter().filter_map(|log| log.rsplit('\t').next()).collect();
@@ -281,8 +281,8 @@ def lambda_handler(event, context):
     return open('datadog.yaml').read()
 ";
     let settings = "site: us5.datadoghq.com\nkms_api_key: secret\nadditional_endpoints: {'https://a.example': [key]}\n";
-    let place = Place::new(&[("app.py", code), ("datadog.yaml", settings)]);
-    let run = place.run(&[]);
+    let directory = FunctionDirectory::new(&[("app.py", code), ("datadog.yaml", settings)]);
+    let run = directory.run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let notes = run.document["notes"].to_string();
     assert!(notes.contains("Of datadog.yaml, kms_api_key, additional_endpoints has no effect here"), "{notes}");
@@ -290,7 +290,7 @@ def lambda_handler(event, context):
         let seen = run.response().as_str().unwrap();
         assert!(seen.contains("us5") && !seen.contains("example") && !seen.contains("secret"), "{seen}");
     }
-    assert_eq!(fs::read_to_string(place.path().join("datadog.yaml")).unwrap(), settings);
+    assert_eq!(fs::read_to_string(directory.path().join("datadog.yaml")).unwrap(), settings);
 }
 
 #[test]
@@ -301,10 +301,10 @@ import os
 def lambda_handler(event, context):
     return {name: os.environ.get(name) for name in ['DD_DD_URL', 'DD_API_KEY', 'DD_KMS_API_KEY', 'AWS_REGION']}
 ";
-    let place = Place::new(&[("app.py", code)]);
+    let directory = FunctionDirectory::new(&[("app.py", code)]);
     let variables = ["DD_DD_URL=https://elsewhere.example", "DD_KMS_API_KEY=secret", "DD_SITE=us5.datadoghq.com"];
     let variables: Vec<&str> = variables.iter().flat_map(|variable| ["--env", variable]).collect();
-    let run = place.run(&[&variables[..], &["--region", "eu-west-1"]].concat());
+    let run = directory.run(&[&variables[..], &["--region", "eu-west-1"]].concat());
     assert_eq!(run.status, 0, "{}", run.stderr);
     let response = run.response();
     assert!(response["DD_DD_URL"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{response}");
@@ -317,8 +317,8 @@ def lambda_handler(event, context):
 #[test]
 fn limits_of_lambda_are_kept() {
     let code = "def lambda_handler(event, context):\n    return 'x' * event['size']\n";
-    let place = Place::new(&[("app.py", code)]);
-    let run = place.run(&["--event", r#"{"size": 7000000}"#]);
+    let directory = FunctionDirectory::new(&[("app.py", code)]);
+    let run = directory.run(&["--event", r#"{"size": 7000000}"#]);
     assert_eq!(run.status, 3, "{}", run.stderr);
     assert_eq!(run.document["invocations"][0]["outcome"], "error Function.ResponseSizeTooLarge");
     for (option, said) in [
@@ -327,7 +327,7 @@ fn limits_of_lambda_are_kept() {
         (["--handler", "app.lambda_hadler"], "it has lambda_handler"),
         (["--event", "{"], "is not JSON"),
     ] {
-        let (status, text) = place.text(&option);
+        let (status, text) = directory.text(&option);
         assert!(status == 2 && text.contains(said), "{status}: {text}");
     }
 }
@@ -335,7 +335,7 @@ fn limits_of_lambda_are_kept() {
 #[test]
 fn a_timeout_has_durations_that_agree() {
     let code = "import time\n\ndef lambda_handler(event, context):\n    time.sleep(60)\n";
-    let run = Place::new(&[("app.py", code)]).run(&["--timeout", "1"]);
+    let run = FunctionDirectory::new(&[("app.py", code)]).run(&["--timeout", "1"]);
     assert_eq!(run.status, 3, "{}", run.stderr);
     let duration = |kind: &str| {
         let event = run.document["telemetry"].as_array().unwrap().iter().find(|event| event["type"] == kind).unwrap();
@@ -346,11 +346,12 @@ fn a_timeout_has_durations_that_agree() {
 
 #[test]
 fn what_scripts_expect_decides_the_status() {
-    let place = Place::new(&[("app.py", "def lambda_handler(event, context):\n    print('order 7')\n")]);
-    let (status, text) = place.text(&["--quiet", "--expect-log", "order 7"]);
+    let directory =
+        FunctionDirectory::new(&[("app.py", "def lambda_handler(event, context):\n    print('order 7')\n")]);
+    let (status, text) = directory.text(&["--quiet", "--expect-log", "order 7"]);
     assert!(status == 0 && text.trim().starts_with("Everything that was expected has arrived."), "{status}: {text}");
     assert_eq!(text.trim().lines().count(), 1, "{text}");
-    let (status, text) = place.text(&["--quiet", "--expect-log", "order 8", "--expect-metric", "orders=1"]);
+    let (status, text) = directory.text(&["--quiet", "--expect-log", "order 8", "--expect-metric", "orders=1"]);
     assert!(status == 5 && text.contains("order 8") && text.contains("orders adds up to 0"), "{status}: {text}");
 }
 
@@ -370,12 +371,12 @@ Resources:
       Events: {Orders: {Type: SQS, Properties: {Queue: !GetAtt Queue.Arn}}}
   Shared: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: layers/shared}}
 ";
-    let place = Place::new(&[("template.yaml", template)]);
+    let directory = FunctionDirectory::new(&[("template.yaml", template)]);
     let source = "import os, shared\n\ndef lambda_handler(event, context):\n    source = event['Records'][0]['eventSource']\n    \
         return [os.environ['STAGE'], context.memory_limit_in_mb, source, shared.NAME, os.environ['MODES'], 'TABLE' in os.environ]\n";
-    place.write("hello_world/app.py", source);
-    place.write("layers/shared/python/shared.py", "NAME = 'of the layer'\n");
-    let run = place.run(&[]);
+    directory.write("hello_world/app.py", source);
+    directory.write("layers/shared/python/shared.py", "NAME = 'of the layer'\n");
+    let run = directory.run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let expected = serde_json::json!(["dev", "512", "aws:sqs", "of the layer", "umask: 0755, 0644", false]);
     assert_eq!(run.response(), &expected);
@@ -396,7 +397,7 @@ exports.handler = async () => {
   return [existsSync(__filename), existsSync(require.resolve('common')), existsSync('/var/task/package.json')];
 };
 ";
-    let place = Place::new(&[
+    let directory = FunctionDirectory::new(&[
         ("function/index.js", code),
         ("function/package.json", r#"{"dependencies": {"common": "file:../common", "@shop/own": "file:./own"}}"#),
         (
@@ -409,14 +410,14 @@ exports.handler = async () => {
         ("words/package.json", r#"{"name": "words", "version": "1.0.0"}"#),
         ("words/index.js", "exports.greeting = 'from a package of a package';"),
     ]);
-    let run = place.run_below("function", &[]);
+    let run = directory.run_below("function", &[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     assert_eq!(run.logs()[0].rsplit('\t').next().unwrap(), "from a package of a package package");
     if run.has_own_disk() {
         assert_eq!(run.response(), &serde_json::json!([true, true, true]));
     }
     let mut entries =
-        ["function", "common", "words"].iter().flat_map(|name| fs::read_dir(place.path().join(name)).unwrap());
+        ["function", "common", "words"].iter().flat_map(|name| fs::read_dir(directory.path().join(name)).unwrap());
     assert!(
         entries.all(|entry| entry.unwrap().file_name() != "node_modules"),
         "nothing is written to the user's directories"
@@ -434,7 +435,7 @@ def lambda_handler(event, context):
         sender.sendto(b'orders:1|d|#shop:a', ('127.0.0.1', 8125))
 ";
     // The extension binds no port and sends no custom metric.
-    let run = Place::new(&[("app.py", code)]).run(&[]);
+    let run = FunctionDirectory::new(&[("app.py", code)]).run(&[]);
     if run.document["notes"].to_string().contains("The network is the host's") {
         isolation::skip("no network of its own");
         return;
@@ -452,7 +453,7 @@ import subprocess
 def lambda_handler(event, context):
     subprocess.Popen(['setsid', 'sh', '-c', 'sleep 4242 & sleep 4242'])
 ";
-    let run = Place::new(&[("app.py", code)]).run(&[]);
+    let run = FunctionDirectory::new(&[("app.py", code)]).run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let commands = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
@@ -461,12 +462,14 @@ def lambda_handler(event, context):
 
 #[test]
 fn a_layer_without_an_extension_leaves_ours_and_its_packages_can_be_imported() {
-    let place =
-        Place::new(&[("app.py", "import shared\n\ndef lambda_handler(event, context):\n    return shared.NAME\n")]);
-    let layer = place.path().join("layer.zip");
+    let directory = FunctionDirectory::new(&[(
+        "app.py",
+        "import shared\n\ndef lambda_handler(event, context):\n    return shared.NAME\n",
+    )]);
+    let layer = directory.path().join("layer.zip");
     let files: [(&str, &[u8]); 1] = [("python/shared.py", b"NAME = 'of the layer'\n")];
     fs::write(&layer, layer_support::foreign(&files)).unwrap();
-    let run = place.run(&["--layer", layer.to_str().unwrap()]);
+    let run = directory.run(&["--layer", layer.to_str().unwrap()]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     assert_eq!(run.response(), "of the layer");
     assert_eq!(run.document["gates"][0]["extension"], "datadog-agent");
@@ -474,7 +477,7 @@ fn a_layer_without_an_extension_leaves_ours_and_its_packages_can_be_imported() {
 
 #[test]
 fn nothing_is_executed_from_a_cache_that_another_user_owns() {
-    let place = Place::new(&[("app.py", "def lambda_handler(event, context):\n    pass\n")]);
+    let directory = FunctionDirectory::new(&[("app.py", "def lambda_handler(event, context):\n    pass\n")]);
     let cache = tempfile::tempdir().unwrap();
     let planted = cache.path().join("matrix/python");
     fs::create_dir_all(&planted).unwrap();
@@ -482,7 +485,7 @@ fn nothing_is_executed_from_a_cache_that_another_user_owns() {
         println!("not tested: only root can give files away");
         return;
     }
-    let mut command = place.command(&[]);
+    let mut command = directory.command(&[]);
     command.current_dir(cache.path()).env_remove("CARGO_TARGET_DIR").env("XDG_CACHE_HOME", cache.path());
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

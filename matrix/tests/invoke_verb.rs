@@ -23,13 +23,13 @@ use tempfile::TempDir;
 const HELLO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hello-python");
 
 /// A directory with the extension, whose name is that of bottlecap's binary, and with what a test puts there.
-struct Place(TempDir);
+struct TestDirectory(TempDir);
 
-impl Place {
+impl TestDirectory {
     fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        place.executable("bottlecap", include_str!("invoke_support/agent.py"));
-        place
+        let directory = Self(tempfile::tempdir().unwrap());
+        directory.executable("bottlecap", include_str!("invoke_support/agent.py"));
+        directory
     }
 
     fn path(&self) -> &Path {
@@ -65,8 +65,8 @@ fn status(output: &Output) -> i32 {
 
 #[test]
 fn what_arrived_is_in_the_document() {
-    let place = Place::new();
-    let output = place.invoke(HELLO, "sound").args(["--times", "2", "--json"]).output().unwrap();
+    let directory = TestDirectory::new();
+    let output = directory.invoke(HELLO, "sound").args(["--times", "2", "--json"]).output().unwrap();
     let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(status(&output), 0, "{document:#}");
     assert_eq!((&document["schema"], &document["verdict"]), (&Value::from(1), &Value::from("delivered")));
@@ -85,9 +85,9 @@ fn what_arrived_is_in_the_document() {
 
 #[test]
 fn the_page_and_the_document_have_the_timeline() {
-    let place = Place::new();
-    let page = place.path().join("run.html");
-    let output = place.invoke(HELLO, "sound").arg("--json").arg("--html").arg(&page).output().unwrap();
+    let directory = TestDirectory::new();
+    let page = directory.path().join("run.html");
+    let output = directory.invoke(HELLO, "sound").arg("--json").arg("--html").arg(&page).output().unwrap();
     let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(status(&output), 0, "{document:#}");
     let lanes = document["timeline"]["lanes"].as_array().unwrap();
@@ -101,7 +101,7 @@ fn the_page_and_the_document_have_the_timeline() {
         assert!(page.contains(part), "{part}");
     }
 
-    let output = place.invoke(HELLO, "sound").args(["--json", "--html", "/proc/run.html"]).output().unwrap();
+    let output = directory.invoke(HELLO, "sound").args(["--json", "--html", "/proc/run.html"]).output().unwrap();
     assert_eq!(status(&output), 6);
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the page to /proc/run.html"));
     let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
@@ -110,28 +110,28 @@ fn the_page_and_the_document_have_the_timeline() {
 
 #[test]
 fn lines_that_did_not_arrive_are_named() {
-    let place = Place::new();
-    let output = place.invoke(HELLO, "lossy").output().unwrap();
+    let directory = TestDirectory::new();
+    let output = directory.invoke(HELLO, "lossy").output().unwrap();
     let account = stdout(&output);
     assert_eq!(status(&output), 5, "{account}");
     assert!(account.contains("no log arrived for the line: Hello, Lambda!"), "{account}");
     assert!(account.contains("function | Hello, Lambda!") && !account.contains('\u{1b}'), "{account}");
 
-    let output = place.invoke(HELLO, "lossy").args(["--env", "DD_SERVERLESS_LOGS_ENABLED=false"]).output().unwrap();
+    let output = directory.invoke(HELLO, "lossy").args(["--env", "DD_SERVERLESS_LOGS_ENABLED=false"]).output().unwrap();
     assert_eq!(status(&output), 0, "nobody expects logs that are switched off: {}", stdout(&output));
 }
 
 #[test]
 fn a_failing_function_and_a_crashing_extension_have_their_own_status() {
-    let place = Place::new();
-    fs::write(place.path().join("app.py"), "def handler(event, context):\n    raise ValueError(event['why'])\n")
+    let directory = TestDirectory::new();
+    fs::write(directory.path().join("app.py"), "def handler(event, context):\n    raise ValueError(event['why'])\n")
         .unwrap();
-    let function = place.path().to_str().unwrap();
-    let output = place.invoke(function, "sound").args(["--event", r#"{"why": "because"}"#]).output().unwrap();
+    let function = directory.path().to_str().unwrap();
+    let output = directory.invoke(function, "sound").args(["--event", r#"{"why": "because"}"#]).output().unwrap();
     assert_eq!(status(&output), 3, "{}", stdout(&output));
     assert!(stdout(&output).contains("error ValueError"), "{}", stdout(&output));
 
-    let output = place.invoke(HELLO, "crash").output().unwrap();
+    let output = directory.invoke(HELLO, "crash").output().unwrap();
     assert_eq!(status(&output), 4, "{}", stdout(&output));
     assert!(
         stdout(&output).contains("datadog-agent ended before it was told to (exit status: 1)"),
@@ -142,13 +142,13 @@ fn a_failing_function_and_a_crashing_extension_have_their_own_status() {
 
 #[test]
 fn an_asynchronous_event_is_retried_and_judged_by_its_last_attempt() {
-    let place = Place::new();
+    let directory = TestDirectory::new();
     let source = "import os\n\ndef handler(event, context):\n    attempts = os.environ['ATTEMPTS']\n    \
         with open(attempts, 'a') as file:\n        file.write('x')\n    \
         if os.path.getsize(attempts) < event['succeeds']:\n        raise ValueError('not yet')\n    return 'done'\n";
-    fs::write(place.path().join("app.py"), source).unwrap();
+    fs::write(directory.path().join("app.py"), source).unwrap();
     for (succeeds, expected) in [(3, 0), (4, 3)] {
-        let mut command = place.invoke(place.path().to_str().unwrap(), "sound");
+        let mut command = directory.invoke(directory.path().to_str().unwrap(), "sound");
         command.args(["--async", "--json", "--event", &format!(r#"{{"succeeds": {succeeds}}}"#)]);
         command.args(["--env", &format!("ATTEMPTS=/tmp/attempts-{succeeds}-{}", std::process::id())]);
         let output = command.output().unwrap();
@@ -172,9 +172,10 @@ const ECHO: &str = "#!/usr/bin/env python3\n\
 
 /// The document of a run in which the function answers each event with itself.
 fn echoed(options: &[&str]) -> Value {
-    let place = Place::new();
-    place.executable("bootstrap", ECHO);
-    let output = place.invoke(place.path().to_str().unwrap(), "sound").arg("--json").args(options).output().unwrap();
+    let directory = TestDirectory::new();
+    directory.executable("bootstrap", ECHO);
+    let output =
+        directory.invoke(directory.path().to_str().unwrap(), "sound").arg("--json").args(options).output().unwrap();
     let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(status(&output), 0, "{document:#}");
     document
@@ -223,7 +224,7 @@ fn the_null_function_runs_alone() {
 
 #[test]
 fn errors_say_what_to_do_next() {
-    let place = Place::new();
+    let directory = TestDirectory::new();
     let cases: [(&[&str], i32, &str); 4] = [
         (&["invoke", "/nonexistent"], 6, "name the directory of a function"),
         (&["invoke", "null", "--extension", "/nonexistent"], 6, "it has to be an executable file"),
@@ -232,7 +233,7 @@ fn errors_say_what_to_do_next() {
         (&["invoke", "null"], 6, "--no-extension"),
     ];
     for (arguments, expected, advice) in cases {
-        let output = matrix(arguments).current_dir(place.path()).output().unwrap();
+        let output = matrix(arguments).current_dir(directory.path()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(status(&output), expected, "{said}");
         assert!(said.contains(advice), "{said}");
@@ -241,10 +242,10 @@ fn errors_say_what_to_do_next() {
 
 #[test]
 fn an_interrupted_run_still_says_what_arrived() {
-    let place = Place::new();
+    let directory = TestDirectory::new();
     let code = "import time\n\ndef handler(event, context):\n    print('asleep')\n    time.sleep(60)\n";
-    fs::write(place.path().join("app.py"), code).unwrap();
-    let mut command = place.invoke(place.path().to_str().unwrap(), "sound");
+    fs::write(directory.path().join("app.py"), code).unwrap();
+    let mut command = directory.invoke(directory.path().to_str().unwrap(), "sound");
     let mut child = command.args(["--timeout", "90"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
     let (mut lines, mut said) =

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::layer_support::{
-    answering, arm64_program, below, doubled, dynamic_program, ended, foreign, ingredients, made, matrix, program,
+    answering, arm64_program, below, doubled, dynamic_program, ended, foreign, inputs, made, matrix, program,
     rewritten, told, with_directory, with_modes,
 };
 use matrix::archive::{File, places};
@@ -57,7 +57,7 @@ impl Subject {
 }
 
 fn layer() -> Vec<u8> {
-    made(ingredients(program())).unwrap().zip
+    made(inputs(program())).unwrap().zip
 }
 
 #[test]
@@ -95,15 +95,15 @@ fn a_layer_of_ours_is_what_it_says() {
 fn protected() -> Vec<u8> {
     let folder = waf::folder().unwrap();
     let worker = fs::read(folder.join(waf::NAME)).unwrap();
-    let mut ingredients = ingredients(program());
-    ingredients.levels.insert(waf::SWITCH.to_owned(), "on".to_owned());
+    let mut inputs = inputs(program());
+    inputs.levels.insert(waf::SWITCH.to_owned(), "on".to_owned());
     let told = waf::document(&worker).unwrap();
-    ingredients.programs.push(Program { place: places::WAF.to_owned(), bytes: worker, told });
+    inputs.programs.push(Program { place: places::WAF.to_owned(), bytes: worker, told });
     for (place, name) in [(places::WAF_LIBRARY, waf::LIBRARY), (places::WAF_RULES, waf::RULES)] {
         let bytes = fs::read(folder.join(name)).unwrap();
-        ingredients.files.push(File { place: place.to_owned(), bytes, executable: false });
+        inputs.files.push(File { place: place.to_owned(), bytes, executable: false });
     }
-    made(ingredients).unwrap().zip
+    made(inputs).unwrap().zip
 }
 
 #[test]
@@ -122,17 +122,17 @@ fn a_worker_starts_beside_its_library_and_is_not_left_alone() {
     subject.assert_refused(&[], "bottlecap/libddwaf.so is in the manifest and not in the layer");
     let (_, document) = subject.document();
     assert!(document["programs"].to_string().contains("it needs libddwaf.so, which is not there"), "{document:#}");
-    let mut bare = ingredients(program());
+    let mut bare = inputs(program());
     bare.levels.insert(waf::SWITCH.to_owned(), "on".to_owned());
     Subject::new("layer.zip", &made(bare).unwrap().zip).assert_refused(&[], DISAGREEMENT);
 }
 
 #[test]
 fn a_layer_for_another_processor_is_told_without_being_able_to_start_it() {
-    let mut ingredients = ingredients(arm64_program());
-    ingredients.target.architecture = "arm64".to_owned();
-    ingredients.target.flavour = "arm64".to_owned();
-    let subject = Subject::new("layer.zip", &made(ingredients).unwrap().zip);
+    let mut inputs = inputs(arm64_program());
+    inputs.target.architecture = "arm64".to_owned();
+    inputs.target.flavour = "arm64".to_owned();
+    let subject = Subject::new("layer.zip", &made(inputs).unwrap().zip);
     let (status, page) = subject.page(&[]);
     assert_eq!(status, 0, "{page}");
     for part in ["flavour       arm64", "linked        static, arm64", "Amazon Linux 2 (glibc 2.26): starts"] {
@@ -189,7 +189,7 @@ const ANSWER: &str = r#"
 
 #[test]
 fn programs_are_started_by_run_only_as_nobody_and_without_a_network() {
-    let subject = Subject::new("layer.zip", &made(ingredients(answering::<&str>(ANSWER, &[]))).unwrap().zip);
+    let subject = Subject::new("layer.zip", &made(inputs(answering::<&str>(ANSWER, &[]))).unwrap().zip);
     let (_, document) = subject.document();
     assert_eq!(document["programs"][0]["told"], Value::Null, "nothing is started");
     let (status, document) = subject.document_with(&["--run"]);

@@ -30,13 +30,13 @@ def handler(event, context):
 const WRAPPER: &[u8] = b"#!/bin/sh\necho wrapping $1\nWRAPPED=yes exec \"$@\"\n";
 
 /// A function and its layers.
-struct Place(TempDir);
+struct TestDirectory(TempDir);
 
-impl Place {
+impl TestDirectory {
     fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        fs::write(place.path().join("app.py"), FUNCTION).unwrap();
-        place
+        let directory = Self(tempfile::tempdir().unwrap());
+        fs::write(directory.path().join("app.py"), FUNCTION).unwrap();
+        directory
     }
 
     fn path(&self) -> &Path {
@@ -80,17 +80,17 @@ fn has_opt() -> bool {
 
 #[test]
 fn an_extension_and_what_it_executes_are_started_from_the_layer() {
-    let place = Place::new();
-    let layer = place.layer("layer.zip", &[("extensions/datadog-agent", LAUNCHER), ("bottlecap/agent", AGENT)]);
-    assert_eq!(place.lines(&[layer], "[]", &[]), ["WRAPPED None"]);
+    let directory = TestDirectory::new();
+    let layer = directory.layer("layer.zip", &[("extensions/datadog-agent", LAUNCHER), ("bottlecap/agent", AGENT)]);
+    assert_eq!(directory.lines(&[layer], "[]", &[]), ["WRAPPED None"]);
 }
 
 #[test]
 fn the_function_sees_its_layers_one_over_the_other() {
-    let place = Place::new();
+    let directory = TestDirectory::new();
     let first = [("extensions/datadog-agent", AGENT), ("share/one", b"1".as_slice()), ("share/both", b"earlier")];
-    let layers = [place.layer("1.zip", &first), place.layer("2.zip", &[("share/both", b"later")])];
-    let seen = place.lines(&layers, r#"["/opt/share/one", "/opt/share/both", "/opt/share/none"]"#, &[]);
+    let layers = [directory.layer("1.zip", &first), directory.layer("2.zip", &[("share/both", b"later")])];
+    let seen = directory.lines(&layers, r#"["/opt/share/one", "/opt/share/both", "/opt/share/none"]"#, &[]);
     if has_opt() {
         assert_eq!(seen[..3], ["/opt/share/one 1", "/opt/share/both later", "/opt/share/none is missing"]);
     }
@@ -98,14 +98,14 @@ fn the_function_sees_its_layers_one_over_the_other() {
 
 #[test]
 fn what_a_container_image_has_in_opt_is_used_where_it_is() {
-    let place = Place::new();
-    let opt = place.path().join("image/opt");
+    let directory = TestDirectory::new();
+    let opt = directory.path().join("image/opt");
     for (file, text) in [("extensions/datadog-agent", LAUNCHER), ("bottlecap/agent", AGENT), ("share/one", b"1")] {
         fs::create_dir_all(opt.join(file).parent().unwrap()).unwrap();
         executable::write(&opt.join(file), text).unwrap();
     }
     let option = ["--opt", opt.to_str().unwrap()];
-    let seen = place.lines(&[], r#"["/opt/share/one"]"#, &option);
+    let seen = directory.lines(&[], r#"["/opt/share/one"]"#, &option);
     assert_eq!(seen.last().unwrap(), "WRAPPED None");
     if has_opt() {
         assert_eq!(seen[0], "/opt/share/one 1");
@@ -114,40 +114,40 @@ fn what_a_container_image_has_in_opt_is_used_where_it_is() {
         fs::read_dir(opt.join("extensions")).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!((left.pop().unwrap(), left.len()), ("datadog-agent".into(), 0), "nothing is added to the image");
 
-    let (status, said) = place.invoke(&[], &["--opt", "/nonexistent"]);
+    let (status, said) = directory.invoke(&[], &["--opt", "/nonexistent"]);
     assert!(status == 6 && said.contains("/nonexistent cannot be read"), "{status}: {said}");
 }
 
 #[test]
 fn the_runtime_is_started_by_the_wrapper_of_a_layer() {
-    let place = Place::new();
-    let layer = [place.layer("layer.zip", &[("extensions/datadog-agent", AGENT), ("wrap", WRAPPER)])];
-    let lines = place.lines(&layer, "[]", &["--env", "AWS_LAMBDA_EXEC_WRAPPER=/opt/wrap"]);
+    let directory = TestDirectory::new();
+    let layer = [directory.layer("layer.zip", &[("extensions/datadog-agent", AGENT), ("wrap", WRAPPER)])];
+    let lines = directory.lines(&layer, "[]", &["--env", "AWS_LAMBDA_EXEC_WRAPPER=/opt/wrap"]);
     assert!(lines[0].starts_with("wrapping /") && lines[0].contains("python"), "{lines:?}");
     assert!(lines.contains(&"WRAPPED yes".to_owned()), "{lines:?}");
 
-    let (status, said) = place.invoke(&layer, &["--env", "AWS_LAMBDA_EXEC_WRAPPER=/opt/none"]);
+    let (status, said) = directory.invoke(&layer, &["--env", "AWS_LAMBDA_EXEC_WRAPPER=/opt/none"]);
     // This extension does not survive a runtime that ends before it has subscribed, so that it may be it that is blamed.
     assert!(status != 0 && said.contains("/opt/none: does not exist"), "{status}: {said}");
 }
 
 #[test]
 fn layers_that_lambda_would_not_take_are_refused() {
-    let place = Place::new();
-    let escaping = place.layer("escaping.zip", &[("../../outside", b"x")]);
-    let (status, said) = place.invoke(&[escaping], &[]);
+    let directory = TestDirectory::new();
+    let escaping = directory.layer("escaping.zip", &[("../../outside", b"x")]);
+    let (status, said) = directory.invoke(&[escaping], &[]);
     assert!(status == 2 && said.contains("would not stay below /opt"), "{status}: {said}");
-    let fine = place.layer("fine.zip", &[("file", b"x")]);
-    let (status, said) = place.invoke(&vec![fine; 6], &[]);
+    let fine = directory.layer("fine.zip", &[("file", b"x")]);
+    let (status, said) = directory.invoke(&vec![fine; 6], &[]);
     assert!(status == 2 && said.contains("at most 5 layers"), "{status}: {said}");
-    let nested = place.layer("nested.zip", &[("layer/extensions/datadog-agent", AGENT)]);
-    let (status, said) = place.invoke(&[nested], &[]);
+    let nested = directory.layer("nested.zip", &[("layer/extensions/datadog-agent", AGENT)]);
+    let (status, said) = directory.invoke(&[nested], &[]);
     assert!(status == 2 && said.contains("the layer has no extension"), "{status}: {said}");
-    let ours = place.layer("ours.zip", &[("bottlecap/manifest.json", b"{}"), ("extensions/other", AGENT)]);
-    let (status, said) = place.invoke(&[ours], &[]);
+    let ours = directory.layer("ours.zip", &[("bottlecap/manifest.json", b"{}"), ("extensions/other", AGENT)]);
+    let (status, said) = directory.invoke(&[ours], &[]);
     assert!(status == 2 && said.contains("and no extensions/datadog-agent"), "{status}: {said}");
-    let (status, said) = place.invoke(&[], &["--opt", place.path().to_str().unwrap()]);
+    let (status, said) = directory.invoke(&[], &["--opt", directory.path().to_str().unwrap()]);
     assert!(status == 2 && said.contains("the directory has no extension"), "{status}: {said}");
-    let (status, said) = place.invoke(&[PathBuf::from("/nonexistent.zip")], &[]);
+    let (status, said) = directory.invoke(&[PathBuf::from("/nonexistent.zip")], &[]);
     assert!(status == 6 && said.contains("/nonexistent.zip cannot be read"), "{status}: {said}");
 }

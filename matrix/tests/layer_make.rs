@@ -1,4 +1,4 @@
-//! What a layer is made of, that the same ingredients are the same bytes, and what is refused.
+//! What a layer is made of, that the same inputs are the same bytes, and what is refused.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::layer_support::{arm64_program, compiled, dynamic_program, ended, ingredients, made, matrix, program, told};
+use crate::layer_support::{arm64_program, compiled, dynamic_program, ended, inputs, made, matrix, program, told};
 use matrix::archive;
 use matrix::elf::{Linkage, Relro};
 use matrix::executable;
@@ -35,18 +35,18 @@ fn sbom(layer: &Layer) -> Value {
 
 #[test]
 fn the_same_ingredients_are_the_same_bytes() {
-    let first = made(ingredients(program())).unwrap();
-    assert_eq!(made(ingredients(program())).unwrap().zip, first.zip);
-    let mut other = ingredients(program());
+    let first = made(inputs(program())).unwrap();
+    assert_eq!(made(inputs(program())).unwrap().zip, first.zip);
+    let mut other = inputs(program());
     other.origin.sources = "another".to_owned();
     assert_ne!(made(other).unwrap().zip, first.zip);
 }
 
 #[test]
 fn everything_stands_where_lambda_looks_for_it() {
-    let mut ingredients = ingredients(program());
-    ingredients.programs.push(Program { place: "bottlecap/agent".to_owned(), bytes: program(), told: told() });
-    let layer = made(ingredients).unwrap();
+    let mut inputs = inputs(program());
+    inputs.programs.push(Program { place: "bottlecap/agent".to_owned(), bytes: program(), told: told() });
+    let layer = made(inputs).unwrap();
     let stands: Vec<_> = files(&layer).iter().map(|file| (file.place.clone(), file.executable)).collect();
     let expected = [
         ("bottlecap/LICENSE", false),
@@ -65,9 +65,9 @@ fn everything_stands_where_lambda_looks_for_it() {
 
 #[test]
 fn the_manifest_tells_everything_that_the_layer_was_made_from() {
-    let mut ingredients = ingredients(program());
-    ingredients.origin.sources = "0123456789+fedcba".to_owned();
-    let layer = made(ingredients).unwrap();
+    let mut inputs = inputs(program());
+    inputs.origin.sources = "0123456789+fedcba".to_owned();
+    let layer = made(inputs).unwrap();
     let manifest: Value = serde_json::from_slice(&file(&layer, "bottlecap/manifest.json")).unwrap();
     assert_eq!(manifest["schema"], 1);
     assert_eq!(manifest["cell"], "ship-agent");
@@ -90,7 +90,7 @@ fn component(bom: &Value, name: &str) -> Value {
 
 #[test]
 fn the_bill_of_materials_names_its_time_its_tool_and_its_supplier() {
-    let bom = sbom(&made(ingredients(program())).unwrap());
+    let bom = sbom(&made(inputs(program())).unwrap());
     assert_eq!(
         (&bom["bomFormat"], &bom["specVersion"], &bom["version"]),
         (&"CycloneDX".into(), &"1.5".into(), &1.into())
@@ -109,7 +109,7 @@ fn the_bill_of_materials_names_its_time_its_tool_and_its_supplier() {
 
 #[test]
 fn every_component_has_the_package_url_of_what_publishes_it() {
-    let bom = sbom(&made(ingredients(program())).unwrap());
+    let bom = sbom(&made(inputs(program())).unwrap());
     let zstd = component(&bom, "zstd-sys");
     assert_eq!((&zstd["type"], &zstd["scope"]), (&"library".into(), &"required".into()));
     assert_eq!(zstd["purl"], "pkg:cargo/zstd-sys@2.1.3%2Bzstd.1.5.7");
@@ -138,7 +138,7 @@ fn every_component_has_the_package_url_of_what_publishes_it() {
 
 #[test]
 fn the_graph_of_dependencies_is_whole() {
-    let bom = sbom(&made(ingredients(program())).unwrap());
+    let bom = sbom(&made(inputs(program())).unwrap());
     let components = bom["components"].as_array().unwrap();
     // Every reference is one of a component, each is there once, and the whole graph hangs on ours.
     let root = &bom["metadata"]["component"]["bom-ref"];
@@ -162,7 +162,7 @@ fn the_graph_of_dependencies_is_whole() {
 
 #[test]
 fn the_licences_are_those_of_the_bill_of_materials() {
-    let layer = made(ingredients(program())).unwrap();
+    let layer = made(inputs(program())).unwrap();
     let terms = String::from_utf8(file(&layer, "bottlecap/licenses.txt")).unwrap();
     for component in sbom(&layer)["components"].as_array().unwrap() {
         let text = |name: &str| component[name].as_str().unwrap_or_default();
@@ -177,9 +177,9 @@ fn the_licences_are_those_of_the_bill_of_materials() {
 #[test]
 fn the_serial_number_follows_the_content_of_the_bill_of_materials() {
     let serial = |change: fn(&mut LayerInputs)| {
-        let mut ingredients = ingredients(program());
-        change(&mut ingredients);
-        sbom(&made(ingredients).unwrap())["serialNumber"].clone()
+        let mut inputs = inputs(program());
+        change(&mut inputs);
+        sbom(&made(inputs).unwrap())["serialNumber"].clone()
     };
     assert_eq!(serial(|_| {}), serial(|_| {}));
     assert_ne!(serial(|other| other.cell = "another".to_owned()), serial(|_| {}));
@@ -189,7 +189,7 @@ fn the_serial_number_follows_the_content_of_the_bill_of_materials() {
 
 #[test]
 fn a_program_that_would_not_start_is_refused_with_the_reason_and_the_remedy() {
-    let error = made(ingredients(dynamic_program())).unwrap_err();
+    let error = made(inputs(dynamic_program())).unwrap_err();
     assert_eq!(error.status(), 1);
     let said = error.to_string();
     for part in
@@ -199,7 +199,7 @@ fn a_program_that_would_not_start_is_refused_with_the_reason_and_the_remedy() {
     }
     assert!(said.contains("--set ship-agent+static") && said.contains("--glibc-floor 2.34"), "{said}");
 
-    let mut for_the_newer = ingredients(dynamic_program());
+    let mut for_the_newer = inputs(dynamic_program());
     for_the_newer.target.glibc_floor = "2.34".parse().unwrap();
     let components = sbom(&made(for_the_newer).unwrap())["components"].clone();
     let names: Vec<_> = components.as_array().unwrap().iter().map(|part| part["name"].to_string()).collect();
@@ -217,24 +217,24 @@ fn a_program_that_is_bound_lazily_is_refused() {
             let flags = binding.setting(level).unwrap().rustflags.iter().map(String::as_str);
             let program = compiled(&link.iter().copied().chain(flags).collect::<Vec<_>>());
             assert_eq!(Linkage::of(&program).unwrap().relro, expected, "{link:?} {level}");
-            let mut ingredients = ingredients(program);
-            ingredients.target.glibc_floor = "2.34".parse().unwrap();
-            let refused = made(ingredients.clone()).err();
+            let mut inputs = inputs(program);
+            inputs.target.glibc_floor = "2.34".parse().unwrap();
+            let refused = made(inputs.clone()).err();
             let is_refused = matches!(refused, Some(Error::Writable { relro: Relro::Partial, .. }));
             assert_eq!(is_refused, level == "lazy", "{link:?} {level}: {refused:?}");
             // Who asks for it has it.
-            ingredients.levels.insert("binding".to_owned(), level.to_owned());
-            made(ingredients).unwrap();
+            inputs.levels.insert("binding".to_owned(), level.to_owned());
+            made(inputs).unwrap();
         }
     }
 }
 
 #[test]
 fn a_program_for_another_processor_is_refused() {
-    let mut foreign = ingredients(program());
+    let mut foreign = inputs(program());
     foreign.target.architecture = "another".to_owned();
     assert!(matches!(made(foreign), Err(Error::Architecture { wanted, .. }) if wanted == "another"));
-    assert!(matches!(made(ingredients(b"#!/bin/sh\n".into())), Err(Error::Silent { .. })));
+    assert!(matches!(made(inputs(b"#!/bin/sh\n".into())), Err(Error::Silent { .. })));
 }
 
 #[test]
@@ -248,16 +248,16 @@ fn a_layer_for_another_processor_has_what_was_linked_into_it() {
         product: None,
         texts: vec![format!("The terms of {name}.")],
     };
-    let mut ingredients = ingredients(arm64_program());
-    ingredients.target = Target {
+    let mut inputs = inputs(arm64_program());
+    inputs.target = Target {
         flavour: "arm64-musl".to_owned(),
         triple: "aarch64-unknown-linux-musl".to_owned(),
         architecture: "arm64".to_owned(),
         glibc_floor: "2.26".parse().unwrap(),
     };
-    ingredients.parts = vec![part("musl", "9.8.7"), part("llvm-libunwind", "")];
-    ingredients.texts.rust_place = "bottlecap/licenses-rust.txt".to_owned();
-    let layer = made(ingredients).unwrap();
+    inputs.parts = vec![part("musl", "9.8.7"), part("llvm-libunwind", "")];
+    inputs.texts.rust_place = "bottlecap/licenses-rust.txt".to_owned();
+    let layer = made(inputs).unwrap();
     let manifest: Value = serde_json::from_slice(&file(&layer, "bottlecap/manifest.json")).unwrap();
     assert_eq!((&manifest["flavour"], &manifest["architecture"]), (&"arm64-musl".into(), &"arm64".into()));
     assert_eq!(manifest["target"], "aarch64-unknown-linux-musl");
@@ -274,9 +274,9 @@ fn a_layer_for_another_processor_has_what_was_linked_into_it() {
 fn a_flavour_has_a_budget_of_its_own() {
     let budgets: Budgets = toml::from_str("[\"ship-agent@arm64\"]\nzipped = 1\nunzipped = 1\nfiles = {}").unwrap();
     let of = |flavour: &str| {
-        let mut ingredients = ingredients(program());
-        ingredients.target.flavour = flavour.to_owned();
-        make(ingredients, &budgets)
+        let mut inputs = inputs(program());
+        inputs.target.flavour = flavour.to_owned();
+        make(inputs, &budgets)
     };
     assert_eq!(of("x86_64").unwrap().budget, None);
     let error = of("arm64").unwrap_err().to_string();
@@ -285,7 +285,7 @@ fn a_flavour_has_a_budget_of_its_own() {
 
 #[test]
 fn a_layer_beyond_its_budget_is_refused_with_what_grew() {
-    let unzipped = made(ingredients(program())).unwrap().unzipped;
+    let unzipped = made(inputs(program())).unwrap().unzipped;
     let budget = |unzipped: u64| {
         let text = format!(
             "[ship-agent]\nzipped = 999999999\nunzipped = {unzipped}\nfiles = {{ \"extensions/datadog-agent\" = {} }}",
@@ -293,41 +293,41 @@ fn a_layer_beyond_its_budget_is_refused_with_what_grew() {
         );
         toml::from_str::<Budgets>(&text).unwrap()
     };
-    assert_eq!(make(ingredients(program()), &budget(unzipped)).unwrap().budget, Some(Scope::Cell));
-    let error = make(ingredients(program()), &budget(unzipped - 1)).unwrap_err();
+    assert_eq!(make(inputs(program()), &budget(unzipped)).unwrap().budget, Some(Scope::Cell));
+    let error = make(inputs(program()), &budget(unzipped - 1)).unwrap_err();
     let said = error.to_string();
     assert_eq!(error.status(), 1);
     assert!(said.contains("1 more than its budget") && said.contains("matrix/layer-budgets.toml"), "{said}");
     assert!(said.contains("extensions/datadog-agent has grown by 1 bytes"), "{said}");
-    let mut other = ingredients(program());
+    let mut other = inputs(program());
     other.cell = "ship-agent+launcher".to_owned();
     assert_eq!(make(other, &budget(1)).unwrap().budget, None, "the budget is that of the set alone");
 }
 
 #[test]
 fn a_cell_without_a_budget_is_held_to_the_general_one() {
-    let small = made(ingredients(program())).unwrap();
+    let small = made(inputs(program())).unwrap();
     let budgets = format!(
         "[general]\nzipped = {}\nunzipped = {}\n[general.more.launcher]\nzipped = 0\nunzipped = 10",
         small.zip.len() + 100,
         small.unzipped - 10
     );
     let budgets: Budgets = toml::from_str(&budgets).unwrap();
-    let error = make(ingredients(program()), &budgets).unwrap_err();
+    let error = make(inputs(program()), &budgets).unwrap_err();
     assert_eq!(error.status(), 1);
     assert!(error.to_string().contains("10 more than its budget"), "{error}");
-    let mut with_launcher = ingredients(program());
+    let mut with_launcher = inputs(program());
     with_launcher.levels.insert("launcher".to_owned(), "on".to_owned());
     assert_eq!(make(with_launcher, &budgets).unwrap().budget, Some(Scope::General));
 }
 
 #[test]
 fn the_publish_command_is_that_of_the_layer() {
-    let mut ingredients = ingredients(program());
-    ingredients.cell = "ship+jemalloc".to_owned();
-    ingredients.origin.sources = "0123456789+fedcba".to_owned();
-    ingredients.programs[0].told["version"] = "1.2.3".into();
-    let layer = made(ingredients).unwrap();
+    let mut inputs = inputs(program());
+    inputs.cell = "ship+jemalloc".to_owned();
+    inputs.origin.sources = "0123456789+fedcba".to_owned();
+    inputs.programs[0].told["version"] = "1.2.3".into();
+    let layer = made(inputs).unwrap();
     let command = publish::command(&layer.contents, Path::new("my layers/layer.zip"));
     let expected = [
         "aws lambda publish-layer-version",
@@ -352,12 +352,12 @@ fn the_publish_command_is_that_of_the_layer() {
 #[test]
 fn what_has_no_licence_is_refused() {
     let nothing = tempfile::tempdir().unwrap();
-    let mut ingredients = ingredients(program());
-    for package in ingredients.packages.0.values_mut() {
+    let mut inputs = inputs(program());
+    for package in inputs.packages.0.values_mut() {
         package.licence = None;
         package.folder = nothing.path().to_owned();
     }
-    let error = made(ingredients).unwrap_err();
+    let error = made(inputs).unwrap_err();
     assert_eq!(error.status(), 1);
     assert!(error.to_string().contains("zstd-sys 2.1.3+zstd.1.5.7 neither names a licence"), "{error}");
 }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 struct Opt(TempDir);
 
 /// How the runtime was started.
-struct Started {
+struct RuntimeCommand {
     arguments: Vec<String>,
     variables: BTreeMap<String, String>,
     /// What the wrapper said.
@@ -44,7 +44,7 @@ impl Opt {
         self.path().join(place).display().to_string()
     }
 
-    fn start(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Started {
+    fn start(&self, arguments: &[&str], variables: &[(&str, &str)]) -> RuntimeCommand {
         let runtime = self.path().join("runtime");
         let script = "#!/bin/sh\necho arguments:\nfor a in \"$@\"; do echo \"$a\"; done\necho variables:\nenv\n";
         executable::write(&runtime, script).unwrap();
@@ -56,7 +56,7 @@ impl Opt {
         let at = |mark: &str| lines.iter().position(|line| line == mark).unwrap();
         let (arguments, variables) = (at("arguments:"), at("variables:"));
         let pair = |line: &String| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Started {
+        RuntimeCommand {
             said: lines[..arguments].to_vec(),
             arguments: lines[arguments + 1..variables].to_vec(),
             variables: lines[variables + 1..].iter().filter_map(pair).collect(),
@@ -64,7 +64,7 @@ impl Opt {
     }
 }
 
-impl Started {
+impl RuntimeCommand {
     fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
@@ -116,7 +116,7 @@ fn appsec_has_its_defaults() {
     let opt = Opt::with(&[]);
     let names = ["DD_TRACE_ENABLED", "DD_INSTRUMENTATION_TELEMETRY_ENABLED", "DD_TRACE_TELEMETRY_ENABLED"];
     let appsec = ("DD_SERVERLESS_APPSEC_ENABLED", "true");
-    let of = |started: &Started| names.map(|name| started.variable(name).map(str::to_owned));
+    let of = |started: &RuntimeCommand| names.map(|name| started.variable(name).map(str::to_owned));
     assert_eq!(of(&opt.start(&[], &[])), [None, None, None]);
     assert_eq!(of(&opt.start(&[], &[appsec])), ["true"; 3].map(|it| Some(it.to_owned())));
     let own = opt.start(&[], &[appsec, (names[0], "false"), (names[1], "false")]);

@@ -91,14 +91,16 @@ fn python(program: &Path, how: &str, after: &str) -> Extension {
     extension
 }
 
-struct Taken {
+struct FootprintEvent {
     footprint: Footprint,
     stopped: bool,
 }
 
-fn taken(journal: &[Entry]) -> Taken {
+fn taken(journal: &[Entry]) -> FootprintEvent {
     let mut taken = journal.iter().filter_map(|entry| match &entry.what {
-        JournalEvent::Footprint { footprint, stopped, .. } => Some(Taken { footprint: *footprint, stopped: *stopped }),
+        JournalEvent::Footprint { footprint, stopped, .. } => {
+            Some(FootprintEvent { footprint: *footprint, stopped: *stopped })
+        }
         _ => None,
     });
     let first = taken.next().unwrap();
@@ -110,7 +112,7 @@ fn taken(journal: &[Entry]) -> Taken {
 fn start(extension: Extension, faults: Vec<Fault>) -> Footprint {
     let setup = Setup { extensions: vec![extension], faults, footprints: true, freeze: false, ..Setup::default() };
     let sandbox = Sandbox::start(setup).unwrap();
-    let Taken { footprint, stopped } = taken(&sandbox.journal());
+    let FootprintEvent { footprint, stopped } = taken(&sandbox.journal());
     assert!(stopped, "{:#?}", sandbox.journal());
     footprint
 }
@@ -158,9 +160,9 @@ fn an_extension_that_was_stopped_lives_on_like_any_other() {
     for _ in 0..3 {
         assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::Success);
     }
-    let ending = sandbox.shutdown().unwrap();
-    assert!(ending.extensions.iter().all(|exit| !exit.killed && exit.status == "exit status: 0"), "{ending:#?}");
-    assert!(taken(&ending.journal).stopped);
+    let record = sandbox.shutdown().unwrap();
+    assert!(record.extensions.iter().all(|exit| !exit.killed && exit.status == "exit status: 0"), "{record:#?}");
+    assert!(taken(&record.journal).stopped);
 }
 
 #[test]
@@ -172,7 +174,7 @@ fn an_environment_that_comes_after_a_failed_one_is_stopped_as_well() {
     let sandbox = Sandbox::start(setup).unwrap();
     assert!(!sandbox.journal().iter().any(|entry| matches!(entry.what, JournalEvent::Footprint { .. })));
     assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::Success);
-    let Taken { footprint, stopped } = taken(&sandbox.journal());
+    let FootprintEvent { footprint, stopped } = taken(&sandbox.journal());
     assert!(stopped && footprint.threads == 1, "{footprint:?}");
 }
 

@@ -12,7 +12,7 @@ use matrix::executable;
 use matrix::hash::of_files;
 use matrix::measure::sample::Sample;
 use matrix::measure::{DirectoryLock, Error, INSTRUMENT, LOCK, Options, Run, Step, Summary, run};
-use matrix::plan::Partition;
+use matrix::plan::ShardIndex;
 use matrix::plan::{AppSec, Cache, CellKind, Condition, DELIVERY, Latency, Plan, SCHEMA};
 use matrix::sandbox::isolation;
 
@@ -132,11 +132,11 @@ fn an_interrupted_run_is_finished_in_the_same_order() {
 }
 
 #[test]
-fn partitions_take_turns_with_the_blocks_and_make_up_the_whole() {
+fn shards_take_turns_with_the_blocks_and_make_up_the_whole() {
     let plan = plan(vec![floor(), again("twin", "floor")], vec![condition()], 3);
     let part = |number| {
         let out = directory();
-        let options = Options { partition: Some(Partition { index: number, of: 2 }), ..options(out.path()) };
+        let options = Options { shard: Some(ShardIndex { index: number, of: 2 }), ..options(out.path()) };
         run(&plan, &[], &options, &|_| {}).unwrap();
         samples(out.path())
     };

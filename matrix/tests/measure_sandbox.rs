@@ -12,20 +12,20 @@ use matrix::plan::TrustStore;
 use matrix::sandbox::cpu::visible_cpus;
 use matrix::sandbox::journal::{Entry, JournalEvent};
 use matrix::sandbox::setup::{Cpu, LayerFile, Setup};
-use matrix::sandbox::{Ending, Extension, Invocation, Sandbox, intake, isolation};
+use matrix::sandbox::{Extension, Invocation, Sandbox, SandboxRecord, intake, isolation};
 use serde_json::{Value, json};
 
 /// One at a time: they measure time, and they look for what others may still have.
 static ALONE: Mutex<()> = Mutex::new(());
 
-struct Life {
+struct Run {
     seen: Value,
     register: Duration,
     invocation: Invocation,
-    ending: Ending,
+    record: SandboxRecord,
 }
 
-fn live(setup: Setup, environment: &[(&str, &str)]) -> Life {
+fn run_sandbox(setup: Setup, environment: &[(&str, &str)]) -> Run {
     let directory = directory();
     let seen = directory.path().join("seen");
     let mut extension = Extension::new("datadog-agent", agent());
@@ -38,8 +38,8 @@ fn live(setup: Setup, environment: &[(&str, &str)]) -> Life {
     let sandbox = Sandbox::start(Setup { extensions: vec![extension], intake, timeout, ..setup }).unwrap();
     let register = sandbox.gates().extensions[0].register.unwrap();
     let invocation = sandbox.invoke(b"{}").unwrap();
-    let ending = sandbox.shutdown().unwrap();
-    Life { seen: serde_json::from_str(&fs::read_to_string(seen).unwrap()).unwrap(), register, invocation, ending }
+    let record = sandbox.shutdown().unwrap();
+    Run { seen: serde_json::from_str(&fs::read_to_string(seen).unwrap()).unwrap(), register, invocation, record }
 }
 
 fn happened(journal: &[Entry], is: impl Fn(&JournalEvent) -> bool) -> bool {
@@ -57,12 +57,12 @@ fn refusal(journal: &[Entry]) -> Option<&str> {
 #[test]
 fn a_throttled_start_takes_its_share_of_the_time_and_leaves_no_group_behind() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let life = live(Setup { memory_mb: 128, cpu: Cpu::Throttled, ..Setup::default() }, &[("BURN", "20")]);
-    let journal = &life.ending.journal;
+    let run = run_sandbox(Setup { memory_mb: 128, cpu: Cpu::Throttled, ..Setup::default() }, &[("BURN", "20")]);
+    let journal = &run.record.journal;
     if happened(journal, |what| *what == JournalEvent::CpuOfTier) {
         // Twenty milliseconds at 7 % of a CPU take about 280.
-        assert!(life.register > Duration::from_millis(150), "{:?}", life.register);
-        assert!(life.invocation.duration > Duration::from_millis(150), "{:?}", life.invocation.duration);
+        assert!(run.register > Duration::from_millis(150), "{:?}", run.register);
+        assert!(run.invocation.duration > Duration::from_millis(150), "{:?}", run.invocation.duration);
         // Tests beside this one have groups as well, which go with their sandboxes.
         let groups = || groups_of_this_process(Path::new("/sys/fs/cgroup"));
         let (mut left, began) = (groups(), Instant::now());
@@ -80,11 +80,11 @@ fn a_throttled_start_takes_its_share_of_the_time_and_leaves_no_group_behind() {
 #[test]
 fn a_boost_ends_with_the_init() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let life = live(Setup { memory_mb: 128, cpu: Cpu::Boosted, ..Setup::default() }, &[("BURN", "20")]);
-    let journal = &life.ending.journal;
+    let run = run_sandbox(Setup { memory_mb: 128, cpu: Cpu::Boosted, ..Setup::default() }, &[("BURN", "20")]);
+    let journal = &run.record.journal;
     if happened(journal, |what| *what == JournalEvent::CpuOfTier) {
         assert!(happened(journal, |what| *what == JournalEvent::Throttled));
-        assert!(life.invocation.duration > Duration::from_millis(150), "{:?}", life.invocation.duration);
+        assert!(run.invocation.duration > Duration::from_millis(150), "{:?}", run.invocation.duration);
     } else {
         isolation::skip(refusal(journal).filter(|reason| !reason.is_empty()).unwrap());
     }
@@ -97,12 +97,12 @@ fn a_tier_shows_its_cpus_and_hides_the_control_groups() {
     if here <= visible_cpus(128) {
         println!("not tested: every tier sees all {here} CPUs of this machine");
     }
-    let life = live(Setup { memory_mb: 10_240, cpu: Cpu::Boosted, ..Setup::default() }, &[]);
-    assert_eq!(life.seen["cpus"], json!(visible_cpus(10_240).min(here)));
-    let life = live(Setup { memory_mb: 128, cpu: Cpu::Boosted, ..Setup::default() }, &[]);
-    assert_eq!(life.seen["cpus"], json!(visible_cpus(128).min(here)));
-    match refusal(&life.ending.journal) {
-        None => assert_eq!(life.seen["groups"], json!([])),
+    let run = run_sandbox(Setup { memory_mb: 10_240, cpu: Cpu::Boosted, ..Setup::default() }, &[]);
+    assert_eq!(run.seen["cpus"], json!(visible_cpus(10_240).min(here)));
+    let run = run_sandbox(Setup { memory_mb: 128, cpu: Cpu::Boosted, ..Setup::default() }, &[]);
+    assert_eq!(run.seen["cpus"], json!(visible_cpus(128).min(here)));
+    match refusal(&run.record.journal) {
+        None => assert_eq!(run.seen["groups"], json!([])),
         Some(reason) => isolation::skip(reason),
     }
 }
@@ -120,18 +120,18 @@ fn a_trust_store_is_seen_in_the_place_of_the_machines() {
                 continue;
             }
         };
-        let life = live(Setup { mounts, ..Setup::default() }, &[]);
-        assert_eq!(life.seen["variables"], json!([]), "SSL_CERT_FILE and SSL_CERT_DIR would win over any store");
-        match refusal(&life.ending.journal) {
+        let run = run_sandbox(Setup { mounts, ..Setup::default() }, &[]);
+        assert_eq!(run.seen["variables"], json!([]), "SSL_CERT_FILE and SSL_CERT_DIR would win over any store");
+        match refusal(&run.record.journal) {
             None if store == TrustStore::Al2023 => {
-                assert_eq!(life.seen["ssl"], json!(["ca-bundle.crt"]));
-                assert_eq!(life.seen["pki"], json!(["ca-bundle.crt"]));
+                assert_eq!(run.seen["ssl"], json!(["ca-bundle.crt"]));
+                assert_eq!(run.seen["pki"], json!(["ca-bundle.crt"]));
             }
             None => {
-                let names = life.seen["ssl"].as_array().unwrap();
+                let names = run.seen["ssl"].as_array().unwrap();
                 let hashed = names.iter().filter(|name| name.as_str().unwrap().ends_with(".0")).count();
                 assert!(hashed > 50 && names.len() > 2 * hashed, "{names:?}");
-                assert!(life.seen["pki"].is_string(), "{}", life.seen["pki"]);
+                assert!(run.seen["pki"].is_string(), "{}", run.seen["pki"]);
             }
             Some(reason) => isolation::skip(reason),
         }
@@ -142,15 +142,15 @@ fn a_trust_store_is_seen_in_the_place_of_the_machines() {
 #[test]
 fn a_layer_file_is_beside_extensions_and_cpu_time_and_footprint_are_measured() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let life = live(Setup { footprints: true, ..Setup::default() }, &[("BURN", "30")]);
-    assert_eq!(life.seen["layer"], json!(["agent"]));
-    let used = life.ending.journal.iter().find_map(|entry| match &entry.what {
+    let run = run_sandbox(Setup { footprints: true, ..Setup::default() }, &[("BURN", "30")]);
+    assert_eq!(run.seen["layer"], json!(["agent"]));
+    let used = run.record.journal.iter().find_map(|entry| match &entry.what {
         JournalEvent::Used { cpu, .. } => Some(*cpu),
         _ => None,
     });
     // Once before it registers and once for the event.
     assert!(used.unwrap() >= Duration::from_millis(60), "{used:?}");
-    let footprint = life.ending.journal.iter().find_map(|entry| match &entry.what {
+    let footprint = run.record.journal.iter().find_map(|entry| match &entry.what {
         JournalEvent::Footprint { footprint, .. } => Some(*footprint),
         _ => None,
     });
@@ -193,7 +193,7 @@ fn files_of_a_cold_extension_are_on_disk_at_exec() {
 }
 
 /// A process that has a file's pages mapped for as long as it lives.
-fn memory_map(file: &Path) -> Killed {
+fn memory_map(file: &Path) -> ChildGuard {
     use std::io::BufRead as _;
     const MAP: &str = "import mmap, sys, time; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); sum(m[::4096]); \
                        print(flush=True); time.sleep(600)";
@@ -201,12 +201,12 @@ fn memory_map(file: &Path) -> Killed {
     let mut child = command.args(["-c", MAP]).arg(file).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut ready = String::new();
     std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-    Killed(child)
+    ChildGuard(child)
 }
 
-struct Killed(std::process::Child);
+struct ChildGuard(std::process::Child);
 
-impl Drop for Killed {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

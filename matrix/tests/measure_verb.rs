@@ -9,28 +9,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::measure_support::*;
-use clap::Parser;
+use crate::test_arguments::{parse, try_parse};
 use matrix::commands::bench::{Arguments, run};
 use matrix::plan::{Condition, Regime, TrustStore};
 use matrix::sandbox::isolation;
 use nix::sys::signal::{Signal, raise};
 
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    arguments: Arguments,
-}
-
 fn arguments(rest: &[&str]) -> Arguments {
-    Line::try_parse_from(["bench"].iter().chain(rest)).unwrap().arguments
+    parse(rest)
 }
 
 #[test]
 fn options_that_take_a_plan_are_refused_without_one() {
-    let refused = Line::try_parse_from(["bench", "--shard", "0/2"]).err().unwrap().to_string();
+    let refused = try_parse::<Arguments>(["--shard", "0/2"]).err().unwrap().to_string();
     assert!(refused.contains("--out"), "{refused}");
     let parsed = arguments(&["--shard", "0/2", "--out", "somewhere"]);
-    assert!(parsed.is_planned() && parsed.partition.is_some());
+    assert!(parsed.is_planned() && parsed.shard.is_some());
 }
 
 /// Without privileges the sandbox sees the machine's trust store, which is then not measured under another's name.

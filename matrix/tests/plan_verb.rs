@@ -43,7 +43,7 @@ fn shards_without_blocks_and_repeated_conditions_are_left_out_with_a_note() {
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     let shards: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(shards, serde_json::json!({ "partition": ["0/3", "1/3", "2/3"] }));
+    assert_eq!(shards, serde_json::json!({ "shard": ["0/3", "1/3", "2/3"] }));
     assert!(said.contains("note: --shards 8 is cut to 3"), "{said}");
     assert!(said.contains("note: --memory names 128 more than once; each is measured once"), "{said}");
     assert!(said.contains("note: --regime names boosted more than once"), "{said}");
@@ -187,7 +187,7 @@ fn a_change_that_does_not_touch_the_program_is_recognised_before_anything_is_bui
     ));
     assert!(done, "{said}");
     let (done, said) = sh("ci/ablation plan 2 github && cat target/output");
-    assert!(done && said.contains("{\"partition\":[]}\n") && said.contains("unchanged=true\n"), "{said}");
+    assert!(done && said.contains("{\"shard\":[]}\n") && said.contains("unchanged=true\n"), "{said}");
     let (done, said) = sh("ci/ablation plan 2 gitlab");
     assert!(done && said.contains("nothing but documents differs from HEAD^"), "{said}");
     // The branch that is merged into has moved on since.

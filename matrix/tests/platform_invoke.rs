@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::platform_support::{
     eventually, first, fresh_file, happened, kinds, records, request, said, scripted, start,
 };
-use matrix::sandbox::function::{Answer, Call, Handler, InitError};
+use matrix::sandbox::function::{Call, Handler, HandlerOutcome, InitError};
 use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Initialization, Origin};
 use matrix::sandbox::{Function, Outcome, Sandbox, Setup, Status, isolation};
@@ -98,7 +98,7 @@ fn a_line_of_a_mebibyte_is_one_record() {
     let printed = line.clone();
     let function = Function::from_fn(move |call| {
         call.print(&printed);
-        Answer::Response(Vec::new())
+        HandlerOutcome::Response(Vec::new())
     });
     let sandbox = start(Setup { function, ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
@@ -236,9 +236,9 @@ fn a_daemon_ends_with_its_environment_and_its_port_is_free() {
     assert!(matches!(sandbox.invoke(b"{\"exit\":1}").unwrap().outcome, Outcome::RuntimeExited { .. }));
     assert!(sandbox.within(|| std::net::TcpListener::bind("127.0.0.1:8126")).unwrap().is_ok());
     assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::Success);
-    let ending = sandbox.shutdown().unwrap();
+    let record = sandbox.shutdown().unwrap();
     let daemons: Vec<_> =
-        said(&ending.output, "parent").into_iter().filter_map(|said| said.get("daemon").cloned()).collect();
+        said(&record.output, "parent").into_iter().filter_map(|said| said.get("daemon").cloned()).collect();
     assert_eq!(daemons, ["bound", "bound"]);
     let ended = size(&ticks);
     std::thread::sleep(Duration::from_millis(100));
@@ -248,11 +248,11 @@ fn a_daemon_ends_with_its_environment_and_its_port_is_free() {
 #[test]
 fn an_in_process_function_can_report_exit_and_run_out_of_memory() {
     let function = Function::from_fn(|call| match call.event {
-        b"error" => Answer::Error { error_type: "ValueError".to_owned(), message: "no".to_owned() },
-        b"exit" => Answer::Exit(3),
-        b"memory" => Answer::OutOfMemory,
-        b"hang" => Answer::Hang,
-        event => Answer::Response(event.to_vec()),
+        b"error" => HandlerOutcome::Error { error_type: "ValueError".to_owned(), message: "no".to_owned() },
+        b"exit" => HandlerOutcome::Exit(3),
+        b"memory" => HandlerOutcome::OutOfMemory,
+        b"hang" => HandlerOutcome::Hang,
+        event => HandlerOutcome::Response(event.to_vec()),
     });
     let with_timeout = |seconds| {
         let function = function.clone();
@@ -275,7 +275,7 @@ fn an_in_process_function_can_report_exit_and_run_out_of_memory() {
 fn an_extension_that_exits_during_an_invocation_has_crashed() {
     let function = Function::from_fn(|_| {
         std::thread::sleep(Duration::from_millis(1500));
-        Answer::Response(Vec::new())
+        HandlerOutcome::Response(Vec::new())
     });
     let extensions = vec![scripted("gone", "register next exit:0")];
     let sandbox = start(Setup { function, extensions, ..Setup::default() });
@@ -336,8 +336,8 @@ impl Handler for Internal {
         Err(InitError::Exit(0))
     }
 
-    fn handle(&self, _call: &Call<'_>) -> Answer {
-        Answer::Hang
+    fn handle(&self, _call: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Hang
     }
 }
 
@@ -363,7 +363,7 @@ fn internal_extensions_are_limited() {
 /// "Lambda quotas": a buffered response has at most 6 MB.
 #[test]
 fn a_response_that_is_too_large_is_an_error_of_the_function() {
-    let function = Function::from_fn(|_| Answer::Response(vec![b'x'; 7 * 1024 * 1024]));
+    let function = Function::from_fn(|_| HandlerOutcome::Response(vec![b'x'; 7 * 1024 * 1024]));
     let sandbox = start(Setup { function, ..Setup::default() });
     let outcome = sandbox.invoke(b"{}").unwrap().outcome;
     assert_eq!(outcome, Outcome::FunctionError { error_type: "Function.ResponseSizeTooLarge".to_owned() });
@@ -420,9 +420,9 @@ fn an_asynchronous_event_that_fails_is_retried_under_the_same_request_id() {
         let calls = std::sync::atomic::AtomicU32::new(0);
         let function = Function::from_fn(move |_| {
             if calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < failures {
-                Answer::Error { error_type: "Busy".to_owned(), message: "later".to_owned() }
+                HandlerOutcome::Error { error_type: "Busy".to_owned(), message: "later".to_owned() }
             } else {
-                Answer::Response(b"null".to_vec())
+                HandlerOutcome::Response(b"null".to_vec())
             }
         });
         let extensions = vec![scripted("a", "register loop")];

@@ -18,12 +18,12 @@ fn subscribed_extensions_get_shutdown_and_others_are_killed() {
     let sandbox =
         start(with(vec![scripted("told", "register loop"), scripted("untold", "register:untold:INVOKE loop")]));
     sandbox.invoke(b"{}").unwrap();
-    let ending = sandbox.shutdown().unwrap();
-    let event = said(&ending.output, "told").pop().unwrap();
+    let record = sandbox.shutdown().unwrap();
+    let event = said(&record.output, "told").pop().unwrap();
     assert_eq!(event["event"]["eventType"], "SHUTDOWN");
     assert_eq!(event["event"]["shutdownReason"], "spindown");
     assert!(event["event"]["deadlineMs"].is_u64());
-    let exit = |name: &str| ending.extensions.iter().find(|exit| exit.name == name).unwrap();
+    let exit = |name: &str| record.extensions.iter().find(|exit| exit.name == name).unwrap();
     assert_eq!((exit("told").status.as_str(), exit("told").killed), ("exit status: 0", false));
     assert!(exit("untold").killed);
     assert!(exit("untold").status.contains("SIGKILL"));
@@ -68,11 +68,11 @@ fn the_runtime_ends_before_extensions_get_shutdown() {
 /// An environment that was never used ends like any other: SHUTDOWN is the first event.
 #[test]
 fn the_first_event_may_be_the_shutdown() {
-    let ending = start(with(vec![scripted("a", "register loop")])).shutdown().unwrap();
-    let events: Vec<_> = said(&ending.output, "a").into_iter().filter_map(|said| said.get("event").cloned()).collect();
+    let record = start(with(vec![scripted("a", "register loop")])).shutdown().unwrap();
+    let events: Vec<_> = said(&record.output, "a").into_iter().filter_map(|said| said.get("event").cloned()).collect();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["eventType"], "SHUTDOWN");
-    assert!(!ending.extensions[0].killed);
+    assert!(!record.extensions[0].killed);
 }
 
 #[test]
@@ -119,9 +119,9 @@ fn a_killed_matrix_leaves_no_process_behind() {
 
 #[test]
 fn an_environment_that_a_failure_has_ended_is_not_ended_again() {
-    let ending = start(with(vec![scripted("gone", "register exit:7")])).shutdown().unwrap();
-    assert_eq!(ending.extensions[0].status, "exit status: 7");
+    let record = start(with(vec![scripted("gone", "register exit:7")])).shutdown().unwrap();
+    assert_eq!(record.extensions[0].status, "exit status: 7");
     let shutdowns =
-        ending.journal.iter().filter(|entry| matches!(entry.what, JournalEvent::ShutdownStarted { .. })).count();
+        record.journal.iter().filter(|entry| matches!(entry.what, JournalEvent::ShutdownStarted { .. })).count();
     assert_eq!(shutdowns, 1);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::platform_support::{
     answer_to, batches, eventually, first, fresh_file, happened, kinds, listening, received, records, start,
 };
-use matrix::sandbox::function::Answer;
+use matrix::sandbox::function::HandlerOutcome;
 use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Delivery, Initialization, Limits, LogFormat, Order};
 use matrix::sandbox::{Function, Setup};
@@ -20,7 +20,7 @@ const LISTENER: &str = "listen register subscribe loop:platform.runtimeDone hear
 fn printing() -> Function {
     Function::from_fn(|call| {
         call.print("hello");
-        Answer::Response(Vec::new())
+        HandlerOutcome::Response(Vec::new())
     })
 }
 
@@ -90,11 +90,11 @@ fn a_refused_batch_is_offered_again_and_then_given_up_with_a_notice() {
     let limits = Limits { telemetry_attempts: 2, telemetry_pause: Duration::from_millis(5), ..Limits::default() };
     let sandbox = start(Setup { extensions: vec![extension], limits, ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
-    let ending = sandbox.shutdown().unwrap();
+    let record = sandbox.shutdown().unwrap();
     // What comes after the extension has ended meets nobody, and is no refusal.
     let is_refusal =
         |what: &JournalEvent| matches!(what, JournalEvent::Undelivered { reason, .. } if reason.contains("500"));
-    let refusals = ending.journal.iter().filter(|entry| is_refusal(&entry.what)).count();
+    let refusals = record.journal.iter().filter(|entry| is_refusal(&entry.what)).count();
     assert_eq!(refusals, 2);
     let events = received(&file);
     let dropped = records(&events, "platform.logsDropped");
@@ -110,14 +110,14 @@ fn a_refusal_that_passes_loses_nothing() {
         listening("a", "listen answers:500 register subscribe loop:platform.runtimeDone hear:platform.report", &file);
     let sandbox = start(Setup { extensions: vec![extension], function: printing(), ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
-    let ending = sandbox.shutdown().unwrap();
-    assert!(happened(&ending.journal, |what| matches!(what, JournalEvent::Undelivered { .. })), "a batch was refused");
+    let record = sandbox.shutdown().unwrap();
+    assert!(happened(&record.journal, |what| matches!(what, JournalEvent::Undelivered { .. })), "a batch was refused");
     let events = received(&file);
     let of = |events: &[serde_json::Value]| {
         let is_wanted = |kind: &&str| kind.starts_with("platform.") || *kind == "function";
         kinds(events).into_iter().filter(is_wanted).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(of(&events), of(&ending.telemetry), "everything arrives, once and in order");
+    assert_eq!(of(&events), of(&record.telemetry), "everything arrives, once and in order");
 }
 
 /// A backlog without room drops what comes on top, and says so.
@@ -128,7 +128,7 @@ fn a_subscriber_that_falls_behind_is_told_what_it_missed() {
         for _ in 0..50 {
             call.print("x".repeat(1000));
         }
-        Answer::Response(Vec::new())
+        HandlerOutcome::Response(Vec::new())
     });
     let limits = Limits { telemetry_backlog_bytes: 20_000, ..Limits::default() };
     let extensions =
@@ -224,7 +224,7 @@ fn json_lines_are_objects_only_in_the_json_format() {
         Function::from_fn(|call| {
             call.print(r#"{"level":"INFO"}"#);
             call.print("7");
-            Answer::Response(Vec::new())
+            HandlerOutcome::Response(Vec::new())
         })
     };
     let lines = |log_format| {
@@ -244,7 +244,7 @@ fn managed_instances_are_told_by_telemetry_alone() {
     let function = Function::from_fn(|call| {
         call.print("in handler");
         std::thread::sleep(Duration::from_millis(if call.event == b"slow" { 1300 } else { 0 }));
-        Answer::Response(Vec::new())
+        HandlerOutcome::Response(Vec::new())
     });
     let script = "listen register:a:SHUTDOWN subscribe:2025-01-29 loop hear:platform.report:2";
     let sandbox = start(Setup {
@@ -258,8 +258,8 @@ fn managed_instances_are_told_by_telemetry_alone() {
     eventually("the report arrives without another event", || !records(&received(&file), "platform.report").is_empty());
     let slow = sandbox.invoke(b"slow").unwrap();
     assert_eq!(slow.response, b"", "the function has answered");
-    let ending = sandbox.shutdown().unwrap();
-    assert!(!happened(&ending.journal, |what| *what == JournalEvent::Frozen));
+    let record = sandbox.shutdown().unwrap();
+    assert!(!happened(&record.journal, |what| *what == JournalEvent::Frozen));
     let events = received(&file);
     assert!(records(&events, "platform.runtimeDone").is_empty());
     let start = records(&events, "platform.start")[0];
@@ -268,9 +268,9 @@ fn managed_instances_are_told_by_telemetry_alone() {
     assert_eq!((&reports[0]["status"], &reports[1]["status"]), (&json!("success"), &json!("timeout")));
     assert_eq!(reports[0]["metrics"].as_object().unwrap().len(), 1);
     assert_eq!(reports[0]["spans"][0]["name"], "responseLatency");
-    let shutdown = platform_support::said(&ending.output, "a").pop().unwrap();
+    let shutdown = platform_support::said(&record.output, "a").pop().unwrap();
     assert_eq!(shutdown["event"]["eventType"], "SHUTDOWN");
-    assert!(first(&ending.journal, |what| matches!(what, JournalEvent::Subscribed { .. })) > Duration::ZERO);
+    assert!(first(&record.journal, |what| matches!(what, JournalEvent::Subscribed { .. })) > Duration::ZERO);
 }
 
 /// "Lambda Telemetry API", destination protocols: over TCP an event is a line.

@@ -5,20 +5,14 @@ use crate::report_support;
 
 use std::path::Path;
 
-use clap::Parser;
+use crate::test_arguments::parse;
 use matrix::build::BuildRecord;
 use matrix::commands::report::{Arguments, run};
 use matrix::report::{Error, Experiment};
 use tempfile::TempDir;
 
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    arguments: Arguments,
-}
-
 fn arguments(words: &[&str]) -> Arguments {
-    Line::parse_from(std::iter::once(&"report").chain(words)).arguments
+    parse(words)
 }
 
 /// The files as the earlier verbs leave them.

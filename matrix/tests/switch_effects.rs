@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::switch_support::{Case, Life, Lives, built, cases, compiled, is_flag, name, share, told, without_flags};
+use crate::switch_support::{
+    Case, TracedRun, TracedRuns, built, cases, compiled, is_flag, name, share, told, without_flags,
+};
 use matrix::build::recipe::Recipe;
 use matrix::elf::Linkage;
 use matrix::manifest::{Levels, Manifest};
@@ -105,36 +107,36 @@ fn a_flag_shows_in_the_file() {
     }
 }
 
-/// What can be seen of a switch in the life of an extension.
-fn effect(case: &Case<'_>, life: &Life) -> String {
+/// What can be seen of a switch in the run of an extension.
+fn effect(case: &Case<'_>, run: &TracedRun) -> String {
     match case.factor.name.as_str() {
         // Where it is off, the clients are built before the subscription is sent.
-        "early-subscribe" => format!("clients first: {:?}", life.is_before(TRUST_STORE, SUBSCRIBES)),
-        "register-overlap" => format!("settings before the answer: {:?}", life.is_before(SETTINGS, REGISTERED)),
-        "runtime-sizing" => format!("counts CPUs: {}", life.count("/proc/self/cgroup") > 0),
-        "tag-cache" => format!("{} bytes", life.bytes_of_functions("FunctionTags7collect")),
-        "raw-control-plane" => format!("a general client's headers: {:?}", life.has(REGISTERS, "accept: */*")),
-        "bind-first" => format!("ports before the answer: {:?}", life.is_before(DOGSTATSD, REGISTERED)),
-        "pipelined-next" => format!("one write: {}", life.first(SUBSCRIBES) == life.first(NEXT)),
-        "late-runtime" => format!("runtime before next: {:?}", life.is_before(&["epoll_create1"], NEXT)),
+        "early-subscribe" => format!("clients first: {:?}", run.is_before(TRUST_STORE, SUBSCRIBES)),
+        "register-overlap" => format!("settings before the answer: {:?}", run.is_before(SETTINGS, REGISTERED)),
+        "runtime-sizing" => format!("counts CPUs: {}", run.count("/proc/self/cgroup") > 0),
+        "tag-cache" => format!("{} bytes", run.bytes_of_functions("FunctionTags7collect")),
+        "raw-control-plane" => format!("a general client's headers: {:?}", run.has(REGISTERS, "accept: */*")),
+        "bind-first" => format!("ports before the answer: {:?}", run.is_before(DOGSTATSD, REGISTERED)),
+        "pipelined-next" => format!("one write: {}", run.first(SUBSCRIBES) == run.first(NEXT)),
+        "late-runtime" => format!("runtime before next: {:?}", run.is_before(&["epoll_create1"], NEXT)),
         // Clients without a store to be read make no calls, but where they are lazy they have a thread.
-        "lazy-intake" => match life.is_before(TRUST_STORE, SUBSCRIBES) {
+        "lazy-intake" => match run.is_before(TRUST_STORE, SUBSCRIBES) {
             Some(is_before) => format!("clients before the subscription: {is_before}"),
-            None => format!("{} threads before the first event", life.count_before("CLONE_THREAD", FIRST_EVENT)),
+            None => format!("{} threads before the first event", run.count_before("CLONE_THREAD", FIRST_EVENT)),
         },
-        "init-trace" => format!("checkpoints: {}", life.wrote_checkpoints),
-        "webpki-roots" => format!("reads the store: {}", life.first(TRUST_STORE).is_some()),
-        "appsec" => format!("looks for rules: {}", life.first(RULES).is_some()),
-        "appsec-defer" => format!("rules before next: {:?}", life.is_before(RULES, NEXT)),
-        "otlp" => format!("a receiver: {}", life.bytes_of_functions("otlp7enabled") > 0),
-        "crypto" => format!("aws-lc: {}", life.bytes_of_functions("aws_lc") > 0),
-        "allocator" => format!("jemalloc: {}", life.count("/proc/sys/vm/overcommit_memory") > 0),
-        "launcher" => format!("{} programs", life.count("execve(")),
+        "init-trace" => format!("checkpoints: {}", run.wrote_checkpoints),
+        "webpki-roots" => format!("reads the store: {}", run.first(TRUST_STORE).is_some()),
+        "appsec" => format!("looks for rules: {}", run.first(RULES).is_some()),
+        "appsec-defer" => format!("rules before next: {:?}", run.is_before(RULES, NEXT)),
+        "otlp" => format!("a receiver: {}", run.bytes_of_functions("otlp7enabled") > 0),
+        "crypto" => format!("aws-lc: {}", run.bytes_of_functions("aws_lc") > 0),
+        "allocator" => format!("jemalloc: {}", run.count("/proc/sys/vm/overcommit_memory") > 0),
+        "launcher" => format!("{} programs", run.count("execve(")),
         other => panic!("say what can be seen of {other}"),
     }
 }
 
-/// What a switch makes of an effect, if two lives with and without it in a row show the same difference; otherwise all that was seen. What two threads do side by
+/// What a switch makes of an effect, if two runs with and without it in a row show the same difference; otherwise all that was seen. What two threads do side by
 /// side may come in the same order, or in another one, by chance.
 fn difference(known: [String; 2], mut again: impl FnMut() -> [String; 2]) -> Result<[String; 2], Vec<[String; 2]>> {
     let mut seen = vec![known];
@@ -151,10 +153,10 @@ fn difference(known: [String; 2], mut again: impl FnMut() -> [String; 2]) -> Res
 #[test]
 fn a_difference_by_chance_is_none() {
     let of = |seen: &[&str]| {
-        let mut lives =
+        let mut runs =
             seen.iter().map(|pair| pair.split(' ').map(str::to_owned).collect::<Vec<_>>().try_into().unwrap());
-        let known = lives.next().unwrap();
-        difference(known, || lives.next().unwrap()).is_ok()
+        let known = runs.next().unwrap();
+        difference(known, || runs.next().unwrap()).is_ok()
     };
     assert!(of(&["a b", "a b"]));
     assert!(of(&["a a", "a b", "a b"]));
@@ -186,13 +188,13 @@ fn a_switch_shows_in_the_life_of_the_extension() {
     let places: Vec<[usize; 2]> = cases.iter().map(|case| [place(&case.before), place(&case.after)]).collect();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("switches");
     let programs = built(&folder, &levels);
-    let mut lives = Lives::new(&folder, &programs);
+    let mut runs = TracedRuns::new(&folder, &programs);
     let mut same = Vec::new();
     for (case, places) in cases.iter().zip(places) {
         let mut rounds = 0..;
         let mut effects = || {
             let round = rounds.next().unwrap();
-            places.map(|place| effect(case, lives.of(round, place)))
+            places.map(|place| effect(case, runs.of(round, place)))
         };
         match difference(effects(), effects) {
             Ok([before, after]) => eprintln!("{}: {before}, then {after}", name(case)),

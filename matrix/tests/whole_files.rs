@@ -241,7 +241,7 @@ fn merge_refuses_an_empty_folder_and_a_cell_without_a_start() {
     assert_eq!(status, 2, "{said}");
     assert!(said.contains("no folder has a start of again"), "{said}");
     // A cell that could not be built has none to be missed.
-    let failed = r#"{"schema":2,"cell":"ship","program":null,"agent":null,"sha256":"","bytes":0,"seconds":1.0,"cached":false,"same_as":null,"failure":{"command":"","output":""}}"#;
+    let failed = r#"{"schema":3,"cell":"ship","program":null,"agent":null,"sha256":"","bytes":0,"seconds":1.0,"cached":false,"same_as":null,"failure":{"command":"","output":""}}"#;
     run.write("shard/builds.jsonl", failed);
     let lines: String = samples
         .iter()

@@ -6,14 +6,14 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub struct Batches<T> {
     max_bytes: usize,
-    full: VecDeque<Full<T>>,
+    full: VecDeque<ClosedBatch<T>>,
     open: Vec<T>,
     open_bytes: usize,
 }
 
 /// A batch to which nothing more can be added.
 #[derive(Debug)]
-struct Full<T> {
+struct ClosedBatch<T> {
     items: Vec<T>,
     bytes: usize,
 }
@@ -52,7 +52,7 @@ impl<T> Batches<T> {
     pub fn close(&mut self) {
         if !self.open.is_empty() {
             let items = std::mem::take(&mut self.open);
-            self.full.push_back(Full { items, bytes: std::mem::take(&mut self.open_bytes) });
+            self.full.push_back(ClosedBatch { items, bytes: std::mem::take(&mut self.open_bytes) });
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct Contexts {
 
 /// All aggregated metrics, each list sorted by name and tags.
 #[derive(Debug, Default, PartialEq)]
-pub struct Drained {
+pub struct AggregatedMetrics {
     /// Sums.
     pub counts: Vec<Context<f64>>,
     /// Gauges, with the last value, and sets, with the number of distinct members.
@@ -109,12 +109,12 @@ impl Contexts {
     }
 
     /// Removes and returns all metrics, sorted, so that equal metrics produce equal payloads.
-    pub fn drain(&mut self) -> Drained {
+    pub fn drain(&mut self) -> AggregatedMetrics {
         self.capacity = Capacity::default();
         let mut gauges = drain(&mut self.gauges, |state| state);
         gauges.extend(drain(&mut self.sets, |members| size(&members)));
         gauges.sort_by(|left, right| left.text.cmp(&right.text));
-        Drained {
+        AggregatedMetrics {
             counts: drain(&mut self.counts, |sum| sum),
             gauges,
             distributions: drain(&mut self.distributions, |sketch| sketch),
@@ -127,7 +127,7 @@ impl Contexts {
     }
 }
 
-impl Drained {
+impl AggregatedMetrics {
     /// Whether there is no metric.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty() && self.gauges.is_empty() && self.distributions.is_empty()

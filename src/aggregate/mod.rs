@@ -3,12 +3,12 @@
 pub mod batches;
 mod capacity;
 pub mod contexts;
-pub mod logs;
+pub mod encoded;
 pub mod points;
 pub mod sketch;
 
 pub use batches::Batches;
 pub use contexts::Contexts;
-pub use logs::LogQueue;
+pub use encoded::EncodedBatches;
 pub use points::Points;
 pub use sketch::Sketch;

@@ -20,7 +20,7 @@ pub struct ApiKeyCache {
     /// Age at which a key expires.
     reload: Option<Duration>,
     learned: Option<Instant>,
-    asking: bool,
+    is_resolving: bool,
     backoff: Backoff,
 }
 
@@ -31,7 +31,7 @@ impl ApiKeyCache {
             Key::Plain(key) => (Some(key), None),
             Key::Secret(resolver) => (None, Some(resolver)),
         };
-        Self { key, resolver, reload, learned: None, asking: false, backoff: Backoff::default() }
+        Self { key, resolver, reload, learned: None, is_resolving: false, backoff: Backoff::default() }
     }
 
     /// The key, if there is one. An expired key stays in use until a new one is resolved.
@@ -40,20 +40,20 @@ impl ApiKeyCache {
     }
 
     /// The resolver to run, if the key is missing or expired and no backoff or request is pending. The caller must report the result to
-    /// [`Self::answered`].
-    pub fn ask(&mut self, now: Instant) -> Option<Resolver> {
+    /// [`Self::record`].
+    pub fn start_resolving(&mut self, now: Instant) -> Option<Resolver> {
         let resolver = self.resolver.as_ref()?;
         let old = || self.reload.zip(self.learned).is_some_and(|(reload, learned)| now - learned > reload);
-        if self.asking || !self.backoff.is_ready(now) || !(self.key.is_none() || old()) {
+        if self.is_resolving || !self.backoff.is_ready(now) || !(self.key.is_none() || old()) {
             return None;
         }
-        self.asking = true;
+        self.is_resolving = true;
         Some(resolver.clone())
     }
 
     /// Records the result. If it has no new key, the old one stays in use.
-    pub fn answered(&mut self, now: Instant, answer: Result<ApiKey, Error>) {
-        self.asking = false;
+    pub fn record(&mut self, now: Instant, answer: Result<ApiKey, Error>) {
+        self.is_resolving = false;
         match answer {
             Ok(key) => {
                 self.key = Some(key);
@@ -71,7 +71,7 @@ impl ApiKeyCache {
 
     /// Whether sending has to wait for a pending request. An expired key does not make sending wait.
     pub fn is_awaited(&self) -> bool {
-        self.key.is_none() && self.asking
+        self.key.is_none() && self.is_resolving
     }
 
     /// Whether the last request failed.
@@ -116,49 +116,49 @@ mod tests {
     fn a_key_that_was_given_is_never_asked_for() {
         let mut cache = ApiKeyCache::new(Key::Plain(key("k")), Some(RELOAD));
         assert_eq!(cache.key(), Some(&key("k")));
-        assert!(cache.ask(Instant::now() + RELOAD * 100).is_none() && !cache.is_awaited());
+        assert!(cache.start_resolving(Instant::now() + RELOAD * 100).is_none() && !cache.is_awaited());
     }
 
     #[test]
     fn one_question_at_a_time_and_no_other_after_the_answer() {
         let (mut cache, now) = (secret(None), Instant::now());
-        assert!(cache.ask(now).is_some());
-        assert!(cache.ask(now).is_none() && cache.is_awaited());
-        cache.answered(now, Ok(key("k")));
+        assert!(cache.start_resolving(now).is_some());
+        assert!(cache.start_resolving(now).is_none() && cache.is_awaited());
+        cache.record(now, Ok(key("k")));
         assert_eq!(cache.key(), Some(&key("k")));
-        assert!(cache.ask(now + RELOAD * 100).is_none() && !cache.is_awaited());
+        assert!(cache.start_resolving(now + RELOAD * 100).is_none() && !cache.is_awaited());
     }
 
     #[test]
     fn a_failure_is_followed_by_a_pause_and_another_question() {
         let (mut cache, now) = (secret(None), Instant::now());
-        cache.ask(now);
-        cache.answered(now, Err(Error::Format));
-        assert!(cache.ask(now).is_none());
-        assert!(cache.ask(now + Duration::from_secs(1)).is_some());
+        cache.start_resolving(now);
+        cache.record(now, Err(Error::Format));
+        assert!(cache.start_resolving(now).is_none());
+        assert!(cache.start_resolving(now + Duration::from_secs(1)).is_some());
         assert!(cache.is_awaited() && cache.is_failing());
-        cache.answered(now, Err(Error::Format));
+        cache.record(now, Err(Error::Format));
         cache.reset_backoff();
-        assert!(cache.ask(now).is_some());
-        cache.answered(now, Ok(key("k")));
+        assert!(cache.start_resolving(now).is_some());
+        cache.record(now, Ok(key("k")));
         assert!(!cache.is_awaited());
     }
 
     #[test]
     fn an_old_key_is_used_until_there_is_another() {
         let (mut cache, now) = (secret(Some(RELOAD)), Instant::now());
-        cache.ask(now);
-        cache.answered(now, Ok(key("old")));
-        assert!(cache.ask(now + RELOAD).is_none());
+        cache.start_resolving(now);
+        cache.record(now, Ok(key("old")));
+        assert!(cache.start_resolving(now + RELOAD).is_none());
         let later = now + RELOAD + Duration::from_secs(1);
-        assert!(cache.ask(later).is_some());
+        assert!(cache.start_resolving(later).is_some());
         assert!(!cache.is_awaited(), "the old one is good enough");
-        cache.answered(later, Err(Error::Format));
+        cache.record(later, Err(Error::Format));
         assert_eq!(cache.key(), Some(&key("old")));
         assert!(!cache.is_awaited(), "nothing is held up");
-        assert!(cache.ask(later + Duration::from_secs(1)).is_some());
-        cache.answered(later, Ok(key("new")));
+        assert!(cache.start_resolving(later + Duration::from_secs(1)).is_some());
+        cache.record(later, Ok(key("new")));
         assert_eq!(cache.key(), Some(&key("new")));
-        assert!(cache.ask(later + RELOAD).is_none());
+        assert!(cache.start_resolving(later + RELOAD).is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Dropped, MAX_BYTES,
+    DropCounts, MAX_BYTES,
     backoff::Backoff,
     send_queue::{DropOrder, QueuedPayload, SendQueue},
 };
@@ -58,7 +58,7 @@ struct Request {
     since: Instant,
     body: usize,
     bytes: usize,
-    items: Dropped,
+    items: DropCounts,
     /// No flush waits for it any longer.
     left_in_flight: bool,
     /// A flush waited the maximum time for it.
@@ -221,8 +221,8 @@ impl Destination {
     }
 
     /// The items in flight, which are lost if their requests do not succeed.
-    pub fn in_flight(&self) -> Dropped {
-        let mut all = Dropped::default();
+    pub fn in_flight(&self) -> DropCounts {
+        let mut all = DropCounts::default();
         self.requests.iter().for_each(|request| all.add(request.items));
         all
     }
@@ -348,9 +348,9 @@ impl Destinations {
     }
 
     /// Drops the body of that payload from all queues.
-    pub fn drop_first(&mut self) -> Dropped {
+    pub fn drop_first(&mut self) -> DropCounts {
         let first = self.droppable().min_by_key(|payload| payload.drop_order()).map(QueuedPayload::body_address);
-        let mut dropped = Dropped::default();
+        let mut dropped = DropCounts::default();
         for destination in &mut self.all {
             if let Some(body) = first {
                 dropped.add(destination.queue.take_body(body));

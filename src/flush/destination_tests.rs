@@ -268,11 +268,11 @@ fn the_oldest_body_is_dropped_for_all_destinations_unless_it_is_in_flight() {
     let first = primary.next_to_send(now).unwrap();
     primary.begin(0, now, &first);
     assert_eq!(destinations.first_to_drop(), Some(DropOrder::of(Kind::Logs, 1)), "the first is in flight");
-    assert_eq!(destinations.drop_first(), Dropped { logs: 2, ..Dropped::default() });
+    assert_eq!(destinations.drop_first(), DropCounts { logs: 2, ..DropCounts::default() });
     assert_eq!(destinations.first_to_drop(), Some(DropOrder::of(Kind::Logs, 2)));
     destinations.drop_first();
     assert_eq!(destinations.first_to_drop(), None);
-    assert_eq!(destinations.drop_first(), Dropped::default());
+    assert_eq!(destinations.drop_first(), DropCounts::default());
     assert!(!destinations.have_nothing_queued(), "the first still waits for the other");
     destinations.get_mut(1).unwrap().next_to_send(now).unwrap();
     assert!(destinations.have_nothing_queued(), "all are gone or in flight");

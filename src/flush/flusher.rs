@@ -20,11 +20,11 @@ use tokio::{
 };
 
 use super::{
-    Dropped, Hold, HoldEnd, MAX_BYTES,
+    DropCounts, Hold, HoldEnd, MAX_BYTES,
     api_key_cache::ApiKeyCache,
     destination::{Destination, Destinations},
-    dropped::{DropLog, DropReason},
-    request::{ATTEMPTS, Request, RequestId, Sent, refusal},
+    drops::{DropLog, DropReason},
+    request::{ATTEMPTS, FinishedRequest, Request, RequestId, refusal},
     send_queue::{Limit, QueuedPayload},
     worker::Worker,
 };
@@ -51,7 +51,7 @@ pub struct Flusher {
     /// Batches that wait for compression, oldest first.
     unsealed: VecDeque<UnsealedBatch>,
     /// The batch that is being compressed.
-    compressing: Option<Compressing>,
+    compressing: Option<CompressionTask>,
     worker: Worker,
     destinations: Destinations,
     tasks: JoinSet<TaskResult>,
@@ -93,10 +93,10 @@ struct UnsealedBatch {
 }
 
 #[derive(Debug)]
-struct Compressing {
+struct CompressionTask {
     sequence: u64,
     since: Instant,
-    items: Dropped,
+    items: DropCounts,
 }
 
 /// Result of a finished task.
@@ -105,7 +105,7 @@ enum TaskResult {
     ClientBuilt(Option<Client>),
     KeyResolved(Result<ApiKey, key::Error>),
     Compressed(Vec<Payload>),
-    Sent(Sent),
+    Sent(FinishedRequest),
     /// The task ended without a result, which no task does.
     Nothing,
 }
@@ -234,16 +234,16 @@ impl Flusher {
     }
 
     /// Counts data that was dropped before it became a payload.
-    pub fn count_dropped(&mut self, dropped: Dropped) {
+    pub fn count_dropped(&mut self, dropped: DropCounts) {
         self.drop_items(DropReason::Aggregates, dropped, Instant::now());
     }
 
     /// Drops all data whose arrival is not confirmed. Returns the counts of everything dropped in this sandbox.
-    pub fn drop_unconfirmed(&mut self) -> Dropped {
+    pub fn drop_unconfirmed(&mut self) -> DropCounts {
         if self.lacks_key() {
             tracing::error!("LOGS | METRICS | Skipping flushing: Failed to resolve API key");
         }
-        let mut unconfirmed = self.compressing.take().map_or(Dropped::default(), |compressing| compressing.items);
+        let mut unconfirmed = self.compressing.take().map_or(DropCounts::default(), |compressing| compressing.items);
         self.unsealed.drain(..).for_each(|unsealed| unconfirmed.add(items(&unsealed.batch)));
         for destination in self.destinations.iter_mut() {
             unconfirmed.add(destination.in_flight());
@@ -262,7 +262,7 @@ impl Flusher {
     /// Resolves the API key if it is missing or expired and not being resolved. Otherwise the first flush does so.
     pub fn request_api_key(&mut self) {
         if let ClientState::Ready(ready) = &mut self.client
-            && let Some(resolver) = ready.api_key.ask(Instant::now())
+            && let Some(resolver) = ready.api_key.start_resolving(Instant::now())
         {
             self.tasks.spawn(async move { TaskResult::KeyResolved(resolver.resolve().await) });
         }
@@ -302,12 +302,12 @@ impl Flusher {
             }
             TaskResult::KeyResolved(answer) => {
                 if let ClientState::Ready(ready) = &mut self.client {
-                    ready.api_key.answered(Instant::now(), answer);
+                    ready.api_key.record(Instant::now(), answer);
                 }
             }
             TaskResult::Compressed(payloads) => {
                 self.forget_waiting();
-                if let Some(Compressing { sequence, since, .. }) = self.compressing.take() {
+                if let Some(CompressionTask { sequence, since, .. }) = self.compressing.take() {
                     self.queue(payloads, sequence, since);
                 }
             }
@@ -339,7 +339,7 @@ impl Flusher {
                 self.queue(batch.compress(&budget, &urgent), sequence, since);
                 continue;
             }
-            self.compressing = Some(Compressing { sequence, since, items: items(&batch) });
+            self.compressing = Some(CompressionTask { sequence, since, items: items(&batch) });
             let compressed = self.worker.run(move || batch.compress(&budget, &urgent));
             self.tasks.spawn(async { TaskResult::Compressed(compressed.await.unwrap_or_default()) });
         }
@@ -363,7 +363,7 @@ impl Flusher {
             self.request_api_key();
         }
         let now = Instant::now();
-        let mut expired = Dropped::default();
+        let mut expired = DropCounts::default();
         for (index, destination) in self.destinations.iter_mut().enumerate() {
             while let Some(payload) = destination.queued().pop_expired(now) {
                 expired.add(payload.items());
@@ -387,8 +387,8 @@ impl Flusher {
         self.drop_items(DropReason::Age, expired, now);
     }
 
-    fn handle_sent(&mut self, sent: Sent) {
-        let Sent { id, mut queued, attempts, took, last_took, result } = sent;
+    fn handle_sent(&mut self, sent: FinishedRequest) {
+        let FinishedRequest { id, mut queued, attempts, took, last_took, result } = sent;
         let (now, kind) = (Instant::now(), queued.payload.kind);
         let Some(destination) = self.destinations.get_mut(id.destination) else { return };
         match result {
@@ -423,7 +423,7 @@ impl Flusher {
     }
 
     fn drop_unsendable(&mut self) {
-        let mut dropped = Dropped::default();
+        let mut dropped = DropCounts::default();
         self.unsealed.drain(..).for_each(|unsealed| dropped.add(items(&unsealed.batch)));
         for destination in self.destinations.iter_mut() {
             destination.queued().drain().for_each(|queued| dropped.add(queued.items()));
@@ -431,7 +431,7 @@ impl Flusher {
         self.drop_items(DropReason::NoClient, dropped, Instant::now());
     }
 
-    fn drop_items(&mut self, reason: DropReason, dropped: Dropped, now: Instant) {
+    fn drop_items(&mut self, reason: DropReason, dropped: DropCounts, now: Instant) {
         if let Some(dropped) = self.drops.record(reason, dropped, now) {
             tracing::warn!("FLUSH | {dropped} were dropped: {reason}");
         }
@@ -443,8 +443,8 @@ impl Flusher {
     }
 }
 
-fn items(batch: &UnsealedPayload) -> Dropped {
-    Dropped::one(batch.kind, batch.total_items())
+fn items(batch: &UnsealedPayload) -> DropCounts {
+    DropCounts::one(batch.kind, batch.total_items())
 }
 
 #[cfg(test)]

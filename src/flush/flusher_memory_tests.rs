@@ -9,7 +9,7 @@ async fn a_body_that_two_destinations_share_counts_once() {
     let (mut flusher, _building) = waiting();
     let other = Arc::new(Endpoint { url: "http://other".into(), api_key: ApiKey::clean("other").unwrap() });
     flusher.start((0..3).map(|_| batch("", 3 * MEBIBYTE, std::slice::from_ref(&other))));
-    assert_eq!(flusher.drops.total(), Dropped::default());
+    assert_eq!(flusher.drops.total(), DropCounts::default());
     assert!((9 * MEBIBYTE..10 * MEBIBYTE).contains(&flusher.budget.used()));
 }
 
@@ -26,7 +26,7 @@ async fn logs_for_a_worker_and_another_endpoint_count_for_what_they_hold() {
     while flusher.compressing.is_some() {
         flusher.handle_next_completion().await;
     }
-    assert_eq!(flusher.drops.total(), Dropped::default());
+    assert_eq!(flusher.drops.total(), DropCounts::default());
     assert!((10 * MEBIBYTE..11 * MEBIBYTE).contains(&flusher.budget.used()), "plain for one, compressed for the other");
 }
 
@@ -36,7 +36,7 @@ async fn logs_of_sixteen_mebibytes_and_ten_thousand_metrics_fit() {
     let logs = (0..4).map(|_| batch("", 4 * MEBIBYTE, &[]));
     let series = (0..10).map(|_| UnsealedPayload { kind: Kind::Series, items: 1000, ..batch("", 400 << 10, &[]) });
     flusher.start(logs.chain(series));
-    assert_eq!(flusher.drops.total(), Dropped::default());
+    assert_eq!(flusher.drops.total(), DropCounts::default());
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn exactly_as_much_as_the_bound_fits_and_nothing_more() {
     let overhead = flusher.budget.used() - MEBIBYTE;
     let (mut flusher, _building) = waiting();
     flusher.start((0..6).map(|_| batch("", 4 * MEBIBYTE - overhead, &[])));
-    assert_eq!((flusher.budget.used(), flusher.drops.total()), (24 * MEBIBYTE, Dropped::default()));
+    assert_eq!((flusher.budget.used(), flusher.drops.total()), (24 * MEBIBYTE, DropCounts::default()));
     flusher.start([named("a")]);
     assert_eq!(flusher.drops.total().logs, 1);
 }
@@ -165,11 +165,11 @@ async fn spans_give_way_before_logs_and_metrics_however_old_those_are() {
     for items in [1, 2, 4] {
         flusher.start([spans(items, 11 * MEBIBYTE)]);
     }
-    assert_eq!(flusher.drops.total(), Dropped { spans: 1 + 2, ..Dropped::default() }, "the oldest of them first");
+    assert_eq!(flusher.drops.total(), DropCounts { spans: 1 + 2, ..DropCounts::default() }, "the oldest of them first");
     flusher.start((0..3).map(|_| batch("", 4 * MEBIBYTE, &[])));
-    assert_eq!(flusher.drops.total(), Dropped { spans: 1 + 2 + 4, ..Dropped::default() });
+    assert_eq!(flusher.drops.total(), DropCounts { spans: 1 + 2 + 4, ..DropCounts::default() });
     flusher.start([batch("", 4 * MEBIBYTE, &[])]);
-    assert_eq!(flusher.drops.total(), Dropped { logs: 1, spans: 7, ..Dropped::default() });
+    assert_eq!(flusher.drops.total(), DropCounts { logs: 1, spans: 7, ..DropCounts::default() });
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn queued_spans_give_way_before_logs_that_wait_to_be_compressed() {
     flusher.start((0..3).map(|_| compressible(2, 4 * MEBIBYTE)));
     flusher.start([spans(1, 8 * MEBIBYTE)]);
     flusher.start((0..2).map(|_| compressible(2, 4 * MEBIBYTE)));
-    assert_eq!(flusher.drops.total(), Dropped { spans: 1, ..Dropped::default() });
+    assert_eq!(flusher.drops.total(), DropCounts { spans: 1, ..DropCounts::default() });
 }
 
 #[tokio::test(start_paused = true)]

@@ -67,7 +67,7 @@ async fn flush_retries_three_times_then_requeues() {
     flusher.start([]);
     run_until_idle(&mut flusher).await;
     assert_eq!((intake.requests(), intake.arrived()), (4, 1));
-    assert_eq!(flusher.drop_unconfirmed(), Dropped::default());
+    assert_eq!(flusher.drop_unconfirmed(), DropCounts::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -299,7 +299,7 @@ async fn finish_ends_at_once_if_everything_has_arrived_and_at_its_deadline_if_no
     let begin = Instant::now();
     in_small_steps(flusher.finish(begin + SECOND * 2)).await;
     assert!(Instant::now() < begin + SECOND);
-    assert_eq!((intake.arrived(), flusher.drop_unconfirmed()), (20, Dropped::default()));
+    assert_eq!((intake.arrived(), flusher.drop_unconfirmed()), (20, DropCounts::default()));
 
     intake.reply(Reply::Status(503));
     flusher.start(numbered(20..21, &[]));
@@ -318,7 +318,7 @@ async fn finish_does_not_wait_for_a_new_key_once_everything_has_arrived() {
     let begin = Instant::now();
     in_small_steps(flusher.finish(begin + SECOND * 2)).await;
     assert!(Instant::now() < begin + SECOND);
-    assert_eq!((intake.arrived(), flusher.drop_unconfirmed()), (1, Dropped::default()));
+    assert_eq!((intake.arrived(), flusher.drop_unconfirmed()), (1, DropCounts::default()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 mod api_key_cache;
 mod backoff;
 mod destination;
-mod dropped;
+mod drops;
 mod flusher;
 mod request;
 mod send_queue;
@@ -13,7 +13,7 @@ mod test_intake;
 mod worker;
 
 pub use destination::{Hold, HoldEnd};
-pub use dropped::Dropped;
+pub use drops::DropCounts;
 pub use flusher::Flusher;
 pub use strategy::{Decision, FlushDecider};
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Dropped, send_queue::QueuedPayload};
+use super::{DropCounts, send_queue::QueuedPayload};
 use crate::{
     config::ApiKey,
     intake::{Client, SendError},
@@ -29,7 +29,7 @@ pub struct RequestId {
 
 /// A finished request, after all its attempts.
 #[derive(Debug)]
-pub struct Sent {
+pub struct FinishedRequest {
     /// The request.
     pub id: RequestId,
     /// The payload.
@@ -62,7 +62,7 @@ pub struct Request {
 
 impl Request {
     /// Sends the payload, with retries as far as they fit into one flush.
-    pub async fn send(self) -> Sent {
+    pub async fn send(self) -> FinishedRequest {
         let Self { client, id, queued, key, attempts: most, abandon } = self;
         let started = Instant::now();
         let mut pause = ATTEMPT_PAUSE;
@@ -75,7 +75,7 @@ impl Request {
                 matches!(&result, Err(SendError::Retryable { retry_after: None, .. } | SendError::Transport(_)));
             if !is_quick || attempts >= most || started.elapsed() > ATTEMPT_WINDOW {
                 let (took, last_took) = (started.elapsed(), attempt_started.elapsed());
-                return Sent { id, queued, attempts, took, last_took, result };
+                return FinishedRequest { id, queued, attempts, took, last_took, result };
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
@@ -85,7 +85,7 @@ impl Request {
 }
 
 /// Log line for a rejected payload, with the items dropped for that reason since the last such line.
-pub fn refusal(error: &SendError, dropped: Dropped) -> String {
+pub fn refusal(error: &SendError, dropped: DropCounts) -> String {
     let advice = if let SendError::Rejected(status) = error { advice(status.as_u16()) } else { "" };
     let error = chain(error);
     format!("Request was denied by Datadog: {error}{advice}; {dropped} were dropped")
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn refusal_says_what_was_dropped() {
         let error = SendError::Unconfirmed(204);
-        let dropped = Dropped { logs: 7, ..Dropped::default() };
+        let dropped = DropCounts { logs: 7, ..DropCounts::default() };
         assert_eq!(
             refusal(&error, dropped),
             "Request was denied by Datadog: status 204 instead of 202; 7 logs were dropped"

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::Dropped;
+use super::DropCounts;
 use crate::intake::{Kind, Payload};
 
 /// Maximum age of a payload. Datadog accepts no older points.
@@ -85,8 +85,8 @@ impl QueuedPayload {
     }
 
     /// The items that are lost with the payload.
-    pub fn items(&self) -> Dropped {
-        Dropped::of(&self.payload)
+    pub fn items(&self) -> DropCounts {
+        DropCounts::of(&self.payload)
     }
 }
 
@@ -129,8 +129,8 @@ impl SendQueue {
     }
 
     /// Removes all payloads with this body.
-    pub fn take_body(&mut self, body: usize) -> Dropped {
-        let mut items = Dropped::default();
+    pub fn take_body(&mut self, body: usize) -> DropCounts {
+        let mut items = DropCounts::default();
         self.0.retain(|queued| {
             let found = queued.body_address() == body;
             if found {

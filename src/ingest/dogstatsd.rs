@@ -60,7 +60,7 @@ impl DogStatsdSocket {
             tracing::warn!("DOGSTATSD | cannot set SO_RCVBUF: {error}; the kernel may drop bursts");
         }
         let queue = Mutex::new(Queue::new(settings)?);
-        let shared = Arc::new(Shared { socket, queue, arrived: Notify::new() });
+        let shared = Arc::new(SocketState { socket, queue, arrived: Notify::new() });
         tokio::spawn(read(Arc::clone(&shared)));
         Ok(DatagramQueue { shared, lost_before: 0 })
     }
@@ -75,7 +75,7 @@ impl AsFd for DogStatsdSocket {
 /// What has arrived.
 #[derive(Debug)]
 pub struct DatagramQueue {
-    shared: Arc<Shared>,
+    shared: Arc<SocketState>,
     /// How many datagrams the system had lost when it was last asked.
     lost_before: u64,
 }
@@ -124,20 +124,20 @@ impl DatagramQueue {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SocketState {
     socket: tokio::net::UdpSocket,
     queue: Mutex<Queue>,
     arrived: Notify,
 }
 
-impl Shared {
+impl SocketState {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // The queue is whole at every step, whoever may have died while holding it.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn read(shared: Arc<Shared>) {
+async fn read(shared: Arc<SocketState>) {
     loop {
         if let Err(error) = shared.socket.readable().await {
             tracing::error!("DOGSTATSD | The socket cannot be read any more: {error}");
@@ -165,8 +165,8 @@ struct Queue {
     lost: u64,
 }
 
-/// What became of an attempt to read one datagram.
-enum Received {
+/// The outcome of an attempt to read one datagram.
+enum ReadOutcome {
     /// So many bytes.
     Datagram(usize),
     /// There is none.
@@ -186,7 +186,7 @@ impl Queue {
     /// Reads for a turn, and loses what does not fit; false if nothing is left to be read.
     fn read(&mut self, socket: &tokio::net::UdpSocket) -> bool {
         for _ in 0..TURN {
-            let Received::Datagram(length) = self.receive(socket) else { return false };
+            let ReadOutcome::Datagram(length) = self.receive(socket) else { return false };
             if self.is_full() {
                 self.lost += 1;
             } else {
@@ -199,24 +199,24 @@ impl Queue {
     /// Reads as much as fits; false if nothing is left to be read.
     fn fill(&mut self, socket: &tokio::net::UdpSocket) -> bool {
         while !self.is_full() {
-            let Received::Datagram(length) = self.receive(socket) else { return false };
+            let ReadOutcome::Datagram(length) = self.receive(socket) else { return false };
             self.keep(length);
         }
         true
     }
 
     /// Asks the system itself: tokio knows only of what had arrived when it last waited.
-    fn receive(&mut self, socket: &tokio::net::UdpSocket) -> Received {
+    fn receive(&mut self, socket: &tokio::net::UdpSocket) -> ReadOutcome {
         let socket = SockRef::from(socket);
         loop {
             match (&*socket).read(&mut self.buffer) {
                 Ok(length) => {
                     self.seen += 1;
-                    return Received::Datagram(length);
+                    return ReadOutcome::Datagram(length);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // No other error is to be expected of a socket that is bound and not connected; whatever it is, there is nothing to read.
-                Err(_) => return Received::Nothing,
+                Err(_) => return ReadOutcome::Nothing,
             }
         }
     }

@@ -9,9 +9,9 @@ fn settings() -> DogStatsd {
     Config::default().dogstatsd
 }
 
-/// An inbox on a port of its own, and a socket that sends to it.
+/// A queue with a port of its own, and a socket that sends to it.
 struct Pair {
-    inbox: DatagramQueue,
+    datagrams: DatagramQueue,
     sender: UdpSocket,
 }
 
@@ -19,58 +19,59 @@ fn pair(settings: &DogStatsd) -> Pair {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     sender.connect(socket.local_addr().unwrap()).unwrap();
-    Pair { inbox: DogStatsdSocket::from_handover(socket).serve(settings).unwrap(), sender }
+    Pair { datagrams: DogStatsdSocket::from_handover(socket).serve(settings).unwrap(), sender }
 }
 
-fn drained(inbox: &DatagramQueue) -> String {
+fn drained(datagrams: &DatagramQueue) -> String {
     let mut all = Vec::new();
-    inbox.drain(|datagrams| all.extend_from_slice(datagrams));
+    datagrams.drain(|bytes| all.extend_from_slice(bytes));
     String::from_utf8(all).unwrap()
 }
 
 #[tokio::test]
 async fn received_datagrams_can_be_taken_once() {
-    let Pair { inbox, sender } = pair(&settings());
+    let Pair { datagrams, sender } = pair(&settings());
     sender.send(b"a:1|c").unwrap();
-    tokio::time::timeout(Duration::from_secs(30), inbox.arrived()).await.unwrap();
-    assert_eq!(inbox.take(), b"a:1|c\n");
-    assert!(inbox.take().is_empty());
+    tokio::time::timeout(Duration::from_secs(30), datagrams.arrived()).await.unwrap();
+    assert_eq!(datagrams.take(), b"a:1|c\n");
+    assert!(datagrams.take().is_empty());
 }
 
 #[tokio::test]
 async fn a_drain_takes_all_that_was_sent_before_it_in_order() {
-    let Pair { mut inbox, sender } = pair(&DogStatsd { queue_size: 7, ..settings() });
+    let Pair { mut datagrams, sender } = pair(&DogStatsd { queue_size: 7, ..settings() });
     // The reading task has had no turn yet: everything is still with the system.
     for number in 0..100 {
         sender.send(format!("a:{number}|g").as_bytes()).unwrap();
     }
     let expected: Vec<_> = (0..100).map(|number| format!("a:{number}|g")).collect();
-    assert_eq!(drained(&inbox).lines().collect::<Vec<_>>(), expected, "however short the queue is");
-    assert_eq!(inbox.take_lost(), 0);
-    assert_eq!(drained(&inbox), "");
+    assert_eq!(drained(&datagrams).lines().collect::<Vec<_>>(), expected, "however short the queue is");
+    assert_eq!(datagrams.take_lost(), 0);
+    assert_eq!(drained(&datagrams), "");
 }
 
 #[tokio::test]
 async fn what_the_queue_cannot_hold_is_counted() {
-    let Pair { mut inbox, sender } = pair(&DogStatsd { queue_size: 2, ..settings() });
+    let Pair { mut datagrams, sender } = pair(&DogStatsd { queue_size: 2, ..settings() });
     for number in 0..5 {
         sender.send(format!("a:{number}|g").as_bytes()).unwrap();
     }
-    inbox.arrived().await;
-    assert_eq!(inbox.take(), b"a:0|g\na:1|g\n");
-    assert_eq!(inbox.take_lost(), 3);
-    assert_eq!(inbox.take_lost(), 0);
+    datagrams.arrived().await;
+    assert_eq!(datagrams.take(), b"a:0|g\na:1|g\n");
+    assert_eq!(datagrams.take_lost(), 3);
+    assert_eq!(datagrams.take_lost(), 0);
 }
 
 #[tokio::test]
 async fn what_the_system_cannot_hold_is_counted_too() {
-    let Pair { mut inbox, sender } = pair(&DogStatsd { receive_buffer: Some(1), queue_size: 100_000, ..settings() });
+    let Pair { mut datagrams, sender } =
+        pair(&DogStatsd { receive_buffer: Some(1), queue_size: 100_000, ..settings() });
     for _ in 0..500 {
         sender.send(&[b'x'; 1000]).unwrap();
     }
-    let arrived = drained(&inbox).lines().count() as u64;
+    let arrived = drained(&datagrams).lines().count() as u64;
     assert!(arrived < 500, "the receive buffer is as small as the system makes it");
-    assert_eq!(arrived + inbox.take_lost(), 500);
+    assert_eq!(arrived + datagrams.take_lost(), 500);
 }
 
 #[tokio::test]
@@ -78,19 +79,19 @@ async fn datagrams_of_mixed_sizes_stay_within_both_bounds_and_are_all_accounted_
     let mut random = StdRng::seed_from_u64(12);
     for (queue_size, longest) in [(1_048_576, 60_000), (700, 60_000), (700, 50)] {
         let settings = DogStatsd { buffer_size: 65_536, queue_size, ..settings() };
-        let Pair { mut inbox, sender } = pair(&settings);
+        let Pair { mut datagrams, sender } = pair(&settings);
         let mut sent = 0;
-        while inbox.shared.queue().lost < 100 {
+        while datagrams.shared.queue().lost < 100 {
             let datagram = vec![b'x'; random.random_range(1..=longest)];
             sent += u64::from(sender.send(&datagram).is_ok());
-            let mut queue = inbox.shared.queue();
-            queue.read(&inbox.shared.socket);
+            let mut queue = datagrams.shared.queue();
+            queue.read(&datagrams.shared.socket);
             assert!(queue.bytes.len() <= 16 << 20 && queue.bytes.capacity() <= 16 << 20);
             assert!(queue.datagrams <= queue_size);
         }
-        let kept = drained(&inbox).lines().count() as u64;
+        let kept = drained(&datagrams).lines().count() as u64;
         assert!(kept > 100, "{kept}");
-        assert_eq!(kept + inbox.take_lost(), sent);
+        assert_eq!(kept + datagrams.take_lost(), sent);
     }
 }
 
@@ -103,12 +104,12 @@ fn memory_that_is_not_there_is_no_room() {
 
 #[tokio::test]
 async fn of_a_long_datagram_the_lines_that_fit_are_taken() {
-    let Pair { mut inbox, sender } = pair(&DogStatsd { buffer_size: 10, ..settings() });
+    let Pair { mut datagrams, sender } = pair(&DogStatsd { buffer_size: 10, ..settings() });
     for datagram in ["a:1|c\nb:1|c\nc:1|c", "0123456789", "0123456789a", ""] {
         sender.send(datagram.as_bytes()).unwrap();
     }
-    assert_eq!(drained(&inbox), "a:1|c\n0123456789\n");
-    assert_eq!(inbox.take_lost(), 1, "the one of which nothing was left");
+    assert_eq!(drained(&datagrams), "a:1|c\n0123456789\n");
+    assert_eq!(datagrams.take_lost(), 1, "the one of which nothing was left");
 }
 
 #[test]

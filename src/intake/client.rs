@@ -16,7 +16,7 @@ use super::{
     proxied::ProxiedUrls,
     send_error::SendError,
     tls::TlsWarning,
-    written::Written,
+    written::BodyProgress,
 };
 use crate::config::{ApiKey, Config, Http, HttpProtocol};
 
@@ -104,7 +104,7 @@ impl Client {
         key: &ApiKey,
         abandoned: impl Future<Output = ()>,
     ) -> Result<(), SendError> {
-        let written = Written::default();
+        let written = BodyProgress::default();
         let request = self.request(payload).header("dd-api-key", key.expose());
         let request = request.body(written.body(payload.body.clone()));
         let started = Instant::now();
@@ -238,8 +238,9 @@ mod tests {
 }
 
 #[cfg(test)]
-#[path = "../../tests/e2e/https.rs"]
-pub(super) mod https;
+#[path = "../../tests/tls_server/mod.rs"]
+#[expect(dead_code, reason = "the benchmark has use for more")]
+pub(super) mod tls_server;
 
 #[cfg(test)]
 #[path = "wire_tests.rs"]

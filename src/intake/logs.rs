@@ -4,7 +4,10 @@ use super::{
     Kind, Target, UnsealedPayload,
     descriptor::{Descriptor, Encoding, Success},
 };
-use crate::{aggregate::logs::LogBatch, config::Logs};
+use crate::{
+    aggregate::encoded::{BatchFormat, EncodedBatch},
+    config::Logs,
+};
 
 /// What the logs intake takes.
 pub(super) const DESCRIPTOR: Descriptor = Descriptor {
@@ -17,16 +20,22 @@ pub(super) const DESCRIPTOR: Descriptor = Descriptor {
     success: Success::Any,
 };
 
+/// A JSON array.
+///
+/// Source: Datadog API reference, "Send logs": 1,000 entries and 5 MB uncompressed.
+pub const FORMAT: BatchFormat =
+    BatchFormat { max_entries: 1000, max_bytes: 5 << 20, start: b'[', separator: b',', end: Some(b']') };
+
 /// One payload a batch, whatever its intakes are.
-pub fn unsealed(batch: LogBatch, settings: &Logs) -> UnsealedPayload {
-    let LogBatch { json, entries: items } = batch;
+pub fn unsealed(batch: EncodedBatch, settings: &Logs) -> UnsealedPayload {
+    let EncodedBatch { body, entries: items } = batch;
     let (level, others) = (settings.compression, &settings.additional_endpoints);
     // An Observability Pipelines Worker accepts plain JSON, regardless of the compression for Datadog's intakes.
     let (to, plain_to) = match settings.worker {
         Some(_) => (Target::others(others).collect(), vec![Target::Primary]),
         None => (Target::all(others), Vec::new()),
     };
-    UnsealedPayload { kind: Kind::Logs, head: None, body: json.into(), level, items, to, plain_to }
+    UnsealedPayload { kind: Kind::Logs, head: None, body: body.into(), level, items, to, plain_to }
 }
 
 #[cfg(test)]
@@ -47,7 +56,7 @@ mod tests {
     }
 
     fn payload(settings: &Logs) -> UnsealedPayload {
-        unsealed(LogBatch { json: b"[1,2]".to_vec(), entries: 2 }, settings)
+        unsealed(EncodedBatch { body: b"[1,2]".to_vec(), entries: 2 }, settings)
     }
 
     #[test]

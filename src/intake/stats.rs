@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::Apm,
-    process::stats::{self, ClientPayload},
+    process::trace::stats::{self, ClientPayload},
 };
 
 /// What the intake of trace statistics takes. It answers 202 where it has accepted them; other successes come from something in between.

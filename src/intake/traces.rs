@@ -47,9 +47,8 @@ mod tests {
         intake::MemoryBudget,
         platform::Environment,
         process::{
-            stats::Keys,
             tags::FunctionTags,
-            trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders},
+            trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders, stats::Keys},
         },
     };
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::os::error::chain;
-use https::{
+use tls_server::{
     Journal,
     certificates::{Authority, Identity},
 };
@@ -37,7 +37,7 @@ impl Server {
         crate::intake::tls::install_provider();
         let directory = tempfile::tempdir().unwrap();
         let (file, journal) = (save(directory.path()), Journal::default());
-        let port = https::serve(0, identity.config(protocols), &journal);
+        let port = tls_server::serve(0, identity.config(protocols), &journal);
         Self { port, file, journal, _directory: directory }
     }
 

@@ -19,12 +19,12 @@ const MAX_FRAME_BYTES: usize = 64 << 10;
 
 /// Whether a body was taken completely.
 #[derive(Debug, Clone, Default)]
-pub struct Written(Arc<AtomicBool>);
+pub struct BodyProgress(Arc<AtomicBool>);
 
-impl Written {
+impl BodyProgress {
     /// Creates a request body with these bytes.
     pub fn body(&self, bytes: Bytes) -> reqwest::Body {
-        reqwest::Body::wrap(Observed { rest: bytes, written: self.clone() })
+        reqwest::Body::wrap(TrackedBody { rest: bytes, written: self.clone() })
     }
 
     /// Whether a connection has taken the whole body. Up to some hundred KiB of it may still be in the HTTP client's buffers.
@@ -34,12 +34,12 @@ impl Written {
 }
 
 /// The body, divided into frames.
-struct Observed {
+struct TrackedBody {
     rest: Bytes,
-    written: Written,
+    written: BodyProgress,
 }
 
-impl Body for Observed {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -86,7 +86,7 @@ static REPORTED: AtomicBool = AtomicBool::new(false);
 
 /// A checkpoint that startup has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Reached {
+struct CheckpointTime {
     /// Nanoseconds of the monotonic clock.
     at: u64,
     name: &'static str,
@@ -149,31 +149,32 @@ pub fn report_if_complete() {
 }
 
 /// The checkpoints that were reached, in order of time.
-fn reached() -> Vec<Reached> {
-    let stamps = NAMES.iter().zip(&STAMPS).map(|(name, stamp)| Reached { at: stamp.load(Ordering::Relaxed), name });
+fn reached() -> Vec<CheckpointTime> {
+    let stamps =
+        NAMES.iter().zip(&STAMPS).map(|(name, stamp)| CheckpointTime { at: stamp.load(Ordering::Relaxed), name });
     let mut reached: Vec<_> = stamps.filter(|reached| reached.at > 0).collect();
     reached.sort_unstable();
     reached
 }
 
 /// A line for each checkpoint: milliseconds since the one before it, and since the first.
-fn phases(reached: &[Reached]) -> Vec<String> {
+fn phases(reached: &[CheckpointTime]) -> Vec<String> {
     let first = reached.first().map_or(0, |first| first.at);
     let befores = std::iter::once(first).chain(reached.iter().map(|before| before.at));
     let milliseconds = |from: u64, to: u64| {
         let ns = to.saturating_sub(from);
         format!("{}.{:06} ms", ns / 1_000_000, ns % 1_000_000)
     };
-    let line = |(Reached { at, name }, before): (&Reached, u64)| {
+    let line = |(CheckpointTime { at, name }, before): (&CheckpointTime, u64)| {
         format!("{name}: delta {}, cumulative {}", milliseconds(before, *at), milliseconds(first, *at))
     };
     reached.iter().zip(befores).map(line).collect()
 }
 
 /// Writes a line `name nanoseconds` for each checkpoint. Opening a FIFO without `O_NONBLOCK` would wait for a reader.
-fn write(path: &Path, reached: &[Reached]) -> io::Result<()> {
+fn write(path: &Path, reached: &[CheckpointTime]) -> io::Result<()> {
     let mut lines = String::new();
-    for Reached { at, name } in reached {
+    for CheckpointTime { at, name } in reached {
         let _ = writeln!(lines, "{name} {at}");
     }
     let mut options = OpenOptions::new();
@@ -204,7 +205,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let fifo = directory.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
-        let reached = [Reached { at: 7, name: "start" }];
+        let reached = [CheckpointTime { at: 7, name: "start" }];
         assert!(write(&fifo, &reached).is_err());
         let file = directory.path().join("file");
         std::fs::write(&file, "old, and longer").unwrap();
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn a_checkpoint_has_its_delta_and_the_time_since_start() {
         let reached = [("start", 5_000_000), ("executed", 5_500_001), ("agent", 8_000_000)];
-        let lines = phases(&reached.map(|(name, at)| Reached { at, name }));
+        let lines = phases(&reached.map(|(name, at)| CheckpointTime { at, name }));
         let expected = [
             "start: delta 0.000000 ms, cumulative 0.000000 ms",
             "executed: delta 0.500001 ms, cumulative 0.500001 ms",

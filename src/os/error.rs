@@ -26,17 +26,17 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{call} failed")]
-    struct CallFailed {
+    struct CallError {
         call: String,
-        source: Refused,
+        source: ConnectError,
     }
 
     #[derive(Debug, thiserror::Error)]
     #[error("connection refused")]
-    struct Refused(#[source] io::Error);
+    struct ConnectError(#[source] io::Error);
 
-    fn failed(call: &str) -> CallFailed {
-        CallFailed { call: call.to_owned(), source: Refused(io::Error::other("no listener")) }
+    fn failed(call: &str) -> CallError {
+        CallError { call: call.to_owned(), source: ConnectError(io::Error::other("no listener")) }
     }
 
     #[test]

@@ -165,8 +165,8 @@ mod tests {
     #[test]
     fn the_message_comes_before_other_fields() {
         static TEXT: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
-        struct Keep;
-        impl Subscriber for Keep {
+        struct LastMessage;
+        impl Subscriber for LastMessage {
             fn enabled(&self, _: &Metadata<'_>) -> bool {
                 true
             }
@@ -183,7 +183,7 @@ mod tests {
             fn enter(&self, _: &span::Id) {}
             fn exit(&self, _: &span::Id) {}
         }
-        tracing::subscriber::with_default(Keep, || tracing::warn!(count = 3, "\"quoted\" {}", 1));
+        tracing::subscriber::with_default(LastMessage, || tracing::warn!(count = 3, "\"quoted\" {}", 1));
         assert_eq!(*TEXT.lock().unwrap(), "\"quoted\" 1 count=3");
     }
 }

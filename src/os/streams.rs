@@ -54,9 +54,9 @@ pub fn above_standard<T: AsRawFd>(socket: T, duplicate: impl FnOnce(&T) -> io::R
 mod tests {
     use super::*;
 
-    struct Numbered(i32);
+    struct RawDescriptor(i32);
 
-    impl AsRawFd for Numbered {
+    impl AsRawFd for RawDescriptor {
         fn as_raw_fd(&self) -> i32 {
             self.0
         }
@@ -65,7 +65,11 @@ mod tests {
     #[test]
     fn only_a_socket_with_the_number_of_a_standard_stream_is_moved() {
         for (number, expected) in [(0, 7), (1, 7), (2, 7), (3, 3)] {
-            assert_eq!(above_standard(Numbered(number), |_| Ok(Numbered(7))).unwrap().0, expected, "{number}");
+            assert_eq!(
+                above_standard(RawDescriptor(number), |_| Ok(RawDescriptor(7))).unwrap().0,
+                expected,
+                "{number}"
+            );
         }
     }
 

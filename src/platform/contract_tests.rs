@@ -81,13 +81,16 @@ const SUBSCRIBED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK";
 const SHUTDOWN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2d\r\n{\"eventType\":\"SHUTDOWN\",\"deadlineMs\":1234567}\r\n0\r\n\r\n";
 const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno!";
 
-async fn life(connect: Connect, close: bool) {
+async fn lifecycle(connect: Connect, close: bool) {
     let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], close).await;
     let mut extensions_api = ExtensionsApi::over(connect(platform.api.clone()));
     let registered = extensions_api.register(Initialization::OnDemand).await.unwrap();
-    assert_eq!(registered, Registered { id: ExtensionId("id-1".to_owned()), account_id: Some("12".to_owned()) });
+    assert_eq!(
+        registered,
+        ExtensionRegistration { id: ExtensionId("id-1".to_owned()), account_id: Some("12".to_owned()) }
+    );
     let subscription = Subscription { port: 8999, logs: true, initialization: Initialization::OnDemand };
-    assert_eq!(extensions_api.subscribe(&registered.id, subscription).await.unwrap(), Subscribed::Active);
+    assert_eq!(extensions_api.subscribe(&registered.id, subscription).await.unwrap(), SubscriptionOutcome::Active);
     assert!(
         matches!(extensions_api.next(&registered.id).await.unwrap(), Event::Shutdown(event) if event.deadline_ms == 1_234_567)
     );
@@ -131,8 +134,8 @@ async fn nobody_there(connect: Connect) {
 }
 
 async fn contract(connect: Connect) {
-    life(connect, false).await;
-    life(connect, true).await;
+    lifecycle(connect, false).await;
+    lifecycle(connect, true).await;
     refusals(connect).await;
     nobody_there(connect).await;
 }
@@ -160,12 +163,12 @@ async fn a_blocking_connection_goes_on_where_it_got_to() {
             let subscription = Subscription { port: 1, logs: true, initialization: Initialization::OnDemand };
             let (connection, id) = (&mut established.connection, &established.registered.id);
             if pipelined {
-                connection.subscribe_and_ask(id, subscription).unwrap();
-                assert_eq!(connection.subscribed().unwrap(), Subscribed::Active);
+                connection.subscribe_and_send_next(id, subscription).unwrap();
+                assert_eq!(connection.subscribed().unwrap(), SubscriptionOutcome::Active);
             } else {
                 connection.subscribe(id, subscription).unwrap();
-                assert_eq!(connection.subscribed().unwrap(), Subscribed::Active);
-                connection.ask(id).unwrap();
+                assert_eq!(connection.subscribed().unwrap(), SubscriptionOutcome::Active);
+                connection.send_next(id).unwrap();
             }
             established
         })
@@ -184,7 +187,7 @@ async fn pipelined(platform: &Platform) -> (ExtensionsApi, ExtensionId) {
     let registered = tokio::task::spawn_blocking(move || {
         let mut registered = Connection::register(api, Initialization::OnDemand).unwrap().registered().unwrap();
         let subscription = Subscription { port: 1, logs: true, initialization: Initialization::OnDemand };
-        registered.connection.subscribe_and_ask(&registered.registered.id, subscription).unwrap();
+        registered.connection.subscribe_and_send_next(&registered.registered.id, subscription).unwrap();
         registered
     });
     let registered = registered.await.unwrap();
@@ -195,7 +198,7 @@ async fn pipelined(platform: &Platform) -> (ExtensionsApi, ExtensionId) {
 async fn the_reply_to_a_pipelined_subscription_comes_before_the_event() {
     let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], false).await;
     let (mut extensions_api, id) = pipelined(&platform).await;
-    assert_eq!(extensions_api.pending_subscription().await.unwrap(), Subscribed::Active);
+    assert_eq!(extensions_api.pending_subscription().await.unwrap(), SubscriptionOutcome::Active);
     assert!(extensions_api.next_is_in_flight());
     assert!(matches!(extensions_api.next(&id).await.unwrap(), Event::Shutdown(_)));
     assert_eq!(platform.seen().len(), 3);

@@ -1,8 +1,8 @@
 //! Errors of the calls to Lambda's APIs.
 
-use extension_protocol::reply;
+use extension_protocol::{IDENTIFIER, reply};
 
-use super::ids::RuntimeApi;
+use super::{event::EventError, ids::RuntimeApi};
 
 /// An error of a call to Lambda's APIs.
 #[derive(Debug, thiserror::Error)]
@@ -32,13 +32,27 @@ pub enum Error {
         body: String,
     },
     /// The answer was not what the API promises.
-    #[error("{call}: Lambda's answer makes no sense: {why}")]
+    #[error("{call}: Lambda's answer makes no sense")]
     Answer {
         /// The call that was answered.
         call: &'static str,
         /// What is missing or malformed.
-        why: String,
+        source: AnswerError,
     },
+}
+
+/// What is missing or malformed in an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    #[error("no header {IDENTIFIER}")]
+    NoIdentifier,
+    #[error("more than {0} bytes")]
+    TooLong(usize),
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// Lambda takes no subscription any more.
+    #[error("the first event came before the subscription")]
+    AfterFirstEvent,
 }
 
 impl Error {

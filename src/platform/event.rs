@@ -39,7 +39,7 @@ pub struct Shutdown {
 
 /// Why a response is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum EventError {
     /// It is no JSON object.
     #[error("the event is no JSON object")]
     NoObject,
@@ -53,21 +53,21 @@ pub enum Unreadable {
 
 impl Event {
     /// Parses the body of a response that arrived at `now`, in milliseconds since the epoch.
-    pub fn parse(body: &[u8], now: i64) -> Result<Self, Unreadable> {
+    pub fn parse(body: &[u8], now: i64) -> Result<Self, EventError> {
         let body = String::from_utf8_lossy(body);
-        let event = Object::parse(&body).ok_or(Unreadable::NoObject)?;
+        let event = Object::parse(&body).ok_or(EventError::NoObject)?;
         #[expect(clippy::cast_possible_truncation, reason = "a cast from float saturates")]
         let deadline_ms = event.number("deadlineMs").map(|deadline| deadline as i64);
         match event.text("eventType").as_deref() {
             Some("INVOKE") => Ok(Self::Invoke(Invoke {
                 deadline_ms: deadline_ms.unwrap_or_else(|| now.saturating_add(DEFAULT_TIMEOUT_MS)),
-                request_id: event.text("requestId").ok_or(Unreadable::RequestId)?.as_str().into(),
+                request_id: event.text("requestId").ok_or(EventError::RequestId)?.as_str().into(),
             })),
             Some("SHUTDOWN") => Ok(Self::Shutdown(Shutdown {
                 shutdown_reason: event.text("shutdownReason").unwrap_or_default(),
                 deadline_ms: deadline_ms.unwrap_or_else(|| now.saturating_add(SHUTDOWN_MS)),
             })),
-            _ => Err(Unreadable::Type),
+            _ => Err(EventError::Type),
         }
     }
 }
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(event: &Value) -> Result<Event, Unreadable> {
+    fn parse(event: &Value) -> Result<Event, EventError> {
         Event::parse(event.to_string().as_bytes(), 1000)
     }
 
@@ -101,9 +101,9 @@ mod tests {
 
     #[test]
     fn an_unknown_event_type_is_an_error_not_a_guess() {
-        assert_eq!(parse(&json!({"eventType": "NAP", "deadlineMs": 8})), Err(Unreadable::Type));
-        assert_eq!(parse(&json!({"deadlineMs": 8})), Err(Unreadable::Type));
-        assert_eq!(Event::parse(b"{\"eventType\":\"SHUTDOWN\"", 0), Err(Unreadable::NoObject));
+        assert_eq!(parse(&json!({"eventType": "NAP", "deadlineMs": 8})), Err(EventError::Type));
+        assert_eq!(parse(&json!({"deadlineMs": 8})), Err(EventError::Type));
+        assert_eq!(Event::parse(b"{\"eventType\":\"SHUTDOWN\"", 0), Err(EventError::NoObject));
     }
 
     #[test]

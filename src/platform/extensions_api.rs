@@ -7,7 +7,7 @@ use super::{
     event::Event,
     ids::{ExtensionId, RuntimeApi},
     raw::{RawTransport, blocking},
-    requests::{self, Registered, Response, Subscribed},
+    requests::{self, ExtensionRegistration, Response, SubscriptionOutcome},
     transport::Transport,
 };
 use crate::os::error::chain;
@@ -41,17 +41,21 @@ impl ExtensionsApi {
     }
 
     /// Waits for the response to a subscription that was written before the next request.
-    pub async fn pending_subscription(&mut self) -> Result<Subscribed, Error> {
+    pub async fn pending_subscription(&mut self) -> Result<SubscriptionOutcome, Error> {
         self.transport.pending_subscription().await
     }
 
     /// Registers. Retries temporary errors [`INIT_RETRIES`] times.
-    pub async fn register(&mut self, initialization: Initialization) -> Result<Registered, Error> {
+    pub async fn register(&mut self, initialization: Initialization) -> Result<ExtensionRegistration, Error> {
         self.retry(&Request::Register(initialization), requests::registered, INIT_RETRIES).await
     }
 
     /// Subscribes a listener that is bound already to the Telemetry API. Retries temporary errors [`INIT_RETRIES`] times.
-    pub async fn subscribe(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<Subscribed, Error> {
+    pub async fn subscribe(
+        &mut self,
+        id: &ExtensionId,
+        subscription: Subscription,
+    ) -> Result<SubscriptionOutcome, Error> {
         self.retry(&Request::Subscribe { id: &id.0, subscription }, requests::subscribed, INIT_RETRIES).await
     }
 
@@ -60,7 +64,7 @@ impl ExtensionsApi {
         &mut self,
         id: &ExtensionId,
         subscription: Subscription,
-    ) -> Result<Subscribed, Error> {
+    ) -> Result<SubscriptionOutcome, Error> {
         self.retry(&Request::Subscribe { id: &id.0, subscription }, requests::subscribed, usize::MAX).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use extension_protocol::{Malformed, Parsed, response};
+use extension_protocol::{ParsedResponse, ResponseError, response};
 
 use super::requests::Response;
 
@@ -21,8 +21,10 @@ impl Parser {
     }
 
     /// The next whole response; None if it is not all there. `ended`: no more bytes will come.
-    pub fn response(&mut self, ended: bool) -> Result<Option<Response>, Malformed> {
-        let Some(Parsed { response, bytes }) = response::parse(&mut self.buffer, ended)? else { return Ok(None) };
+    pub fn response(&mut self, ended: bool) -> Result<Option<Response>, ResponseError> {
+        let Some(ParsedResponse { response, bytes }) = response::parse(&mut self.buffer, ended)? else {
+            return Ok(None);
+        };
         let response = response.into();
         self.buffer.drain(..bytes);
         Ok(Some(response))

@@ -16,10 +16,10 @@ pub mod reqwest_transport;
 pub mod transport;
 
 pub use environment::Environment;
-pub use error::Error;
+pub use error::{AnswerError, Error};
 pub use event::{Event, Invoke, Shutdown};
 pub use extension_protocol::{EXTENSION_NAME, Initialization, Subscription};
 pub use extensions_api::ExtensionsApi;
 pub use ids::{ExtensionId, RequestId, RuntimeApi};
-pub use requests::{Registered, Response, Subscribed};
+pub use requests::{ExtensionRegistration, Response, SubscriptionOutcome};
 pub use transport::Transport;

@@ -1,14 +1,15 @@
 //! What Lambda's responses mean to the agent, whichever way they travel. The requests, and what the launcher needs to know too, are in `extension-protocol`.
 
-use extension_protocol::{
-    IDENTIFIER,
-    reply::{self, Refusal, Registration},
-};
+use extension_protocol::reply::{self, Refusal, Registration};
 
-use super::{error::Error, event::Event, ids::ExtensionId};
+use super::{
+    error::{AnswerError, Error},
+    event::Event,
+    ids::ExtensionId,
+};
 use crate::os::{clock, log::excerpt};
 
-pub use extension_protocol::reply::Subscribed;
+pub use extension_protocol::reply::SubscriptionOutcome;
 
 /// Of a refusal's body, which is logged.
 const MAX_LOGGED_BYTES: usize = 512;
@@ -17,16 +18,16 @@ const MAX_LOGGED_BYTES: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
-    /// The header [`IDENTIFIER`].
+    /// The header [`extension_protocol::IDENTIFIER`].
     pub identifier: Option<String>,
     pub body: Vec<u8>,
     /// The connection ends with this response.
     pub closes: bool,
 }
 
-/// What registration gives.
+/// A registration with the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registered {
+pub struct ExtensionRegistration {
     /// Goes with every further call.
     pub id: ExtensionId,
     /// The account that owns the function, where the platform tells.
@@ -34,18 +35,18 @@ pub struct Registered {
 }
 
 /// What the response to a registration says.
-pub fn registered(response: &Response) -> Result<Registered, Error> {
+pub fn registered(response: &Response) -> Result<ExtensionRegistration, Error> {
     match reply::registration(&response.borrowed()) {
         Ok(Registration { id, account_id }) => {
-            Ok(Registered { id: ExtensionId(id.to_owned()), account_id: account_id.map(str::to_owned) })
+            Ok(ExtensionRegistration { id: ExtensionId(id.to_owned()), account_id: account_id.map(str::to_owned) })
         }
         Err(Refusal::Status(_)) => Err(response.refusal("register")),
-        Err(Refusal::NoIdentifier) => Err(Error::Answer { call: "register", why: format!("no header {IDENTIFIER}") }),
+        Err(Refusal::NoIdentifier) => Err(Error::Answer { call: "register", source: AnswerError::NoIdentifier }),
     }
 }
 
 /// What the response to a subscription says.
-pub fn subscribed(response: &Response) -> Result<Subscribed, Error> {
+pub fn subscribed(response: &Response) -> Result<SubscriptionOutcome, Error> {
     reply::subscribed(&response.borrowed()).map_err(|_| response.refusal("subscribe"))
 }
 
@@ -55,7 +56,7 @@ pub fn event(response: &Response) -> Result<Event, Error> {
         return Err(response.refusal("next"));
     }
     Event::parse(&response.body, clock::epoch_ms())
-        .map_err(|unreadable| Error::Answer { call: "next", why: unreadable.to_string() })
+        .map_err(|unreadable| Error::Answer { call: "next", source: unreadable.into() })
 }
 
 impl Response {

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use extension_protocol::{Header, IDENTIFIER, MAX_RESPONSE_BYTES, Request};
 use reqwest::redirect::Policy;
 
-use super::{error::Error, ids::RuntimeApi, requests::Response};
+use super::{
+    error::{AnswerError, Error},
+    ids::RuntimeApi,
+    requests::Response,
+};
 use crate::os::nss::HostResolver;
 
 /// A general HTTP client.
@@ -58,10 +62,7 @@ impl ReqwestTransport {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(transport)? {
             if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
-                return Err(Error::Answer {
-                    call: request.call(),
-                    why: format!("more than {MAX_RESPONSE_BYTES} bytes"),
-                });
+                return Err(Error::Answer { call: request.call(), source: AnswerError::TooLong(MAX_RESPONSE_BYTES) });
             }
             body.extend_from_slice(&chunk);
         }

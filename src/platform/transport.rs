@@ -8,7 +8,7 @@ use super::{
     error::Error,
     ids::RuntimeApi,
     raw::{self, RawTransport},
-    requests::{Response, Subscribed},
+    requests::{Response, SubscriptionOutcome},
     reqwest_transport::ReqwestTransport,
 };
 use crate::features::RAW_CONTROL_PLANE;
@@ -46,7 +46,7 @@ impl Transport {
     }
 
     /// Waits for the response to a subscription that was written before the next request.
-    pub async fn pending_subscription(&mut self) -> Result<Subscribed, Error> {
+    pub async fn pending_subscription(&mut self) -> Result<SubscriptionOutcome, Error> {
         match self {
             Self::Raw(transport) => transport.pending_subscription().await,
             Self::Reqwest(transport) => {

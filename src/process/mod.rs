@@ -2,7 +2,6 @@
 
 pub mod appsec;
 pub mod data_streams;
-pub mod digest;
 pub mod dogstatsd;
 pub mod event;
 mod form;
@@ -15,8 +14,10 @@ pub mod propagation;
 mod protobuf;
 pub mod proxied;
 pub mod runtime;
-pub mod stats;
 pub mod tags;
 pub mod trace;
 pub mod trigger;
 pub mod usage;
+
+/// SHA-256 of the TLS provider, so that no second cryptographic library is needed. `None` if the provider has none; the ids that follow from a hash are omitted then.
+pub type Digest = fn(&[u8]) -> Option<[u8; 32]>;

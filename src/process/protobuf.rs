@@ -188,7 +188,7 @@ pub(crate) fn begin(sink: &mut impl Sink, field: u64, length: usize) {
 
 /// An entry of a map from text to text or bytes. Tags of spans are most of what is ever written, and most of them are short.
 pub(crate) fn text_entry(sink: &mut impl Sink, field: u64, key: &str, value: &[u8]) {
-    let Some(short) = Short::of(field, key.len(), 2 + value.len()) else {
+    let Some(short) = ShortEntryHead::of(field, key.len(), 2 + value.len()) else {
         begin(sink, field, field_length(key.len()) + field_length(value.len()));
         begin(sink, 1, key.len());
         sink.bytes(key.as_bytes());
@@ -202,7 +202,7 @@ pub(crate) fn text_entry(sink: &mut impl Sink, field: u64, key: &str, value: &[u
 
 /// An entry of a map from text to `double`.
 pub(crate) fn double_entry(sink: &mut impl Sink, field: u64, key: &str, value: f64) {
-    if let Some(short) = Short::of(field, key.len(), 9) {
+    if let Some(short) = ShortEntryHead::of(field, key.len(), 9) {
         sink.bytes(&[short.tag, short.content, 1 << 3 | 2, short.key]);
     } else {
         begin(sink, field, field_length(key.len()) + 9);
@@ -214,14 +214,14 @@ pub(crate) fn double_entry(sink: &mut impl Sink, field: u64, key: &str, value: f
 }
 
 /// The head of a map entry whose tag and lengths are of one byte each.
-struct Short {
+struct ShortEntryHead {
     tag: u8,
     content: u8,
     key: u8,
     value: u8,
 }
 
-impl Short {
+impl ShortEntryHead {
     /// The value's length is that of its whole field.
     fn of(field: u64, key: usize, value: usize) -> Option<Self> {
         let one_byte = |length: usize| u8::try_from(length).ok().filter(|length| *length < 0x80);

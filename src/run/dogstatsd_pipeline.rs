@@ -6,9 +6,9 @@ use super::ignored_lines::IgnoredLines;
 use crate::{
     aggregate::{
         Contexts,
-        contexts::{Drained, MAX_BUCKETS},
+        contexts::{AggregatedMetrics, MAX_BUCKETS},
     },
-    flush::Dropped,
+    flush::DropCounts,
     ingest::dogstatsd::DatagramQueue,
     os::clock,
     process::dogstatsd::read,
@@ -16,7 +16,7 @@ use crate::{
 
 /// Receives, parses and aggregates custom metrics.
 pub struct DogStatsdPipeline {
-    inbox: Option<DatagramQueue>,
+    queue: Option<DatagramQueue>,
     namespace: Option<String>,
     contexts: Contexts,
     ignored: IgnoredLines,
@@ -32,9 +32,9 @@ struct OnceWarnings {
 
 impl DogStatsdPipeline {
     /// Creates the pipeline. Without a queue, no metric ever arrives.
-    pub fn new(inbox: Option<DatagramQueue>, namespace: Option<String>) -> Self {
+    pub fn new(queue: Option<DatagramQueue>, namespace: Option<String>) -> Self {
         Self {
-            inbox,
+            queue,
             namespace,
             contexts: Contexts::default(),
             ignored: IgnoredLines::default(),
@@ -44,25 +44,25 @@ impl DogStatsdPipeline {
 
     /// Waits until datagrams arrive; pending forever without a queue. Cancel-safe.
     pub async fn arrived(&self) {
-        match &self.inbox {
-            Some(inbox) => inbox.arrived().await,
+        match &self.queue {
+            Some(queue) => queue.arrived().await,
             None => std::future::pending().await,
         }
     }
 
     /// Processes the datagrams that have arrived.
     pub fn take(&mut self) {
-        if let Some(inbox) = &self.inbox {
-            let datagrams = inbox.take();
+        if let Some(queue) = &self.queue {
+            let datagrams = queue.take();
             self.gather(&datagrams);
         }
     }
 
     /// Processes all datagrams sent before this call, and returns all aggregated metrics.
-    pub fn drain(&mut self) -> Drained {
-        if let Some(inbox) = self.inbox.take() {
-            inbox.drain(|datagrams| self.gather(datagrams));
-            self.inbox = Some(inbox);
+    pub fn drain(&mut self) -> AggregatedMetrics {
+        if let Some(queue) = self.queue.take() {
+            queue.drain(|datagrams| self.gather(datagrams));
+            self.queue = Some(queue);
         }
         for warning in self.ignored.take_warnings(Instant::now()) {
             tracing::warn!("{warning}");
@@ -79,13 +79,13 @@ impl DogStatsdPipeline {
     }
 
     /// Counts of data dropped since the last call.
-    pub fn take_dropped(&mut self) -> Dropped {
+    pub fn take_dropped(&mut self) -> DropCounts {
         let values = self.contexts.take_dropped();
-        let datagrams = self.inbox.as_mut().map_or(0, DatagramQueue::take_lost);
+        let datagrams = self.queue.as_mut().map_or(0, DatagramQueue::take_lost);
         for warning in self.warned.warnings(values, datagrams) {
             tracing::warn!("{warning}");
         }
-        Dropped { values, datagrams, ..Dropped::default() }
+        DropCounts { values, datagrams, ..DropCounts::default() }
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
         for number in 0..10_243 {
             dogstatsd_pipeline.gather(format!("m:1|c|#number:{number}").as_bytes());
         }
-        assert_eq!(dogstatsd_pipeline.take_dropped(), Dropped { values: 3, ..Dropped::default() });
-        assert_eq!(dogstatsd_pipeline.take_dropped(), Dropped::default());
+        assert_eq!(dogstatsd_pipeline.take_dropped(), DropCounts { values: 3, ..DropCounts::default() });
+        assert_eq!(dogstatsd_pipeline.take_dropped(), DropCounts::default());
     }
 }

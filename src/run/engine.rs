@@ -6,11 +6,11 @@ use tokio::time::sleep;
 
 use super::{dogstatsd_pipeline::DogStatsdPipeline, traces::TracePipeline, usage_metrics::UsageMetrics};
 use crate::{
-    aggregate::{LogQueue, Points},
+    aggregate::{EncodedBatches, Points},
     config::Config,
-    flush::{Dropped, Flusher},
+    flush::{DropCounts, Flusher},
     ingest::{lifecycle, telemetry::Batches},
-    intake::{self, UnsealedPayload, metrics::Measured},
+    intake::{self, UnsealedPayload, metrics::MetricSnapshot},
     os::{
         clock,
         proc::{self, Proc},
@@ -21,7 +21,7 @@ use crate::{
         invocation::{AttemptId, Output, Processor, call::Call},
         log::LogEncoder,
         runtime,
-        trace::Observed,
+        trace::SpanObservations,
     },
 };
 
@@ -34,12 +34,12 @@ const RUNTIME_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Engine {
     pub log_encoder: LogEncoder,
     pub processor: Processor,
-    pub logs: LogQueue,
+    pub logs: EncodedBatches,
     pub points: Points,
     pub dogstatsd_pipeline: DogStatsdPipeline,
     pub traces: TracePipeline,
     /// What tracers report about invocations; None where nobody can.
-    pub lifecycle: Option<lifecycle::Inbox>,
+    pub lifecycle: Option<lifecycle::CallQueue>,
     /// None where nobody wants to know what the function uses of the machine.
     pub usage_metrics: Option<UsageMetrics>,
     pub flusher: Flusher,
@@ -125,7 +125,7 @@ impl Engine {
     pub fn is_receiving(&self) -> bool {
         self.traces.is_receiving()
             || self.traces.is_processing()
-            || self.lifecycle.as_ref().is_some_and(lifecycle::Inbox::is_receiving)
+            || self.lifecycle.as_ref().is_some_and(lifecycle::CallQueue::is_receiving)
     }
 
     /// Whether a part of a batch waits for room.
@@ -184,7 +184,7 @@ impl Engine {
 
     /// Takes in the calls that have arrived already.
     fn take_calls(&mut self) {
-        while let Some(call) = self.lifecycle.as_mut().and_then(lifecycle::Inbox::try_recv) {
+        while let Some(call) = self.lifecycle.as_mut().and_then(lifecycle::CallQueue::try_recv) {
             self.take_call(call);
         }
     }
@@ -196,7 +196,7 @@ impl Engine {
     /// Takes in what spans of tracers say about invocations.
     fn take_observed(&mut self) {
         let observed = self.traces.take_observed();
-        if observed != Observed::default() {
+        if observed != SpanObservations::default() {
             self.process(|processor, out| processor.observed(observed, clock::epoch_ms(), out));
         }
     }
@@ -248,11 +248,11 @@ impl Engine {
         self.ingest_waiting();
         let logs = self.logs.drain().into_iter().map(|batch| intake::logs::unsealed(batch, &self.config.logs));
         let mut payloads: Vec<UnsealedPayload> = logs.collect();
-        let measured = Measured { enhanced: self.points.drain(), custom: self.dogstatsd_pipeline.drain() };
+        let measured = MetricSnapshot { enhanced: self.points.drain(), custom: self.dogstatsd_pipeline.drain() };
         payloads.extend(intake::metrics::unsealed(&measured, &self.log_encoder.tags().list(), &self.config.metrics));
         let sketches = self.points.take_dropped();
         let batches = self.telemetry.as_mut().map_or(0, Batches::take_lost);
-        self.flusher.count_dropped(Dropped { sketches, batches, ..self.dogstatsd_pipeline.take_dropped() });
+        self.flusher.count_dropped(DropCounts { sketches, batches, ..self.dogstatsd_pipeline.take_dropped() });
         self.flusher.start(payloads);
         self.build_spans();
         if let Some(lifecycle) = &self.lifecycle {
@@ -277,7 +277,7 @@ impl Engine {
         if !self.processor.is_done(id) {
             return false;
         }
-        self.awaits_runtime = self.lifecycle.as_ref().is_some_and(lifecycle::Inbox::is_receiving_from_runtime);
+        self.awaits_runtime = self.lifecycle.as_ref().is_some_and(lifecycle::CallQueue::is_receiving_from_runtime);
         if self.awaits_runtime {
             return false;
         }
@@ -329,9 +329,9 @@ impl Engine {
 }
 
 /// The next call; never, if there is none to come.
-async fn called(lifecycle: &mut Option<lifecycle::Inbox>) -> Call {
-    if let Some(inbox) = lifecycle {
-        if let Some(call) = inbox.recv().await {
+async fn called(lifecycle: &mut Option<lifecycle::CallQueue>) -> Call {
+    if let Some(queue) = lifecycle {
+        if let Some(call) = queue.recv().await {
             return call;
         }
         *lifecycle = None;

@@ -135,9 +135,8 @@ mod tests {
         config::Config,
         platform::Environment,
         process::{
-            stats::Keys,
             tags::FunctionTags,
-            trace::{Span, TraceSettings},
+            trace::{Span, TraceSettings, stats::Keys},
         },
     };
 

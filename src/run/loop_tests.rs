@@ -25,13 +25,13 @@ use super::{
     traces::TracePipeline,
 };
 use crate::{
-    aggregate::{LogQueue, Points, logs::LogBatch},
+    aggregate::{EncodedBatches, Points, encoded::EncodedBatch},
     config::{Config, FlushStrategy},
-    flush::{Dropped, Flusher},
+    flush::{DropCounts, Flusher},
     ingest::{
         otlp,
         telemetry::test_batches::{Sender, channel},
-        trace_agent::Received,
+        trace_agent::TracerData,
     },
     intake,
     platform::{Environment, ExtensionId, ExtensionsApi, RuntimeApi, Transport, raw::RawTransport},
@@ -40,9 +40,8 @@ use crate::{
         invocation::{InvocationTrace, Processor, Settings},
         log::{LogEncoder, Rules},
         metric::Point,
-        stats::Keys,
         tags::FunctionTags,
-        trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders},
+        trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders, stats::Keys},
     },
 };
 
@@ -89,7 +88,7 @@ pub fn engine() -> (Engine, Sender) {
     let (sender, receiver) = channel();
     let engine = Engine {
         processor: Processor::new(settings, Rules::default(), 0),
-        logs: LogQueue::default(),
+        logs: EncodedBatches::new(intake::logs::FORMAT),
         points: Points::default(),
         dogstatsd_pipeline: DogStatsdPipeline::new(None, None),
         traces: TracePipeline::start(None, otlp::Listeners::bind(&config.otlp), &config, &tags, Arc::default()),
@@ -168,7 +167,7 @@ async fn points_that_do_not_fit_are_counted_with_the_next_flush() {
     }
     engine.points.drain();
     engine.start_flush();
-    assert_eq!(engine.flusher.drop_unconfirmed(), Dropped { sketches: 2, ..Dropped::default() });
+    assert_eq!(engine.flusher.drop_unconfirmed(), DropCounts { sketches: 2, ..DropCounts::default() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,7 +212,7 @@ fn waiting_to_be_built() -> (Flusher, std::sync::mpsc::Sender<()>) {
 /// A full flusher whose client is never built.
 pub fn full() -> (Flusher, std::sync::mpsc::Sender<()>) {
     let (mut flusher, building) = waiting_to_be_built();
-    let batch = || LogBatch { json: vec![b' '; 4 << 20], entries: 1 };
+    let batch = || EncodedBatch { body: vec![b' '; 4 << 20], entries: 1 };
     flusher.start([(); 5].map(|()| intake::logs::unsealed(batch(), &Config::default().logs)));
     assert!(!flusher.has_room());
     (flusher, building)
@@ -275,13 +274,13 @@ async fn a_batch_is_ingested_only_as_far_as_there_is_room() {
 }
 
 /// What requests of tracers have become: one span of so many bytes each.
-fn spans_of(bytes: usize, count: usize) -> Vec<Received> {
+fn spans_of(bytes: usize, count: usize) -> Vec<TracerData> {
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
     let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
     let output = |_| {
         let source = Source { headers: &TracerHeaders::default(), now: 0, room: usize::MAX };
         let span = Span { trace_id: 1, span_id: 1, resource: "x".repeat(bytes).into(), ..Span::default() };
-        Received::Traces(Box::new(pipeline.run(source, [Ok::<_, Infallible>(vec![span])]).unwrap()))
+        TracerData::Traces(Box::new(pipeline.run(source, [Ok::<_, Infallible>(vec![span])]).unwrap()))
     };
     (0..count).map(output).collect()
 }
@@ -302,7 +301,7 @@ async fn spans_that_do_not_fit_beside_logs_stay_until_there_is_room() {
     engine.start_flush();
     assert!(engine.traces.full_bytes().is_some());
     let started = engine.flusher.drop_unconfirmed();
-    assert_eq!(started, Dropped { logs: 100, ..Dropped::default() }, "and no span");
+    assert_eq!(started, DropCounts { logs: 100, ..DropCounts::default() }, "and no span");
     assert_eq!(engine.progress().await, Progress::Traces, "there is room again");
     assert_eq!(engine.progress().await, Progress::NoRoom, "not for a second one");
     engine.ending();

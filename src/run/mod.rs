@@ -1,4 +1,4 @@
-//! The loops that join the rest: one for a function that is invoked and frozen, one for managed instances, and the end of both.
+//! The event loops that own the pipelines: one for on-demand functions, one for managed instances; and shutdown.
 
 mod dogstatsd_pipeline;
 mod engine;
@@ -21,9 +21,10 @@ use engine::Engine;
 use next::NextPoller;
 use traces::TracePipeline;
 pub use traces::streams;
+use usage_metrics::UsageMetrics;
 
 use crate::{
-    aggregate::{LogQueue, Points},
+    aggregate::{EncodedBatches, Points},
     config::{AppSec, Config},
     features::APPSEC_DEFER,
     flush::Flusher,
@@ -46,7 +47,6 @@ use crate::{
         invocation::{Processor, call::Decoder},
         log::LogEncoder,
         tags::FunctionTags,
-        trace::SpanParents,
     },
     waf_client::Waf,
 };
@@ -54,112 +54,125 @@ use crate::{
 /// Maximum time for which the first request for an event waits for the WAF, while the sandbox is not frozen.
 const WAF_WAIT: Duration = Duration::from_secs(2);
 
-/// Everything that the loops work with, built by `start`.
+/// What the loops work with, built by `startup`.
 pub struct Components {
-    /// The way to the next event.
+    /// Polls `/event/next`.
     pub next: NextPoller,
-    /// What kind of sandbox this is.
+    /// The kind of sandbox.
     pub initialization: Initialization,
     /// The settings.
     pub config: Config,
-    /// What describes the function.
+    /// Tags of the function.
     pub tags: FunctionTags,
-    /// Events to logs and points.
+    /// Turns events into logs, metric points and spans.
     pub processor: Processor,
-    /// The way to Datadog.
+    /// Where payloads are sent.
     pub intake: Intake,
-    /// Telemetry; None where no event will ever come (the subscription failed, or the platform has none).
+    /// Batches of telemetry; `None` without a subscription, because then no event will ever come.
     pub telemetry: Option<Batches>,
-    /// What the function measures; None where it cannot be had.
+    /// The bound DogStatsD socket's queue; `None` if port 8125 cannot be bound.
     pub dogstatsd: Option<DatagramQueue>,
-    /// Where tracers send to, not served yet; None where it cannot be had.
+    /// The bound port of tracers, not yet served; `None` if it cannot be bound.
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
-    /// Where SDKs of OpenTelemetry send to, not served yet.
+    /// The bound ports of OpenTelemetry SDKs, not yet served.
     pub otlp: otlp::Listeners,
-    /// Where tracers report invocations to, not served yet; None where it cannot be had.
+    /// The bound port of lifecycle calls, not yet served; `None` if it cannot be bound.
     pub lifecycle: Option<lifecycle::LifecycleListener>,
-    /// Reads what they report.
+    /// Decodes lifecycle calls.
     pub calls: Decoder,
-    /// What the Runtime API proxy reports of invocations; None where nothing is to be reported.
+    /// Messages of the Runtime API proxy about invocations; `None` if tracers report these.
     pub runtime_messages: Option<Messages>,
 }
 
-/// The way to Datadog. None where there is none: no key, no TLS.
+/// The intake client, or the closure that builds it after the first `next`; `None` without an API key or TLS roots.
 pub enum Intake {
-    /// Open.
+    /// The client is built.
     Eager(Option<intake::Client>),
-    /// To be built once the next event has been asked for.
+    /// The client is built by a task of the flusher.
     Deferred(Box<dyn FnOnce() -> Option<intake::Client> + Send>),
 }
 
 /// Runs until SHUTDOWN or SIGTERM, and flushes.
-pub async fn run(parts: Components) {
-    let mut next = parts.next;
+pub async fn run(components: Components) {
+    let Components { mut next, initialization, config, tags, processor, .. } = components;
     // A request that is in flight may be answered at any time: nothing is left to wait for before it.
-    let is_deferred = (APPSEC_DEFER || next.was_sent()) && !parts.initialization.is_ahead();
+    let is_waf_deferred = (APPSEC_DEFER || next.was_sent()) && !initialization.is_ahead();
     // Requests come with the calls of tracers.
-    let appsec = parts.config.appsec.clone();
-    let appsec = AppSec { enabled: appsec.enabled && parts.lifecycle.is_some(), ..appsec };
-    let early_waf = if is_deferred { None } else { ready_waf(&appsec).await };
+    let appsec = AppSec { enabled: config.appsec.enabled && components.lifecycle.is_some(), ..config.appsec.clone() };
+    let early_waf = if is_waf_deferred { None } else { ready_waf(&appsec).await };
     next.send().await;
     checkpoint(Checkpoint::NextSent);
-    let flusher = match parts.intake {
-        Intake::Eager(client) => {
-            ready();
-            let mut flusher = Flusher::new(client, parts.config.secret_reload);
-            // A snapshot must hold neither a request that is on its way nor a key that will be old.
-            if parts.initialization != Initialization::SnapStart {
-                flusher.request_api_key();
-            }
-            flusher
-        }
-        Intake::Deferred(build) => {
-            let build = || {
-                let client = build();
-                ready();
-                client
-            };
-            Flusher::building(build, parts.config.secret_reload)
-        }
-    };
-    // Without events the end of an invocation would never be seen.
-    let metrics = &parts.config.metrics;
-    let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
-    let overlapping = parts.initialization == Initialization::ManagedInstances;
-    let span_parents = parts.processor.span_parents();
+    let flusher = start_flusher(components.intake, initialization, config.secret_reload);
+    let span_parents = processor.span_parents();
     let traces =
-        TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, Arc::clone(&span_parents));
-    let waf = if is_deferred { Waf::start(&appsec) } else { early_waf };
+        TracePipeline::start(components.trace_agent, components.otlp, &config, &tags, Arc::clone(&span_parents));
+    let waf = if is_waf_deferred { Waf::start(&appsec) } else { early_waf };
     let monitor = waf.map(|waf| lifecycle::Monitor::new(waf, &appsec));
     checkpoint(Checkpoint::TraceAgent);
-    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls, monitor, parts.runtime_messages, span_parents);
+    let messages = components.runtime_messages.map(|messages| messages.with_span_parents(span_parents));
+    let lifecycle = serve_lifecycle(components.lifecycle, components.calls, monitor, messages);
     checkpoint(Checkpoint::Lifecycle);
     checkpoints::report_if_complete();
+    // Without events the end of an invocation would never be seen.
+    let measures = config.metrics.enhanced && config.metrics.usage && components.telemetry.is_some();
     let mut engine = Engine {
         traces,
         lifecycle,
-        usage_metrics: measures.then(|| usage_metrics::UsageMetrics::new(&Proc::default(), overlapping)),
-        log_encoder: LogEncoder::new(parts.tags, &parts.config),
-        processor: parts.processor,
-        logs: LogQueue::default(),
+        usage_metrics: measures.then(|| usage_metrics(initialization)),
+        log_encoder: LogEncoder::new(tags, &config),
+        processor,
+        logs: EncodedBatches::new(intake::logs::FORMAT),
         points: Points::default(),
-        dogstatsd_pipeline: DogStatsdPipeline::new(parts.dogstatsd, parts.config.dogstatsd.namespace.clone()),
+        dogstatsd_pipeline: DogStatsdPipeline::new(components.dogstatsd, config.dogstatsd.namespace.clone()),
         flusher,
-        telemetry: parts.telemetry,
+        telemetry: components.telemetry,
         awaits_runtime: false,
         pending: Vec::new().into_iter(),
-        config: parts.config,
+        config,
     };
     let termination = Termination::watch();
     let shutdown = tokio::select! {
-        shutdown = serve(&mut engine, next, parts.initialization) => shutdown,
+        shutdown = serve(&mut engine, next, initialization) => shutdown,
         // The default is to be killed soon, and nobody says when.
         signal = termination.received() => Shutdown { shutdown_reason: signal.to_owned(), deadline_ms: 0 },
     };
     shutdown::run(engine, &shutdown).await;
 }
 
-/// The WAF, once requests can be evaluated; None unless settings ask for it.
+/// Starts the flusher, and building its client or resolving its API key.
+fn start_flusher(intake: Intake, initialization: Initialization, key_reload: Option<Duration>) -> Flusher {
+    match intake {
+        Intake::Eager(client) => {
+            record_ready();
+            let mut flusher = Flusher::new(client, key_reload);
+            // A snapshot must hold neither a request that is on its way nor a key that will be old.
+            if initialization != Initialization::SnapStart {
+                flusher.request_api_key();
+            }
+            flusher
+        }
+        Intake::Deferred(build) => {
+            let build_and_record = || {
+                let client = build();
+                record_ready();
+                client
+            };
+            Flusher::building(build_and_record, key_reload)
+        }
+    }
+}
+
+fn record_ready() {
+    checkpoint(Checkpoint::Ready);
+    checkpoints::report_if_complete();
+}
+
+fn usage_metrics(initialization: Initialization) -> UsageMetrics {
+    let has_overlapping_invocations = initialization == Initialization::ManagedInstances;
+    UsageMetrics::new(&Proc::default(), has_overlapping_invocations)
+}
+
+/// Starts the WAF and waits until it can evaluate requests, for at most [`WAF_WAIT`]; `None` unless settings enable it.
 async fn ready_waf(settings: &AppSec) -> Option<Waf> {
     let waf = Waf::start(settings)?;
     // One that takes longer goes on while the function runs.
@@ -167,16 +180,14 @@ async fn ready_waf(settings: &AppSec) -> Option<Waf> {
     Some(waf)
 }
 
-/// Serves tracers that report invocations from now on, if there is a listener.
+/// Serves lifecycle calls from now on, if their port is bound.
 fn serve_lifecycle(
     bound: Option<lifecycle::LifecycleListener>,
     decoder: Decoder,
     monitor: Option<lifecycle::Monitor>,
     messages: Option<Messages>,
-    span_parents: Arc<SpanParents>,
-) -> Option<lifecycle::Inbox> {
+) -> Option<lifecycle::CallQueue> {
     let port = lifecycle::PORT;
-    let messages = messages.map(|messages| messages.with_span_parents(span_parents));
     let served = bound?.serve(decoder, monitor, messages);
     served.inspect_err(|error| tracing::warn!("LIFECYCLE | cannot serve port {port}: {error}")).ok()
 }
@@ -187,9 +198,4 @@ async fn serve(engine: &mut Engine, next: NextPoller, initialization: Initializa
         Initialization::ManagedInstances => managed::run(engine, next).await,
         _ => on_demand::run(engine, next).await,
     }
-}
-
-fn ready() {
-    checkpoint(Checkpoint::Ready);
-    checkpoints::report_if_complete();
 }

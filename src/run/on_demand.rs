@@ -151,7 +151,7 @@ fn flush(engine: &mut Engine, deadline: Instant) -> State {
 mod tests {
     use super::*;
     use crate::{
-        ingest::lifecycle::{Inbox, runtime::observer},
+        ingest::lifecycle::{CallQueue, runtime::observer},
         process::{
             event::parse,
             invocation::{
@@ -225,7 +225,7 @@ mod tests {
     async fn a_flush_waits_for_what_the_runtime_has_sent_to_be_decoded() {
         let (mut engine, telemetry) = engine();
         let (observer, messages) = observer();
-        engine.lifecycle = Some(Inbox::of_runtime(decoder(None), messages));
+        engine.lifecycle = Some(CallQueue::of_runtime(decoder(None), messages));
         let state = State::Running { id: engine.invoked(&"r".into()), until: Instant::now() + HOUR };
         let response = observer.open();
         let done =

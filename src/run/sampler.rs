@@ -27,7 +27,7 @@ const LIMITS_VALID: Duration = Duration::from_secs(1);
 
 /// Peaks and limits since the last reset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct SampleSummary {
     pub peak: Peak,
     pub limits: Limits,
 }
@@ -46,7 +46,7 @@ pub struct Sampler {
     latest: Option<Peak>,
     /// CPU time of the last sample.
     took: Duration,
-    seen: Option<Seen>,
+    summary: Option<SampleSummary>,
     limits: Option<KnownLimits>,
 }
 
@@ -66,7 +66,7 @@ impl Sampler {
             left: Duration::ZERO,
             latest: None,
             took: Duration::ZERO,
-            seen: None,
+            summary: None,
             limits: None,
         }
     }
@@ -96,7 +96,7 @@ impl Sampler {
     /// Stops sampling and clears the peaks.
     pub fn reset(&mut self) {
         self.stop();
-        self.seen = None;
+        self.summary = None;
     }
 
     /// When the next sample is due.
@@ -113,24 +113,24 @@ impl Sampler {
             threads: totals.and_then(|totals| totals.threads),
             tmp: tmp::space().map(|tmp::FileSystem { size, used }| DiskUsage { size, used }),
         };
-        let limits = self.seen.map_or_else(|| self.limits(Instant::now()), |seen| seen.limits);
+        let limits = self.summary.map_or_else(|| self.limits(Instant::now()), |summary| summary.limits);
         self.note(now, limits, Instant::now(), thread_time().saturating_sub(began));
     }
 
     /// Takes the last sample of an invocation, unless samples are slow; then the earlier samples are used. Returns the peaks.
-    pub fn finish(&mut self) -> Seen {
+    pub fn finish(&mut self) -> SampleSummary {
         if self.took <= SLOW {
             self.sample();
         }
-        self.seen()
+        self.summary()
     }
 
     /// Records a sample. Schedules the next one after a change or a timed sample. An extra sample without a change, at the start or end of an
     /// invocation, leaves the pause as it is.
     fn note(&mut self, now: Peak, limits: Limits, ended: Instant, took: Duration) {
-        let mut peak = self.seen.map_or_else(|| self.latest.unwrap_or_default(), |seen| seen.peak);
+        let mut peak = self.summary.map_or_else(|| self.latest.unwrap_or_default(), |summary| summary.peak);
         peak.raise(now);
-        self.seen = Some(Seen { peak, limits });
+        self.summary = Some(SampleSummary { peak, limits });
         let changed = self.latest.replace(now) != Some(now);
         self.took = took;
         let is_timed = self.due.is_some_and(|due| due <= ended);
@@ -143,11 +143,11 @@ impl Sampler {
     }
 
     /// The peaks since the last reset. Takes a sample if there was none.
-    pub fn seen(&mut self) -> Seen {
-        if self.seen.is_none() {
+    pub fn summary(&mut self) -> SampleSummary {
+        if self.summary.is_none() {
             self.sample();
         }
-        self.seen.unwrap_or_default()
+        self.summary.unwrap_or_default()
     }
 
     /// The limits at the first sample after a reset. A process that changes its limits does so before the function runs.
@@ -238,12 +238,12 @@ mod tests {
         machine.close("1");
         sampler.sample();
         sampler.stop();
-        let seen = sampler.seen();
-        assert_eq!((seen.peak.files, seen.peak.threads), (Some(2), Some(1)));
-        assert_eq!(seen.limits, Limits { files: 900, ..Limits::default() });
-        assert!(seen.peak.tmp.is_some());
+        let summary = sampler.summary();
+        assert_eq!((summary.peak.files, summary.peak.threads), (Some(2), Some(1)));
+        assert_eq!(summary.limits, Limits { files: 900, ..Limits::default() });
+        assert!(summary.peak.tmp.is_some());
         sampler.reset();
-        assert_eq!(sampler.seen().peak.files, Some(1), "sampled once more, because there was no sample");
+        assert_eq!(sampler.summary().peak.files, Some(1), "sampled once more, because there was no sample");
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
         let mut sampler = machine.sampler();
         let began = Instant::now();
         sampler.start();
-        assert_eq!(sampler.seen.unwrap().peak.files, Some(1), "the first start takes a sample");
+        assert_eq!(sampler.summary.unwrap().peak.files, Some(1), "the first start takes a sample");
         let due = sampler.due().unwrap();
         assert!(due >= began + SHORTEST_PAUSE);
         sampler.start();
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(sampler.due(), None);
         sampler.start();
         sampler.reset();
-        assert_eq!((sampler.due(), sampler.seen), (None, None));
+        assert_eq!((sampler.due(), sampler.summary), (None, None));
     }
 
     #[test]

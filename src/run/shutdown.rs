@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::engine::{Engine, Progress};
 use crate::{
-    flush::Dropped,
+    flush::DropCounts,
     os::{clock, log::excerpt, streams},
     platform::Shutdown,
 };
@@ -51,7 +51,7 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
     engine.flusher.finish(deadline).await;
     let mut lost = engine.flusher.drop_unconfirmed();
     lost.add(engine.traces.refused());
-    if lost != Dropped::default() {
+    if lost != DropCounts::default() {
         tracing::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
     }
 }

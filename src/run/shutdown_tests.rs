@@ -177,7 +177,7 @@ async fn traces_that_come_after_the_last_flush_are_refused() {
     assert_eq!(send_trace(&mut connection).await, "200");
     start_last_flush(&mut engine, Instant::now() + MS * 1000, Instant::now() + MS * 2000).await;
     assert_eq!(send_trace(&mut connection).await, "503");
-    assert_eq!(engine.traces.refused(), Dropped { refused: 1, ..Dropped::default() });
+    assert_eq!(engine.traces.refused(), DropCounts { refused: 1, ..DropCounts::default() });
     // Without a client, it is dropped at once.
     assert_eq!(engine.flusher.drop_unconfirmed().spans, 1);
 }

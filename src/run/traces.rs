@@ -7,10 +7,10 @@ use crate::{
     aggregate::Batches,
     build_info::BUILD_INFO,
     config::{Apm, Config},
-    flush::Dropped,
+    flush::DropCounts,
     ingest::{
         otlp,
-        trace_agent::{Agent, Inbox, PORT, Received, Refusals, TraceAgentListener},
+        trace_agent::{Agent, PORT, Refusals, TraceAgentListener, TraceQueue, TracerData},
     },
     intake::{self, UnsealedPayload},
     os::clock,
@@ -18,11 +18,11 @@ use crate::{
         data_streams::{self, Buckets, Point},
         invocation::InvocationTrace,
         proxied::ProxiedRequest,
-        stats::{self, ClientPayload, Collapsed, Concentrator, Flush},
         tags::FunctionTags,
         trace::{
-            self, Observed, Output, Pipeline, SpanParents, TraceSettings, TracerPayload,
+            self, Output, Pipeline, SpanObservations, SpanParents, TraceSettings, TracerPayload,
             settings::{FilterTags, Obfuscation, ReplaceRule},
+            stats::{self, ClientPayload, CollapsedGroups, Concentrator, Flush},
         },
     },
 };
@@ -37,11 +37,11 @@ const MAX_WAITING_BYTES: usize = 16 << 20;
 
 /// Spans, statistics of spans, and what is passed on.
 pub struct TracePipeline {
-    inbox: Option<Inbox>,
+    queue: Option<TraceQueue>,
     /// Spans of invocations, which are made here.
     runs: InvocationRuns,
     /// What spans of tracers say about invocations.
-    observed: Observed,
+    observed: SpanObservations,
     refusals: Arc<Refusals>,
     spans: Batches<TracerPayload>,
     stats: Batches<ClientPayload>,
@@ -54,7 +54,7 @@ pub struct TracePipeline {
     concentrator: Concentrator,
     /// The function's name.
     function: String,
-    dropped: Dropped,
+    dropped: DropCounts,
     has_warned: bool,
     /// By what there can be too many of.
     has_warned_of_values: [bool; 5],
@@ -72,7 +72,7 @@ impl TracePipeline {
         span_parents: Arc<SpanParents>,
     ) -> Self {
         let pipeline = Arc::new(pipeline(config, tags));
-        let (agent, inbox) = Agent::new(Arc::clone(&pipeline), span_parents);
+        let (agent, queue) = Agent::new(Arc::clone(&pipeline), span_parents);
         if let Some(Err(error)) = bound.map(|bound| bound.serve(Arc::clone(&agent))) {
             tracing::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled");
         }
@@ -85,10 +85,10 @@ impl TracePipeline {
         };
         let limit = config.apm.max_additional_stats_tags;
         Self {
-            refusals: inbox.refusals(),
-            inbox: Some(inbox),
+            refusals: queue.refusals(),
+            queue: Some(queue),
             runs: InvocationRuns::new(pipeline),
-            observed: Observed::default(),
+            observed: SpanObservations::default(),
             spans: Batches::new(trace::MAX_PAYLOAD_BYTES - trace::OVERHEAD),
             stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
             proxied: Batches::new(MAX_PROXIED_BYTES),
@@ -97,7 +97,7 @@ impl TracePipeline {
             tags: config.tags.iter().map(|tag| format!("{}:{}", tag.key, tag.value)).collect(),
             concentrator: Concentrator::new(log_encoder, now(), limit),
             function: function_name(tags).to_owned(),
-            dropped: Dropped::default(),
+            dropped: DropCounts::default(),
             has_warned: false,
             has_warned_of_values: [false; 5],
             ending: false,
@@ -106,21 +106,21 @@ impl TracePipeline {
 
     /// Waits for spans of an invocation that are processed or, if `takes_requests`, for the next request; never ends if none will come. May be cancelled without
     /// losing one.
-    pub async fn received(&mut self, takes_requests: bool) -> Received {
+    pub async fn received(&mut self, takes_requests: bool) -> TracerData {
         tokio::select! {
-            output = self.runs.output() => Received::Traces(Box::new(output)),
-            received = next_request(&mut self.inbox), if takes_requests => received,
+            output = self.runs.output() => TracerData::Traces(Box::new(output)),
+            received = next_request(&mut self.queue), if takes_requests => received,
         }
     }
 
     /// The next request, if it is here.
-    pub fn try_received(&mut self) -> Option<Received> {
-        self.inbox.as_mut().and_then(Inbox::try_recv)
+    pub fn try_received(&mut self) -> Option<TracerData> {
+        self.queue.as_mut().and_then(TraceQueue::try_recv)
     }
 
     /// Whether a request is being read or processed that is not here yet.
     pub fn is_receiving(&self) -> bool {
-        self.inbox.as_ref().is_some_and(Inbox::is_receiving)
+        self.queue.as_ref().is_some_and(TraceQueue::is_receiving)
     }
 
     /// Whether spans of an invocation are being processed.
@@ -130,22 +130,22 @@ impl TracePipeline {
 
     /// Takes in what is here, and ends: further requests are answered with an error.
     pub async fn close(&mut self) {
-        let Some(mut inbox) = self.inbox.take() else { return };
-        inbox.close();
-        while let Some(received) = inbox.recv().await {
+        let Some(mut queue) = self.queue.take() else { return };
+        queue.close();
+        while let Some(received) = queue.recv().await {
             self.take(received);
         }
     }
 
     /// Takes in what a request has become.
-    pub fn take(&mut self, received: Received) {
+    pub fn take(&mut self, received: TracerData) {
         match received {
-            Received::Traces(output) => self.take_traces(*output),
-            Received::Stats(stats) => {
+            TracerData::Traces(output) => self.take_traces(*output),
+            TracerData::Stats(stats) => {
                 let bytes = stats.bytes().len();
                 self.stats.push(stats, bytes);
             }
-            Received::Proxied(request) => {
+            TracerData::Proxied(request) => {
                 let bytes = request.bytes();
                 self.proxied.push(request, bytes);
             }
@@ -179,7 +179,7 @@ impl TracePipeline {
     }
 
     /// What spans of tracers have said about invocations since this was last asked.
-    pub fn take_observed(&mut self) -> Observed {
+    pub fn take_observed(&mut self) -> SpanObservations {
         std::mem::take(&mut self.observed)
     }
 
@@ -231,8 +231,8 @@ impl TracePipeline {
     }
 
     /// Warns once of each thing of which there are too many values.
-    fn warn_of(&mut self, collapsed: Collapsed) {
-        let Collapsed { groups, resources, endpoints, peer_tags, additional_tags } = collapsed;
+    fn warn_of(&mut self, collapsed: CollapsedGroups) {
+        let CollapsedGroups { groups, resources, endpoints, peer_tags, additional_tags } = collapsed;
         let all = [groups, resources, endpoints, peer_tags, additional_tags];
         let names = ["operations", "resources", "endpoints", "peer tags", "additional tags"];
         for ((count, name), has_warned) in all.into_iter().zip(names).zip(&mut self.has_warned_of_values) {
@@ -281,24 +281,24 @@ impl TracePipeline {
     }
 
     /// What was refused in this sandbox.
-    pub fn refused(&self) -> Dropped {
-        Dropped { refused: self.refusals.count(), ..Dropped::default() }
+    pub fn refused(&self) -> DropCounts {
+        DropCounts { refused: self.refusals.count(), ..DropCounts::default() }
     }
 
     /// What was given up since this was last asked.
-    pub fn take_dropped(&mut self) -> Dropped {
+    pub fn take_dropped(&mut self) -> DropCounts {
         self.dropped.spans += self.runs.take_lost() as u64;
         std::mem::take(&mut self.dropped)
     }
 }
 
 /// The next request; never, if there is none to come.
-async fn next_request(inbox: &mut Option<Inbox>) -> Received {
-    if let Some(open) = inbox {
+async fn next_request(queue: &mut Option<TraceQueue>) -> TracerData {
+    if let Some(open) = queue {
         if let Some(received) = open.recv().await {
             return received;
         }
-        *inbox = None;
+        *queue = None;
     }
     std::future::pending().await
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 use tokio::time::sleep_until;
 
-use super::sampler::{Sampler, Seen};
+use super::sampler::{SampleSummary, Sampler};
 use crate::{
     os::{
         clock,
@@ -27,13 +27,14 @@ pub struct UsageMetrics {
     overlapping: bool,
     files: CounterFiles,
     sampler: Sampler,
-    open: VecDeque<Measured>,
+    open: VecDeque<InvocationUsage>,
     /// Whether there was an invocation.
     used: bool,
 }
 
+/// The usage counters of one invocation, until its two events have come.
 #[derive(Debug)]
-struct Measured {
+struct InvocationUsage {
     id: AttemptId,
     begin: Reading,
     /// Counters and peaks at the start of the next invocation, if that came before the event for this one's end.
@@ -45,7 +46,7 @@ struct Measured {
 #[derive(Debug)]
 struct End {
     reading: Reading,
-    seen: Seen,
+    summary: SampleSummary,
 }
 
 /// The counters to read. The kernel takes a while to produce each file.
@@ -92,53 +93,54 @@ impl UsageMetrics {
         if self.open.len() == CAPACITY {
             self.open.pop_front();
         }
-        self.open.push_back(Measured { id: id.clone(), begin, end: None, done: false, reported: false });
+        self.open.push_back(InvocationUsage { id: id.clone(), begin, end: None, done: false, reported: false });
         self.used = true;
         self.sampler.start();
     }
 
     /// Ends all open measurements: usage from now on belongs to the next invocation, even if the event for the end of an earlier one arrives late.
     fn cut_off(&mut self, now: &Reading) {
-        for measured in self.open.iter_mut().filter(|measured| measured.end.is_none()) {
-            measured.end = Some(End { reading: now.clone(), seen: self.sampler.seen() });
+        for invocation in self.open.iter_mut().filter(|invocation| invocation.end.is_none()) {
+            invocation.end = Some(End { reading: now.clone(), summary: self.sampler.summary() });
         }
     }
 
     fn done(&mut self, id: &AttemptId) -> Values {
-        let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
-        let mut values = usage::utilization(&measured.begin, &end_of(measured, &mut self.files, Counters::Utilization));
+        let Some(invocation) = self.open.iter().find(|invocation| invocation.id == *id) else { return Values::new() };
+        let mut values =
+            usage::utilization(&invocation.begin, &end_of(invocation, &mut self.files, Counters::Utilization));
         if !self.overlapping {
             // A last sample shows the files and threads that the function leaves behind, even after a short invocation.
-            let seen = measured.end.as_ref().map_or_else(|| self.sampler.finish(), |end| end.seen);
-            values.extend(usage::footprint(&seen.peak, seen.limits));
+            let summary = invocation.end.as_ref().map_or_else(|| self.sampler.finish(), |end| end.summary);
+            values.extend(usage::footprint(&summary.peak, summary.limits));
         }
-        self.told(id, |measured| measured.done = true);
+        self.mark(id, |invocation| invocation.done = true);
         values
     }
 
     fn reported(&mut self, id: &AttemptId) -> Values {
-        let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
-        let values = usage::consumption(&measured.begin, &end_of(measured, &mut self.files, Counters::Consumption));
-        self.told(id, |measured| measured.reported = true);
+        let Some(invocation) = self.open.iter().find(|invocation| invocation.id == *id) else { return Values::new() };
+        let values = usage::consumption(&invocation.begin, &end_of(invocation, &mut self.files, Counters::Consumption));
+        self.mark(id, |invocation| invocation.reported = true);
         values
     }
 
     fn ending(&mut self) -> Values {
         self.sampler.stop();
         if self.overlapping && self.used {
-            let seen = self.sampler.seen();
-            return usage::footprint(&seen.peak, seen.limits);
+            let summary = self.sampler.summary();
+            return usage::footprint(&summary.peak, summary.limits);
         }
         Values::new()
     }
 
     /// Removes an invocation once both of its ends were handled, and stops the sampler if no invocation is running.
-    fn told(&mut self, id: &AttemptId, note: impl Fn(&mut Measured)) {
-        self.open.iter_mut().filter(|measured| measured.id == *id).for_each(note);
-        if self.open.iter().all(|measured| measured.done || measured.reported || measured.end.is_some()) {
+    fn mark(&mut self, id: &AttemptId, note: impl Fn(&mut InvocationUsage)) {
+        self.open.iter_mut().filter(|invocation| invocation.id == *id).for_each(note);
+        if self.open.iter().all(|invocation| invocation.done || invocation.reported || invocation.end.is_some()) {
             self.sampler.stop();
         }
-        self.open.retain(|measured| !(measured.done && measured.reported));
+        self.open.retain(|invocation| !(invocation.done && invocation.reported));
     }
 
     /// Waits until a sample is due; pending forever if none is scheduled. Cancel-safe.
@@ -155,8 +157,8 @@ impl UsageMetrics {
     }
 }
 
-fn end_of<'a>(measured: &'a Measured, files: &mut CounterFiles, counters: Counters) -> Cow<'a, Reading> {
-    measured.end.as_ref().map_or_else(|| Cow::Owned(read(files, counters)), |end| Cow::Borrowed(&end.reading))
+fn end_of<'a>(invocation: &'a InvocationUsage, files: &mut CounterFiles, counters: Counters) -> Cow<'a, Reading> {
+    invocation.end.as_ref().map_or_else(|| Cow::Owned(read(files, counters)), |end| Cow::Borrowed(&end.reading))
 }
 
 fn read(files: &mut CounterFiles, counters: Counters) -> Reading {

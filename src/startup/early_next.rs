@@ -19,10 +19,10 @@ use super::{
 };
 use crate::{
     build_info::BUILD_INFO,
-    config::{self, Config, Loaded},
+    config::{self, Config, LoadedConfig},
     ingest::otlp,
     os::{self, error::chain, thread},
-    platform::{self, Environment, ExtensionId, ExtensionsApi, Subscribed, Subscription},
+    platform::{self, Environment, ExtensionId, ExtensionsApi, Subscription, SubscriptionOutcome},
     run::{self, Components, next::NextPoller},
 };
 
@@ -36,16 +36,16 @@ pub fn run(environment: Environment, start_time: StartTime) -> Result<(), Error>
     let logs_wanted =
         |environment: &Environment| loaded.get_or_init(|| services::config(environment)).config.logs.enabled;
     let state = register(environment, logs_wanted)?;
-    go_on(state, loaded.into_inner(), start_time);
+    run_agent(state, loaded.into_inner(), start_time);
     Ok(())
 }
 
 /// Runs with what the launcher has registered.
 pub fn resume(state: StartupState, start_time: StartTime) {
-    go_on(state, None, start_time);
+    run_agent(state, None, start_time);
 }
 
-fn go_on(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) {
+fn run_agent(state: StartupState, loaded: Option<LoadedConfig>, start_time: StartTime) {
     os::log::start(config::log_level(std::env::vars_os()));
     tracing::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
     let runtime = spare_descriptors().and_then(|()| services::runtime(&state.environment, threads_can_be_started));
@@ -91,7 +91,7 @@ fn threads_can_be_started(workers: usize) -> bool {
 }
 
 /// Within the async runtime.
-async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) -> Components {
+async fn build(state: StartupState, loaded: Option<LoadedConfig>, start_time: StartTime) -> Components {
     let StartupState { environment, registered, ports, runtime_proxy, connection, subscription } = state;
     // First of all: the runtime may have connected already, and init waits for what it asks.
     let runtime_proxy = services::runtime_proxy(runtime_proxy, &environment.runtime_api);
@@ -105,7 +105,7 @@ async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTim
     let lifecycle = services::lifecycle(ports.lifecycle);
     let platform = ExtensionsApi::resume(environment.runtime_api.clone(), connection);
     let startup = Startup { environment: &environment, config: &config, id: &registered.id };
-    let Subscribing { next, telemetry } = startup.subscribe(platform, subscription, listening).await;
+    let SubscriptionResult { next, telemetry } = startup.subscribe(platform, subscription, listening).await;
     let known = StartedServices {
         next,
         registered,
@@ -127,7 +127,7 @@ struct Startup<'a> {
     id: &'a ExtensionId,
 }
 
-struct Subscribing {
+struct SubscriptionResult {
     next: NextPoller,
     telemetry: services::Telemetry,
 }
@@ -140,14 +140,14 @@ impl Startup<'_> {
         mut platform: ExtensionsApi,
         reply: SubscriptionReply,
         listening: Option<TelemetryReceiver>,
-    ) -> Subscribing {
+    ) -> SubscriptionResult {
         let reply = match reply {
             SubscriptionReply::Received(reply) => Some(reply),
             SubscriptionReply::Pending => Some(platform.pending_subscription().await),
             SubscriptionReply::NotSent => None,
         };
         let Some(listening) = listening else {
-            return Subscribing { next: self.poller(platform), telemetry: None };
+            return SubscriptionResult { next: self.poller(platform), telemetry: None };
         };
         let subscription = listening.subscription(self.config, self.environment.initialization());
         let (next, reply) = match reply {
@@ -155,7 +155,7 @@ impl Startup<'_> {
             None => self.subscribe_again(platform, subscription, None).await,
             Some(reply) => (self.poller(platform), reply),
         };
-        Subscribing { next, telemetry: listening.after(reply) }
+        SubscriptionResult { next, telemetry: listening.after(reply) }
     }
 
     async fn subscribe_again(
@@ -163,7 +163,7 @@ impl Startup<'_> {
         mut platform: ExtensionsApi,
         subscription: Subscription,
         error: Option<platform::Error>,
-    ) -> (NextPoller, Result<Subscribed, platform::Error>) {
+    ) -> (NextPoller, Result<SubscriptionOutcome, platform::Error>) {
         if let Some(error) = &error {
             tracing::warn!("TELEMETRY | subscribing again: {}", chain(error));
         }
@@ -193,7 +193,7 @@ async fn reply_around<T>(first_event: impl Future<Output = ()>, reply: impl Futu
 }
 
 fn init_is_over() -> platform::Error {
-    platform::Error::Answer { call: "subscribe", why: "the first event came before the subscription".to_owned() }
+    platform::Error::Answer { call: "subscribe", source: platform::AnswerError::AfterFirstEvent }
 }
 
 #[cfg(test)]

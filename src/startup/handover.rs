@@ -17,7 +17,7 @@ use super::{
 use crate::{
     ingest::{dogstatsd, lifecycle, telemetry, trace_agent},
     os::checkpoints::take_over,
-    platform::{Environment, ExtensionId, Registered, raw::blocking::Connection},
+    platform::{Environment, ExtensionId, ExtensionRegistration, raw::blocking::Connection},
     runtime_proxy,
 };
 
@@ -31,7 +31,7 @@ pub fn import() -> Option<StartupState> {
     Some(StartupState {
         // The launcher leaves it to the agent: few functions want it, and what says so takes room.
         runtime_proxy: runtime_proxy::bind(),
-        registered: Registered { id: ExtensionId(id.to_owned()), account_id: account_id.map(str::to_owned) },
+        registered: ExtensionRegistration { id: ExtensionId(id.to_owned()), account_id: account_id.map(str::to_owned) },
         ports: ports(sockets),
         connection: connection.map(|number| Connection::from_handover(api, TcpStream::from(adopt(number)))),
         subscription: match subscription {

@@ -59,7 +59,7 @@ impl Poller {
             None => Connection::open(self.api.clone())?,
         };
         if !in_flight {
-            connection.ask(&self.id)?;
+            connection.send_next(&self.id)?;
         }
         let event = connection.event();
         self.connection = (!connection.has_ended()).then_some(connection);

@@ -8,7 +8,7 @@ use std::{
 
 use super::*;
 use crate::{
-    platform::{Environment, Registered},
+    platform::{Environment, ExtensionRegistration},
     startup::ports::Ports,
 };
 
@@ -61,7 +61,7 @@ fn state(api: RuntimeApi, connection: Option<Connection>, subscription: Subscrip
     let missing = || std::io::Error::other("not bound");
     StartupState {
         environment,
-        registered: Registered { id: ExtensionId("id-1".to_owned()), account_id: None },
+        registered: ExtensionRegistration { id: ExtensionId("id-1".to_owned()), account_id: None },
         ports: Ports {
             telemetry: Err(missing()),
             dogstatsd: Err(missing()),
@@ -97,8 +97,8 @@ fn idle_goes_on_behind_a_refused_subscription() {
     let (api, served) = platform(&["HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno", INVOKE, SHUTDOWN]);
     let mut connection = Connection::open(api.clone()).unwrap();
     // A request without a body in the subscription's place.
-    connection.ask(&ExtensionId("id-1".to_owned())).unwrap();
-    connection.ask(&ExtensionId("id-1".to_owned())).unwrap();
+    connection.send_next(&ExtensionId("id-1".to_owned())).unwrap();
+    connection.send_next(&ExtensionId("id-1".to_owned())).unwrap();
     idle(state(api, Some(connection), SubscriptionReply::Pending));
     assert_eq!(served.join().unwrap(), 3);
 }
@@ -107,7 +107,7 @@ fn idle_goes_on_behind_a_refused_subscription() {
 fn idle_reconnects_if_the_connection_ends_with_the_subscription() {
     let (api, served) = platform(&["", SHUTDOWN]);
     let mut connection = Connection::open(api.clone()).unwrap();
-    connection.ask(&ExtensionId("id-1".to_owned())).unwrap();
+    connection.send_next(&ExtensionId("id-1".to_owned())).unwrap();
     idle(state(api, Some(connection), SubscriptionReply::Pending));
     assert_eq!(served.join().unwrap(), 2);
 }

@@ -10,7 +10,7 @@ use crate::{
     features::{BIND_FIRST, PIPELINED_NEXT},
     os::checkpoints::{Checkpoint, checkpoint},
     platform::{
-        Environment, Error, ExtensionId, Registered, Subscribed, Subscription,
+        Environment, Error, ExtensionId, ExtensionRegistration, Subscription, SubscriptionOutcome,
         raw::blocking::{Connection, PendingRegistration, RegisteredConnection},
     },
     runtime_proxy::{self, ProxyListener},
@@ -22,7 +22,7 @@ pub struct StartupState {
     /// Where we are.
     pub environment: Environment,
     /// Who we are to the platform.
-    pub registered: Registered,
+    pub registered: ExtensionRegistration,
     /// Where we listen.
     pub ports: Ports,
     /// Where the runtime goes to; None where nobody wants a proxy.
@@ -38,7 +38,7 @@ pub struct StartupState {
 #[derive(Debug)]
 pub enum SubscriptionReply {
     /// It is here.
-    Received(Result<Subscribed, Error>),
+    Received(Result<SubscriptionOutcome, Error>),
     /// It comes on the connection, before the next event. Lost if there is no connection.
     Pending,
     /// Nothing was sent: there is no listener.
@@ -71,7 +71,7 @@ fn register_with(
     let ports = early.unwrap_or_else(bind);
     let subscription =
         ports.telemetry.as_ref().ok().map(|bound| Subscription { port: bound.port, logs, initialization });
-    let (connection, subscription) = match subscribe_and_ask(&mut connection, &registered.id, subscription) {
+    let (connection, subscription) = match subscribe_and_send_next(&mut connection, &registered.id, subscription) {
         Ok(reply) => (Some(connection), reply),
         Err(error) => (None, SubscriptionReply::Received(Err(error))),
     };
@@ -96,14 +96,14 @@ fn register_again(environment: &Environment, mut error: Error) -> Result<Registe
 }
 
 /// Fails if the connection breaks, or if the subscription has to be repeated while the next event is not asked for.
-fn subscribe_and_ask(
+fn subscribe_and_send_next(
     connection: &mut Connection,
     id: &ExtensionId,
     subscription: Option<Subscription>,
 ) -> Result<SubscriptionReply, Error> {
     let reply = match subscription {
         Some(subscription) if PIPELINED_NEXT => {
-            connection.subscribe_and_ask(id, subscription)?;
+            connection.subscribe_and_send_next(id, subscription)?;
             return Ok(SubscriptionReply::Pending);
         }
         Some(subscription) => {
@@ -115,7 +115,7 @@ fn subscribe_and_ask(
         }
         None => SubscriptionReply::NotSent,
     };
-    connection.ask(id)?;
+    connection.send_next(id)?;
     Ok(reply)
 }
 

@@ -21,7 +21,9 @@ use crate::{
         checkpoints::{Checkpoint, checkpoint},
         thread::run_blocking,
     },
-    platform::{self, Environment, ExtensionId, ExtensionsApi, Registered, Subscribed, Subscription},
+    platform::{
+        self, Environment, ExtensionId, ExtensionRegistration, ExtensionsApi, Subscription, SubscriptionOutcome,
+    },
     run::{self, Components, Intake, next::NextPoller},
     runtime_proxy,
 };
@@ -46,11 +48,11 @@ async fn build(environment: &Environment, start_time: StartTime) -> Result<Compo
     // Lambda starts the runtime once the registration is answered, and extensions that start beside this one may register through the proxy.
     let runtime_proxy = services::runtime_proxy(runtime_proxy::bind(), &environment.runtime_api);
     let registering = tokio::spawn(register(environment.clone()));
-    let overlapped = REGISTER_OVERLAP.then(|| Overlapped::start(environment.clone()));
+    let background = REGISTER_OVERLAP.then(|| BackgroundSetup::start(environment.clone()));
     let early_bound = BIND_FIRST.then(ports::bind);
     let RegisteredClient { platform, registered } = joined(registering.await)??;
-    let (config, mut intake) = match overlapped {
-        Some(overlapped) => overlapped.config(environment).await,
+    let (config, mut intake) = match background {
+        Some(background) => background.config(environment).await,
         None => (services::apply_config(services::config(environment)), PendingIntake::NotStarted),
     };
     if !EARLY_SUBSCRIBE {
@@ -84,12 +86,12 @@ async fn build(environment: &Environment, start_time: StartTime) -> Result<Compo
 }
 
 /// Settings and clients that are built on a thread of their own. The async runtime may have only this thread, which makes the requests then.
-struct Overlapped {
+struct BackgroundSetup {
     config: oneshot::Receiver<Config>,
     intake: JoinHandle<io::Result<Intake>>,
 }
 
-impl Overlapped {
+impl BackgroundSetup {
     fn start(environment: Environment) -> Self {
         let (sender, config) = oneshot::channel();
         let intake = tokio::spawn(run_blocking("start", move || {
@@ -145,7 +147,7 @@ impl PendingIntake {
 
 struct RegisteredClient {
     platform: ExtensionsApi,
-    registered: Registered,
+    registered: ExtensionRegistration,
 }
 
 async fn register(environment: Environment) -> Result<RegisteredClient, Error> {
@@ -163,7 +165,7 @@ async fn register(environment: Environment) -> Result<RegisteredClient, Error> {
 struct SubscribedClient {
     platform: ExtensionsApi,
     /// None: there was nothing to subscribe with.
-    answer: Option<Result<Subscribed, platform::Error>>,
+    answer: Option<Result<SubscriptionOutcome, platform::Error>>,
 }
 
 async fn subscribe(

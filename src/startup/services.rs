@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::{Error, StartTime, fips};
 use crate::{
     build_info::BUILD_INFO,
-    config::{self, Config, Loaded},
+    config::{self, Config, LoadedConfig},
     features::{self, APPSEC, LAZY_INTAKE, RUNTIME_SIZING},
     ingest::{
         dogstatsd::{self, DatagramQueue},
@@ -23,7 +23,9 @@ use crate::{
         file,
         thread::STACK_BYTES,
     },
-    platform::{self, Environment, Initialization, Registered, RuntimeApi, Subscribed, Subscription},
+    platform::{
+        self, Environment, ExtensionRegistration, Initialization, RuntimeApi, Subscription, SubscriptionOutcome,
+    },
     process::{
         invocation::{Processor, Settings, SpanSettings, call::Decoder},
         log::Rules,
@@ -71,7 +73,7 @@ fn workers(memory_mb: Option<&str>) -> usize {
 const MAX_SETTINGS_BYTES: usize = 1 << 20;
 
 /// The settings, from the environment and from the function's folder.
-pub fn config(environment: &Environment) -> Loaded {
+pub fn config(environment: &Environment) -> LoadedConfig {
     let path = Path::new(&environment.task_root).join("datadog.yaml");
     let yaml = match file::read_text(&path, MAX_SETTINGS_BYTES) {
         Ok(yaml) => Ok(Some(yaml)),
@@ -86,7 +88,7 @@ pub fn config(environment: &Environment) -> Loaded {
 }
 
 /// Says what was wrong with the settings, and makes them count for our own log.
-pub fn apply_config(loaded: Loaded) -> Config {
+pub fn apply_config(loaded: LoadedConfig) -> Config {
     os::log::start(loaded.config.log_level);
     if let Some(why) = loaded.discarded {
         tracing::error!("Failed to load config: datadog.yaml {why}; using the environment and defaults");
@@ -205,11 +207,11 @@ impl TelemetryReceiver {
     }
 
     /// The telemetry that will come after this answer to the subscription; None if none will.
-    pub fn after(self, answer: Result<Subscribed, platform::Error>) -> Telemetry {
+    pub fn after(self, answer: Result<SubscriptionOutcome, platform::Error>) -> Telemetry {
         checkpoint(Checkpoint::Subscribed);
         match answer {
-            Ok(Subscribed::Active) => Some(self.batches),
-            Ok(Subscribed::NotSupported) => {
+            Ok(SubscriptionOutcome::Active) => Some(self.batches),
+            Ok(SubscriptionOutcome::NotSupported) => {
                 tracing::info!("TELEMETRY | This platform has no Telemetry API; only invocations are counted");
                 None
             }
@@ -234,7 +236,7 @@ pub type Telemetry = Option<Batches>;
 /// What is known once everything that can fail has been tried.
 pub struct StartedServices {
     pub next: NextPoller,
-    pub registered: Registered,
+    pub registered: ExtensionRegistration,
     pub config: Config,
     pub intake: Intake,
     pub telemetry: Telemetry,
@@ -383,7 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn received_telemetry_confirms_subscription_after_lost_reply() {
-        let lost = || platform::Error::Answer { call: "subscribe", why: String::new() };
+        let lost = || platform::Error::Answer { call: "subscribe", source: platform::AnswerError::NoIdentifier };
         let refusal = || platform::Error::Status { call: "subscribe", status: 400, body: String::new() };
         for (has_arrived, error, expected) in [(false, lost(), false), (true, lost(), true), (true, refusal(), false)] {
             let (sender, batches) = test_batches::channel();

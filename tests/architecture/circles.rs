@@ -9,15 +9,11 @@ use crate::imports::visit;
 use crate::tokens;
 use crate::tree::{Complaint, File, Tree};
 
-/// Circles that are there, each by the folder that they are in and the folders among their members: none may grow, and one that is gone is taken from the list.
-const KNOWN: &[(&str, &[&str])] =
-    &[("src/process", &["stats", "trace"]), ("matrix/src/sandbox", &["function", "platform"])];
-
 /// What imports what among the files and folders of one folder.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
-/// Circles that no row of the table knows, and rows without a circle.
-pub fn unknown(tree: &Tree) -> Vec<Complaint> {
+/// Circles with a folder among their members.
+pub fn found(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for root in roots(tree) {
         let modules = modules(tree, &root);
@@ -27,31 +23,16 @@ pub fn unknown(tree: &Tree) -> Vec<Complaint> {
                 add(&mut folders, &root, module, &target);
             }
         }
-        let mut found = Vec::new();
         for (folder, imports) in &folders {
             let below = folder.strip_prefix(&root).unwrap_or_default().trim_start_matches('/').to_owned();
-            for circle in circles(imports) {
-                let members = folders_of(&modules, &below, &circle);
-                let is_known = |(known, known_members): &&(&str, &[&str])| {
-                    known == folder && members.iter().all(|member| known_members.contains(&member.as_str()))
-                };
-                match KNOWN.iter().find(is_known) {
-                    _ if members.is_empty() => {}
-                    Some((known, _)) => found.push(*known),
-                    None => complaints.push(complaint(folder, &format!("circle of imports: {}", circle.join(", ")))),
-                }
-            }
+            let with_folder = circles(imports).into_iter().filter(|circle| has_folder(&modules, &below, circle));
+            complaints.extend(with_folder.map(|circle| {
+                let what = format!("circle of imports: {}", circle.join(", "));
+                Complaint { path: folder.to_owned(), line: 1, what }
+            }));
         }
-        let is_here = |folder: &str| modules.values().any(|file| file.path.starts_with(&format!("{folder}/")));
-        let of_root = KNOWN.iter().map(|(folder, _)| *folder).filter(|folder| folder.starts_with(&format!("{root}/")));
-        let gone = of_root.filter(|folder| is_here(folder) && !found.contains(folder));
-        complaints.extend(gone.map(|folder| complaint(folder, "the circle is gone; take it from the table")));
     }
     complaints
-}
-
-fn complaint(folder: &str, what: &str) -> Complaint {
-    Complaint { path: folder.to_owned(), line: 1, what: what.to_owned() }
 }
 
 /// The folders with the sources of the crates, without a slash at the end.
@@ -150,12 +131,11 @@ fn reach<'i>(imports: &'i Imports, from: &'i String) -> BTreeSet<&'i String> {
     seen
 }
 
-/// Those of these members that are folders.
-fn folders_of(modules: &BTreeMap<Vec<String>, &File>, folder: &str, members: &[String]) -> Vec<String> {
+/// Whether a folder is among these members.
+fn has_folder(modules: &BTreeMap<Vec<String>, &File>, folder: &str, members: &[String]) -> bool {
     let above: Vec<String> = folder.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    let is_folder = |member: &&String| {
-        let path = [above.as_slice(), std::slice::from_ref(*member)].concat();
+    members.iter().any(|member| {
+        let path = [above.as_slice(), std::slice::from_ref(member)].concat();
         modules.keys().any(|module| module.starts_with(&path) && module.len() > path.len())
-    };
-    members.iter().filter(is_folder).cloned().collect()
+    })
 }

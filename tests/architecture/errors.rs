@@ -4,12 +4,32 @@ use std::collections::BTreeSet;
 
 use proc_macro2::{Delimiter, TokenTree};
 
+use crate::imports::visit;
 use crate::tokens;
 use crate::tree::{Complaint, File, Tree};
 
 /// Messages that show a source, and sources that are not marked, of the errors that `thiserror` derives.
 pub fn flattened(tree: &Tree) -> Vec<Complaint> {
     tree.rust("").flat_map(|file| complaints(file, &tokens::of(file))).collect()
+}
+
+/// Errors of the agent that become texts on their way up, so that their sources are lost. The tool writes texts of errors to its records.
+pub fn texts(tree: &Tree) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for file in tree.rust("src/").chain(tree.rust("crates/")) {
+        let is_lossy = |tokens: &[TokenTree], at: usize| {
+            let argument = tokens::group(tokens.get(at + 1), Delimiter::Parenthesis).unwrap_or_default();
+            let mut names = BTreeSet::new();
+            tokens::idents(&argument, &mut names);
+            tokens::is_ident(tokens.get(at), "map_err") && names.contains("to_string")
+        };
+        visit(&tokens::of(file), 0, &mut |tokens, at, _| {
+            if is_lossy(tokens, at) {
+                complaints.push(Complaint::new(file, tokens::line(&tokens[at]), "an error becomes a text"));
+            }
+        });
+    }
+    complaints
 }
 
 fn complaints(file: &File, tokens: &[TokenTree]) -> Vec<Complaint> {

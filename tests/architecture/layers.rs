@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["invoke", "layer"],
     &["inspect", "measure"],
     &["analyze", "merge"],
-    &["planning", "report"],
+    &["estimate", "report"],
     &["gate"],
     &["fips_report"],
     &["commands"],

@@ -1,4 +1,4 @@
-//! What is written to be executed, and what is built: each by the one function that does it right.
+//! What is written to be executed, what is built, and what reads ELF files: each by the one module that does it right.
 
 use proc_macro2::{Delimiter, TokenTree};
 
@@ -46,6 +46,15 @@ pub const CARGO: &[Allowed] = &[
     Allowed { path: "tests/architecture/version_output.rs", reason: "asks for metadata, and compiles nothing" },
 ];
 
+/// Files that read ELF files.
+pub const ELF: &[Allowed] = &[
+    Allowed { path: "matrix/src/elf/loader_work.rs", reason: "a part of matrix::elf" },
+    Allowed { path: "matrix/src/elf/mod.rs", reason: "a part of matrix::elf" },
+    Allowed { path: "matrix/src/elf/program.rs", reason: "a part of matrix::elf" },
+    Allowed { path: "matrix/tests/switch_effects.rs", reason: "reads what only a compiler flag changes" },
+    Allowed { path: "matrix/tests/switch_support/mod.rs", reason: "reads what only a switch changes" },
+];
+
 /// What makes a file executable.
 const MODE_NAMES: [&str; 6] = ["set_permissions", "set_mode", "OpenOptionsExt", "from_mode", "fchmod", "fchmodat"];
 
@@ -72,6 +81,16 @@ pub fn built(tree: &Tree, allowed: &[Allowed]) -> Vec<Complaint> {
         (is_variable && is_own) || is_command(tokens, at, "cargo")
     };
     found(tree, allowed, "starts cargo without matrix::workspace::cargo", &is_cargo)
+}
+
+/// Files that name the crate `object` themselves. `matrix::elf` reads ELF files for all others.
+pub fn read(tree: &Tree, allowed: &[Allowed]) -> Vec<Complaint> {
+    let is_crate = |tokens: &[TokenTree], at: usize| {
+        tokens::is_ident(tokens.get(at), "object")
+            && tokens::is_path_separator(tokens, at + 1)
+            && !tokens::continues_path(tokens, at)
+    };
+    found(tree, allowed, "reads an ELF file without matrix::elf", &is_crate)
 }
 
 /// Whether `Command::new` with this program is at `at`.

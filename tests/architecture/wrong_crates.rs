@@ -5,6 +5,17 @@ use crate::wrong_trees::places;
 use crate::{circles, errors};
 
 #[test]
+fn errors_that_become_texts_are_found() {
+    let found = |path: &str, text: &str| places(&errors::texts(&Tree::default().with(path, text)));
+    assert_eq!(found("src/a.rs", "fn f() { g().map_err(|error| error.to_string()) }"), ["src/a.rs:1"]);
+    assert_eq!(
+        found("crates/b/src/a.rs", "fn f() { g().map_err(|e| E { why: e.to_string() }) }"),
+        ["crates/b/src/a.rs:1"]
+    );
+    assert_eq!(found("src/a.rs", "fn f() { g().map_err(E::from).unwrap().to_string() }"), [""; 0]);
+}
+
+#[test]
 fn errors_that_repeat_or_lose_a_source_are_found() {
     let found = |variant: &str| {
         let text =
@@ -42,7 +53,7 @@ fn circles_of_folders_are_found() {
             .with("crates/a/src/lib.rs", "mod one; mod two;")
             .with("crates/a/src/one/mod.rs", "mod deep;");
         let tree = tree.with("crates/a/src/one/deep.rs", one).with("crates/a/src/two.rs", other);
-        places(&circles::unknown(&tree))
+        places(&circles::found(&tree))
     };
     for one in
         ["use crate::two::T;", "use super::super::two;", "fn f() { crate::two::f() }", "use crate::{two::{T, U}};"]

@@ -3,7 +3,8 @@
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
 use crate::{
-    commands, imports, layers, middle, names, parity, programs, purity, renames, switches, toolchain, version_output,
+    commands, imports, layers, middle, names, parity, participles, programs, purity, renames, switches, toolchain,
+    version_output,
 };
 
 /// The places complained about.
@@ -301,6 +302,17 @@ fn programs_that_are_written_or_built_in_another_way_are_found() {
 }
 
 #[test]
+fn elf_files_that_are_read_in_another_way_are_found() {
+    let allowed = [programs::Allowed { path: "matrix/src/elf/mod.rs", reason: "the reader" }];
+    let read = |path: &str, source: &str| places(&programs::read(&Tree::default().with(path, source), &allowed));
+    for source in ["use object::elf::PT_LOAD;", "fn f() { ::object::File::parse(b); }", "fn f(e: object::Error) {}"] {
+        assert_eq!(read("matrix/src/x.rs", source), ["matrix/src/x.rs:1"], "{source}");
+        assert_eq!(read("matrix/src/elf/mod.rs", source), [""; 0]);
+    }
+    assert_eq!(read("src/x.rs", "use crate::json::object::Field; fn f() { object(1); }"), [""; 0]);
+}
+
+#[test]
 fn long_files_are_found() {
     let lines = |count: usize| "\n".repeat(count);
     let tree = Tree::default().with("src/main.rs", &lines(40)).with("src/a.rs", &lines(500)).with("x.md", &lines(900));
@@ -436,6 +448,17 @@ fn claims_of_parity_without_a_test_or_a_reason_are_found() {
     assert_eq!(found("| 1 | it works | `tests/b.rs::proven` | comes later |"), ["docs/parity.md:1"]);
     assert_eq!(found("| 1 | a | | comes later |\n| 1 | b | | comes later |"), ["docs/parity.md:2"]);
     assert_eq!(places(&parity::unproven(&Tree::default())), ["docs/parity.md:1"]);
+}
+
+#[test]
+fn a_type_that_is_named_by_a_participle_is_found() {
+    let found = |source: &str| places(&participles::participles(&Tree::default().with("matrix/src/a.rs", source)));
+    for source in ["struct Seen;", "pub enum Queued {}", "fn f() { type Sending = u8; }", "mod a { trait Known {} }"] {
+        assert_eq!(found(source), ["matrix/src/a.rs:1"], "{source}");
+    }
+    for source in ["struct Finding;", "struct SeenItems;", "enum State { Queued }", "// struct Seen;", "fn sent() {}"] {
+        assert_eq!(found(source), [""; 0], "{source}");
+    }
 }
 
 #[test]

@@ -4,19 +4,23 @@ use std::{thread, time::Duration};
 
 use matrix::sandbox::{
     Sandbox, Setup,
-    intake::{Answer, Intake, Plan, Request, Route, Window},
+    intake::{Intake, Plan, Request, Route, RuleResponse, Window},
 };
 
-use crate::support::{echo, end, eventually, invoke, invoke_next, invoke_until_request_is_open, live, setup_with};
+use crate::support::{
+    echo, end, eventually, invoke, invoke_next, invoke_until_request_is_open, run_sandbox, setup_with,
+};
 
 #[test]
 fn an_answer_with_many_headers_is_an_answer() {
     let headers = (0..150).map(|number| (format!("x-header-{number}"), "value".to_owned())).collect();
-    let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Status { code: 202, headers, body: "{}".to_owned() });
-    let life = live(Setup { intake: Some(plan), ..setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")]) }, 3);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    assert!(!life.own_lines().contains("Failed to send"), "{}", life.own_lines());
+    let plan =
+        Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Status { code: 202, headers, body: "{}".to_owned() });
+    let run =
+        run_sandbox(Setup { intake: Some(plan), ..setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")]) }, 3);
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    assert!(!run.own_lines().contains("Failed to send"), "{}", run.own_lines());
 }
 
 fn logs(intake: &Intake) -> Vec<Request> {
@@ -28,7 +32,7 @@ fn logs(intake: &Intake) -> Vec<Request> {
 fn an_intake_that_asks_for_two_seconds_gets_them() {
     const PAUSE: i64 = 2;
     let headers = vec![("retry-after".to_owned(), PAUSE.to_string())];
-    let busy = Answer::Status { code: 429, headers, body: String::new() };
+    let busy = RuleResponse::Status { code: 429, headers, body: String::new() };
     let plan = Plan::rule(Route::Logs, Window::first(1), busy);
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let sandbox = Sandbox::start(Setup { intake: Some(plan), ..setup_with(echo(), &variables) }).unwrap();
@@ -45,9 +49,9 @@ fn an_intake_that_asks_for_two_seconds_gets_them() {
     let series = sandbox.intake().unwrap().requests();
     let meanwhile = series.iter().filter(|it| it.path != "/api/v2/logs" && it.at < requests[1].at).count();
     assert!(meanwhile > 2, "the other intakes asked for nothing");
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    life.assert_exactly_once();
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    run.assert_exactly_once();
 }
 
 /// The answer comes while the sandbox is frozen, for longer than the request may take. After the thaw it lies in the socket.
@@ -55,7 +59,7 @@ fn an_intake_that_asks_for_two_seconds_gets_them() {
 fn an_answer_that_came_during_a_freeze_counts() {
     const DELAY: Duration = Duration::from_millis(400);
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1"), ("DD_FLUSH_TIMEOUT", "1")];
-    let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(DELAY));
+    let plan = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Delay(DELAY));
     let sandbox = Sandbox::start(Setup { intake: Some(plan), ..setup_with(echo(), &variables) }).unwrap();
     let mut invocations = Vec::new();
     for _ in 0..3 {
@@ -63,8 +67,8 @@ fn an_answer_that_came_during_a_freeze_counts() {
         // The sandbox is frozen for this time, which is longer than the delay and the timeout together.
         thread::sleep(DELAY + Duration::from_millis(1_300));
     }
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    assert!(!life.own_lines().contains("no answer within"), "{}", life.own_lines());
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    assert!(!run.own_lines().contains("no answer within"), "{}", run.own_lines());
 }

@@ -3,13 +3,13 @@
 use bottlecap::features::APPSEC;
 use matrix::{
     build::waf,
-    sandbox::{Extension, Function, Setup, function::Answer, intake::Span},
+    sandbox::{Extension, Function, Setup, function::HandlerOutcome, intake::Span},
 };
 use serde_json::{Value, json};
 
 use crate::{
     invocation_spans::JAVA,
-    support::{Life, agent, end, setup_with},
+    support::{Run, agent, end, setup_with},
 };
 
 /// What every test of these turns on.
@@ -30,7 +30,7 @@ fn serving(requests: Vec<Value>, response: &'static str) -> Function {
     Function::from_fn(move |call| {
         let number: usize = std::str::from_utf8(call.event).unwrap().parse().unwrap();
         JAVA.play_event(call, requests[number].to_string().as_bytes(), &[], response);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -91,20 +91,20 @@ fn benign() -> Vec<Value> {
 }
 
 /// Sends an event for each request, and ends the sandbox. Gives the spans of the invocations in the order of the events.
-fn live(
+fn run_sandbox(
     extension: Extension,
     requests: &[Value],
     response: &'static str,
     variables: &[(&str, &str)],
-) -> (Life, Vec<Span>) {
+) -> (Run, Vec<Span>) {
     let setup = setup_with(serving(requests.to_vec(), response), &[&ENABLED[..], variables].concat());
     let sandbox = matrix::sandbox::Sandbox::start(Setup { extensions: vec![extension], ..setup }).unwrap();
     let invocations = crate::support::invoke(&sandbox, 0..requests.len());
-    let life = end(sandbox, invocations);
-    let mut spans: Vec<Span> = life.intake.spans().into_iter().filter(|span| span.name == "aws.lambda").collect();
+    let run = end(sandbox, invocations);
+    let mut spans: Vec<Span> = run.intake.spans().into_iter().filter(|span| span.name == "aws.lambda").collect();
     spans.sort_by_key(|span| span.trace_id);
-    assert_eq!(spans.len(), requests.len(), "{}", life.own_lines());
-    (life, spans)
+    assert_eq!(spans.len(), requests.len(), "{}", run.own_lines());
+    (run, spans)
 }
 
 fn triggers(span: &Span) -> Value {
@@ -117,8 +117,8 @@ fn attacks_are_found_and_requests_of_the_same_form_are_not() {
     let (attacks, benign) = (attacks(), benign());
     let requests: Vec<Value> =
         attacks.iter().map(|(request, ..)| request.clone()).chain(benign.iter().cloned()).collect();
-    let (life, spans) = live(extension, &requests, r#"{"statusCode":200,"body":"{\"id\":7}"}"#, &[]);
-    life.assert_unharmed();
+    let (run, spans) = run_sandbox(extension, &requests, r#"{"statusCode":200,"body":"{\"id\":7}"}"#, &[]);
+    run.assert_unharmed();
     for ((request, address, kind), span) in attacks.iter().zip(&spans) {
         let found = triggers(span);
         let events = found["triggers"].as_array().unwrap_or_else(|| panic!("{request}: {:?}", span.meta));
@@ -143,7 +143,7 @@ fn attacks_are_found_and_requests_of_the_same_form_are_not() {
     let schemas: Vec<_> = spans.iter().filter(|span| span.meta.contains_key("_dd.appsec.s.res.body")).collect();
     assert_eq!(schemas.len(), 1, "one for each route in a while");
     assert_eq!(schemas[0].meta["_dd.appsec.s.res.body"], r#"[{"id":[4]}]"#);
-    let inferred: Vec<Span> = life.intake.spans().into_iter().filter(|span| span.name == "aws.httpapi").collect();
+    let inferred: Vec<Span> = run.intake.spans().into_iter().filter(|span| span.name == "aws.httpapi").collect();
     assert!(inferred.iter().all(|span| span.metrics.contains_key("_dd.appsec.enabled")));
     assert_eq!(inferred.iter().filter(|span| span.meta.contains_key("_dd.appsec.json")).count(), attacks.len());
 }
@@ -153,9 +153,9 @@ fn appsec_enabled_is_set_for_invocations_without_http_event() {
     let Some(extension) = protected() else { return };
     let arn = "arn:aws:sqs:us-east-1:123456789012:queue";
     let message = json!({"Records": [{"eventSource": "aws:sqs", "eventSourceARN": arn, "body": "1' OR '1'='1"}]});
-    let (life, lambdas) = live(extension, &[message], "null", &[]);
-    life.assert_unharmed();
-    let queues: Vec<Span> = life.intake.spans().into_iter().filter(|span| span.name == "aws.sqs").collect();
+    let (run, lambdas) = run_sandbox(extension, &[message], "null", &[]);
+    run.assert_unharmed();
+    let queues: Vec<Span> = run.intake.spans().into_iter().filter(|span| span.name == "aws.sqs").collect();
     assert_eq!(queues.len(), 1);
     for span in lambdas.iter().chain(&queues) {
         assert_eq!(span.metrics.get("_dd.appsec.enabled"), Some(&1.0), "{}", span.name);
@@ -167,10 +167,10 @@ fn appsec_enabled_is_set_for_invocations_without_http_event() {
 fn rules_that_cannot_be_used_cost_the_findings_and_nothing_else() {
     let Some(extension) = protected() else { return };
     let requests = [attacks().remove(0).0];
-    let (life, spans) = live(extension, &requests, "null", &[("DD_APPSEC_RULES", "/nonexistent/rules.json")]);
-    life.assert_unharmed();
+    let (run, spans) = run_sandbox(extension, &requests, "null", &[("DD_APPSEC_RULES", "/nonexistent/rules.json")]);
+    run.assert_unharmed();
     assert_eq!(triggers(&spans[0]), Value::Null);
-    let lines = life.own_lines();
+    let lines = run.own_lines();
     assert_eq!(lines.matches("requests are not evaluated for attacks").count(), 1, "{lines}");
 }
 
@@ -180,10 +180,10 @@ fn without_the_worker_the_function_lives() {
         return;
     }
     let requests = [attacks().remove(0).0];
-    let (life, spans) = live(agent(), &requests, "null", &[]);
-    life.assert_unharmed();
+    let (run, spans) = run_sandbox(agent(), &requests, "null", &[]);
+    run.assert_unharmed();
     assert_eq!(triggers(&spans[0]), Value::Null);
-    let lines = life.own_lines();
+    let lines = run.own_lines();
     assert_eq!(lines.matches("requests are not evaluated for attacks").count(), 1, "{lines}");
 }
 
@@ -192,8 +192,8 @@ fn a_setting_without_the_component_warns() {
     if APPSEC {
         return;
     }
-    let (life, spans) = live(agent(), &[attacks().remove(0).0], "null", &[]);
-    life.assert_unharmed();
+    let (run, spans) = run_sandbox(agent(), &[attacks().remove(0).0], "null", &[]);
+    run.assert_unharmed();
     assert!(!spans[0].metrics.contains_key("_dd.appsec.enabled"));
-    assert!(life.own_lines().contains("this build has no WAF"), "{}", life.own_lines());
+    assert!(run.own_lines().contains("this build has no WAF"), "{}", run.own_lines());
 }

@@ -9,15 +9,15 @@ use std::{
 
 use matrix::sandbox::{
     Function, Invocation, Sandbox, Setup, function,
-    intake::{Answer, Intake, Payload, Plan, Route, Window},
+    intake::{Intake, Payload, Plan, Route, RuleResponse, Window},
     setup::{Delivery, Initialization, Order},
 };
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::support::{
-    self, Life, echo, end, eventually, has_open_request, invoke, invoke_next, invoke_until_request_is_open, live,
-    request_id, setup, setup_with, text,
+    self, Run, echo, end, eventually, has_open_request, invoke, invoke_next, invoke_until_request_is_open, request_id,
+    run_sandbox, setup, setup_with, text,
 };
 
 #[test]
@@ -27,13 +27,13 @@ fn a_thousand_python_invocations_are_counted_exactly_once() {
         &directory,
         "def handler(event, context):\n    print(f'{event} {context.aws_request_id}')\n    return event\n",
     );
-    let life = live(Setup { timeout: Duration::from_secs(30), ..setup(function) }, 1000);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    life.assert_no_problems();
-    assert_eq!(life.count("init_duration"), 1);
-    assert_eq!(life.count("errors"), 0);
-    let cold: i64 = life
+    let run = run_sandbox(Setup { timeout: Duration::from_secs(30), ..setup(function) }, 1000);
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    run.assert_no_problems();
+    assert_eq!(run.count("init_duration"), 1);
+    assert_eq!(run.count("errors"), 0);
+    let cold: i64 = run
         .intake
         .points("aws.lambda.enhanced.invocations")
         .iter()
@@ -47,10 +47,10 @@ fn a_thousand_python_invocations_are_counted_exactly_once() {
 fn every_strategy_delivers_the_same() {
     for strategy in ["default", "end", "end,1", "end,600000", "periodically,1", "continuously,1", "continuously,600000"]
     {
-        let life = live(setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]), 30);
-        life.assert_unharmed();
-        life.assert_exactly_once();
-        life.assert_no_problems();
+        let run = run_sandbox(setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]), 30);
+        run.assert_unharmed();
+        run.assert_exactly_once();
+        run.assert_no_problems();
     }
 }
 
@@ -89,11 +89,11 @@ fn end_strategy_with_interval_flushes_before_freeze_when_due() {
 
 /// A sandbox whose intake takes a second for each response. An invocation prints its line long after the extension has its INVOKE event.
 fn start_with_slow_intake(strategy: &str) -> Sandbox {
-    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_secs(1)));
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Delay(Duration::from_secs(1)));
     let function = Function::from_fn(|call| {
         thread::sleep(Duration::from_millis(200));
         call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
-        function::Answer::Response(call.event.to_vec())
+        function::HandlerOutcome::Response(call.event.to_vec())
     });
     let setup = setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]);
     Sandbox::start(Setup { intake: Some(slow), timeout: Duration::from_secs(30), ..setup }).unwrap()
@@ -151,12 +151,12 @@ fn has_recent_request(sandbox: &Sandbox) -> bool {
 
 #[test]
 fn while_a_flush_is_open_in_the_background_no_other_starts() {
-    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_secs(5)));
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Delay(Duration::from_secs(5)));
     let function = Function::from_fn(|call| {
         call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
         // As much time as a request takes to arrive.
         thread::sleep(Duration::from_millis(50));
-        function::Answer::Response(call.event.to_vec())
+        function::HandlerOutcome::Response(call.event.to_vec())
     });
     let setup = setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")]);
     let sandbox = Sandbox::start(Setup { intake: Some(slow), timeout: Duration::from_secs(30), ..setup }).unwrap();
@@ -178,7 +178,7 @@ fn while_a_flush_is_open_in_the_background_no_other_starts() {
 
 #[test]
 fn managed_instances_start_no_flush_while_another_is_open() {
-    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_secs(5)));
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Delay(Duration::from_secs(5)));
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,20")];
     let setup = Setup { initialization: Initialization::ManagedInstances, ..setup_with(echo(), &variables) };
     let sandbox = Sandbox::start(Setup { intake: Some(slow), ..setup }).unwrap();
@@ -197,8 +197,8 @@ fn managed_instances_start_no_flush_while_another_is_open() {
         is_valid
     });
     sandbox.intake().unwrap().set_plan(Plan::default());
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
 }
 
 /// A function that runs until its own line has been delivered; it answers whether that was so within a minute.
@@ -213,7 +213,7 @@ fn a_long_invocation_flushes_on_its_way() {
         while !is_here() && began.elapsed() < Duration::from_mins(1) {
             thread::sleep(Duration::from_millis(5));
         }
-        function::Answer::Response(is_here().to_string().into_bytes())
+        function::HandlerOutcome::Response(is_here().to_string().into_bytes())
     });
     let setup = setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end,200")]);
     let sandbox = Sandbox::start(Setup { timeout: Duration::from_mins(2), ..setup }).unwrap();
@@ -222,9 +222,9 @@ fn a_long_invocation_flushes_on_its_way() {
     for invocation in &invocations {
         assert_eq!(invocation.response, b"true", "its line came before its end");
     }
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    life.assert_exactly_once();
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    run.assert_exactly_once();
 }
 
 #[test]
@@ -233,9 +233,9 @@ fn no_strategy_delivers_before_its_interval_is_over() {
         let sandbox = start(strategy);
         let invocations = invoke(&sandbox, 0..5);
         assert!(sandbox.intake().unwrap().requests().is_empty(), "{strategy}");
-        let life = end(sandbox, invocations);
-        life.assert_unharmed();
-        life.assert_exactly_once();
+        let run = end(sandbox, invocations);
+        run.assert_unharmed();
+        run.assert_exactly_once();
     }
 }
 
@@ -247,9 +247,9 @@ fn managed_instances_flush_in_the_background() {
     let invocations = invoke(&sandbox, 0..2);
     // No event of the platform's follows: only the extension's own clock can bring this about.
     eventually("both lines arrive", || has_line(&sandbox, 0) && has_line(&sandbox, 1));
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    assert_eq!(life.count("invocations"), 2);
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    assert_eq!(run.count("invocations"), 2);
 }
 
 /// A function that writes so many lines.
@@ -259,7 +259,7 @@ fn talkative(lines: usize) -> Function {
         for number in 0..lines {
             call.print(format!("{number} line {text}"));
         }
-        function::Answer::Response(b"null".to_vec())
+        function::HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -276,10 +276,10 @@ fn a_talkative_invocation_loses_no_line() {
     const LINES: usize = 40_000;
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let setup = Setup { timeout: Duration::from_mins(2), ..setup_with(talkative(LINES), &variables) };
-    let life = live(setup, 1);
-    life.assert_unharmed();
-    assert_lines(&life.intake, LINES, &life.own_lines());
-    assert!(!life.own_lines().contains("dropped"), "{}", life.own_lines());
+    let run = run_sandbox(setup, 1);
+    run.assert_unharmed();
+    assert_lines(&run.intake, LINES, &run.own_lines());
+    assert!(!run.own_lines().contains("dropped"), "{}", run.own_lines());
 }
 
 #[test]
@@ -298,15 +298,15 @@ fn a_full_batch_of_logs_leaves_at_once_whatever_the_strategy_is() {
         let count = |intake: &Intake| intake.logs().iter().filter(|log| is_own(log)).count();
         eventually("a full batch arrives", || count(sandbox.intake().unwrap()) > 0);
         assert!(count(sandbox.intake().unwrap()) < LINES, "{strategy}: the rest waits for the shutdown");
-        let life = end(sandbox, invocations);
-        life.assert_unharmed();
-        assert_eq!(count(&life.intake), LINES, "{strategy}\n{}", life.own_lines());
-        assert_lines(&life.intake, LINES, strategy);
+        let run = end(sandbox, invocations);
+        run.assert_unharmed();
+        assert_eq!(count(&run.intake), LINES, "{strategy}\n{}", run.own_lines());
+        assert_lines(&run.intake, LINES, strategy);
     }
 }
 
-fn with_delivery(delivery: Delivery) -> Life {
-    live(Setup { delivery, ..setup(echo()) }, 25)
+fn with_delivery(delivery: Delivery) -> Run {
+    run_sandbox(Setup { delivery, ..setup(echo()) }, 25)
 }
 
 #[test]
@@ -315,10 +315,10 @@ fn telemetry_may_come_in_any_order() {
     orders.extend((0..4).map(|seed| Order::Shuffled { seed }));
     for order in orders {
         for delay in [Duration::ZERO, Duration::from_millis(60)] {
-            let life = with_delivery(Delivery { order, delay, ..Delivery::default() });
-            life.assert_unharmed();
-            life.assert_exactly_once();
-            assert_eq!(life.count("init_duration"), 1, "{order:?}");
+            let run = with_delivery(Delivery { order, delay, ..Delivery::default() });
+            run.assert_unharmed();
+            run.assert_exactly_once();
+            assert_eq!(run.count("init_duration"), 1, "{order:?}");
         }
     }
 }
@@ -327,11 +327,11 @@ fn telemetry_may_come_in_any_order() {
 fn restore_events_after_first_invoke_count_once() {
     for order in [Order::Rapid, Order::InitAfterInvoke, Order::Shuffled { seed: 1 }] {
         let delivery = Delivery { order, ..Delivery::default() };
-        let life = live(Setup { initialization: Initialization::SnapStart, delivery, ..setup(echo()) }, 3);
-        life.assert_unharmed();
-        life.assert_exactly_once();
+        let run = run_sandbox(Setup { initialization: Initialization::SnapStart, delivery, ..setup(echo()) }, 3);
+        run.assert_unharmed();
+        run.assert_exactly_once();
         for metric in ["init_duration", "snapstart_restore_duration"] {
-            assert_eq!(life.count(metric), 1, "{metric} with {order:?}");
+            assert_eq!(run.count(metric), 1, "{metric} with {order:?}");
         }
     }
 }
@@ -339,9 +339,9 @@ fn restore_events_after_first_invoke_count_once() {
 #[test]
 fn telemetry_may_come_twice() {
     for every in [1, 2, 3] {
-        let life = with_delivery(Delivery { duplicate_every: NonZeroU32::new(every), ..Delivery::default() });
-        life.assert_unharmed();
-        life.assert_exactly_once();
+        let run = with_delivery(Delivery { duplicate_every: NonZeroU32::new(every), ..Delivery::default() });
+        run.assert_unharmed();
+        run.assert_exactly_once();
     }
 }
 
@@ -357,18 +357,18 @@ fn events_that_nobody_knows_cost_nobody_else() {
     ];
     assert!(sandbox.inject("datadog-agent", &strange));
     let second = sandbox.invoke(b"1").unwrap();
-    let life = end(sandbox, vec![first, second]);
-    life.assert_unharmed();
-    life.assert_exactly_once();
+    let run = end(sandbox, vec![first, second]);
+    run.assert_unharmed();
+    run.assert_exactly_once();
 }
 
 #[test]
 fn a_sandbox_that_is_never_invoked_ends_in_order() {
-    let life = live(setup(echo()), 0);
-    life.assert_orderly_end();
-    assert_eq!(life.count("invocations"), 0);
-    assert_eq!(life.count("init_duration"), 1);
-    assert_eq!(life.count_messages("INIT_START "), 1);
+    let run = run_sandbox(setup(echo()), 0);
+    run.assert_orderly_end();
+    assert_eq!(run.count("invocations"), 0);
+    assert_eq!(run.count("init_duration"), 1);
+    assert_eq!(run.count_messages("INIT_START "), 1);
 }
 
 #[test]
@@ -380,11 +380,11 @@ fn the_logs_say_whose_they_are() {
         ("DD_TAGS", "team:a,layer:b"),
         ("DD_API_KEY", "0123456789abcdef0123456789abcdef"),
     ];
-    let life = live(Setup { function_name: "My-Function".to_owned(), ..setup_with(echo(), &variables) }, 1);
-    life.assert_no_problems();
-    let logs = life.intake.logs();
+    let run = run_sandbox(Setup { function_name: "My-Function".to_owned(), ..setup_with(echo(), &variables) }, 1);
+    run.assert_no_problems();
+    let logs = run.intake.logs();
     let line = logs.iter().find(|log| text(log).starts_with("0 ")).unwrap();
-    assert_eq!(request_id(line), Some(life.invocations[0].request_id.as_str()));
+    assert_eq!(request_id(line), Some(run.invocations[0].request_id.as_str()));
     assert_eq!(line["service"], "shop");
     assert_eq!(line["ddsource"], "lambda");
     assert_eq!(line["hostname"], "arn:aws:lambda:us-east-1:123456789012:function:my-function");
@@ -396,11 +396,11 @@ fn the_logs_say_whose_they_are() {
     {
         assert!(tags.contains(&tag), "{tag} in {tags:?}");
     }
-    let duration = &life.intake.points("aws.lambda.enhanced.duration")[0];
+    let duration = &run.intake.points("aws.lambda.enhanced.duration")[0];
     for tag in ["env:prod", "team:a", "cold_start:true", "region:us-east-1", "account_id:123456789012"] {
         assert!(duration.tags.contains(&tag.to_owned()), "{tag} in {:?}", duration.tags);
     }
-    for request in life.intake.requests() {
+    for request in run.intake.requests() {
         assert_eq!(request.api_key.as_deref(), Some("0123456789abcdef0123456789abcdef"));
         assert_eq!(request.encoding, "zstd");
     }
@@ -411,11 +411,11 @@ fn a_line_that_names_a_foreign_request_belongs_to_the_invocation_that_wrote_it()
     let function = Function::from_fn(|call| {
         call.print(r#"{"requestId":"8f0c2f0e-1111-2222-3333-444444444444","text":"foreign"}"#);
         call.print(format!(r#"{{"requestId":"{}","text":"own"}}"#, call.request_id));
-        function::Answer::Response(b"null".to_vec())
+        function::HandlerOutcome::Response(b"null".to_vec())
     });
-    let life = live(setup(function), 2);
-    let logs = life.intake.logs();
-    for invocation in &life.invocations {
+    let run = run_sandbox(setup(function), 2);
+    let logs = run.intake.logs();
+    for invocation in &run.invocations {
         for line in ["\"foreign\"", "\"own\""] {
             let mine = logs
                 .iter()
@@ -427,7 +427,7 @@ fn a_line_that_names_a_foreign_request_belongs_to_the_invocation_that_wrote_it()
 
 #[test]
 fn the_account_of_one_invocation_is_complete() {
-    let life = live(setup(echo()), 1);
+    let run = run_sandbox(setup(echo()), 1);
     for metric in [
         "invocations",
         "duration",
@@ -442,9 +442,9 @@ fn the_account_of_one_invocation_is_complete() {
         "memorysize",
         "estimated_cost",
     ] {
-        assert_eq!(life.count(metric), 1, "{metric}\n{}", life.own_lines());
+        assert_eq!(run.count(metric), 1, "{metric}\n{}", run.own_lines());
     }
-    let one = |metric: &str| life.intake.points(&format!("aws.lambda.enhanced.{metric}"))[0].sum;
+    let one = |metric: &str| run.intake.points(&format!("aws.lambda.enhanced.{metric}"))[0].sum;
     assert!((one("memorysize") - 1024.0).abs() < f64::EPSILON);
     assert!(one("duration") * 1000.0 >= one("runtime_duration"));
     assert!(one("estimated_cost") > 0.000_000_2);
@@ -452,12 +452,12 @@ fn the_account_of_one_invocation_is_complete() {
 
 #[test]
 fn logs_and_metrics_can_be_turned_off() {
-    let life = live(setup_with(echo(), &[("DD_SERVERLESS_LOGS_ENABLED", "false")]), 3);
-    assert!(life.intake.logs().is_empty());
-    assert_eq!(life.count("invocations"), 3);
-    let life = live(setup_with(echo(), &[("DD_ENHANCED_METRICS", "false")]), 3);
-    assert_eq!(life.count_messages("REPORT "), 3);
-    let enhanced = life.intake.delivered().into_iter().flat_map(|request| match request.payload {
+    let run = run_sandbox(setup_with(echo(), &[("DD_SERVERLESS_LOGS_ENABLED", "false")]), 3);
+    assert!(run.intake.logs().is_empty());
+    assert_eq!(run.count("invocations"), 3);
+    let run = run_sandbox(setup_with(echo(), &[("DD_ENHANCED_METRICS", "false")]), 3);
+    assert_eq!(run.count_messages("REPORT "), 3);
+    let enhanced = run.intake.delivered().into_iter().flat_map(|request| match request.payload {
         Payload::Sketches(all) => all.into_iter().map(|sketch| sketch.metric).collect::<Vec<_>>(),
         Payload::Series(all) => all.into_iter().map(|series| series.metric).collect(),
         _ => Vec::new(),
@@ -472,12 +472,12 @@ fn managed_instances_and_snapshots_are_served() {
         (Initialization::SnapStart, "snap-start"),
         (Initialization::ProvisionedConcurrency, "provisioned-concurrency"),
     ] {
-        let life = live(Setup { initialization, ..setup(echo()) }, 3);
-        life.assert_unharmed();
-        assert_eq!(life.count("invocations"), 3, "{name}\n{}", life.own_lines());
-        assert_eq!(life.count("duration"), 3, "{name}");
-        assert_eq!(life.count_messages("REPORT "), 3, "{name}");
+        let run = run_sandbox(Setup { initialization, ..setup(echo()) }, 3);
+        run.assert_unharmed();
+        assert_eq!(run.count("invocations"), 3, "{name}\n{}", run.own_lines());
+        assert_eq!(run.count("duration"), 3, "{name}");
+        assert_eq!(run.count_messages("REPORT "), 3, "{name}");
         let tag = format!("init_type:{name}");
-        assert!(life.intake.points("aws.lambda.enhanced.duration")[0].tags.contains(&tag), "{tag}");
+        assert!(run.intake.points("aws.lambda.enhanced.duration")[0].tags.contains(&tag), "{tag}");
     }
 }

@@ -2,7 +2,7 @@
 
 use matrix::sandbox::{
     Function, Setup,
-    function::Answer,
+    function::HandlerOutcome,
     intake::{Payload, Sketch, Span},
     setup::{Delivery, Order},
     tracer,
@@ -10,7 +10,7 @@ use matrix::sandbox::{
 use serde_json::Value;
 
 use crate::{
-    support::{Life, live, request_id, setup, text},
+    support::{Run, request_id, run_sandbox, setup, text},
     traces,
 };
 
@@ -24,12 +24,12 @@ fn steps() -> Function {
         let arn = "arn:aws:lambda:us-east-1:123456789012:function:function:1/durable-execution/order-7/0b1c";
         call.print(format!(r#"{{"executionArn":"{arn}","message":"step {event}"}}"#));
         call.print(format!("plain {event}"));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
-fn enhanced(life: &Life) -> Vec<&Sketch> {
-    let sketches = life.ending.requests.iter().filter_map(|request| match &request.payload {
+fn enhanced(run: &Run) -> Vec<&Sketch> {
+    let sketches = run.ending.requests.iter().filter_map(|request| match &request.payload {
         Payload::Sketches(sketches) => Some(sketches),
         _ => None,
     });
@@ -40,49 +40,49 @@ fn is_tagged(sketch: &Sketch) -> bool {
     sketch.tags.contains(&TAG.to_owned())
 }
 
-fn log(life: &Life, part: &str) -> Value {
-    life.intake.logs().into_iter().find(|log| text(log).contains(part)).unwrap()
+fn log(run: &Run, part: &str) -> Value {
+    run.intake.logs().into_iter().find(|log| text(log).contains(part)).unwrap()
 }
 
-fn of_runtime(version: Option<&str>, order: Order) -> Life {
+fn of_runtime(version: Option<&str>, order: Order) -> Run {
     let delivery = Delivery { order, ..Delivery::default() };
-    let life = live(Setup { runtime_version: version.map(str::to_owned), delivery, ..setup(steps()) }, 2);
-    life.assert_unharmed();
+    let run = run_sandbox(Setup { runtime_version: version.map(str::to_owned), delivery, ..setup(steps()) }, 2);
+    run.assert_unharmed();
     for metric in ["invocations", "duration", "runtime_duration", "billed_duration", "estimated_cost"] {
-        assert_eq!(life.count(metric), 2, "{metric}");
+        assert_eq!(run.count(metric), 2, "{metric}");
     }
-    life
+    run
 }
 
 #[test]
 fn every_metric_of_a_durable_function_says_so() {
-    let life = of_runtime(Some(RUNTIME), Order::Rapid);
-    for sketch in enhanced(&life) {
+    let run = of_runtime(Some(RUNTIME), Order::Rapid);
+    for sketch in enhanced(&run) {
         assert!(is_tagged(sketch), "{sketch:?}");
     }
     for other in [None, Some("python:3.13.v40")] {
-        let life = of_runtime(other, Order::Rapid);
-        assert!(!enhanced(&life).into_iter().any(is_tagged), "{other:?}");
+        let run = of_runtime(other, Order::Rapid);
+        assert!(!enhanced(&run).into_iter().any(is_tagged), "{other:?}");
     }
 }
 
 /// Its cold starts are found by this count, which therefore waits until the runtime's version is told; others of a first invocation don't.
 #[test]
 fn durable_invocations_counted_with_late_init_start() {
-    let life = of_runtime(Some(RUNTIME), Order::InitAfterInvoke);
-    let counts = life.intake.points("aws.lambda.enhanced.invocations");
+    let run = of_runtime(Some(RUNTIME), Order::InitAfterInvoke);
+    let counts = run.intake.points("aws.lambda.enhanced.invocations");
     assert!(counts.iter().all(|count| count.tags.contains(&TAG.to_owned())), "{counts:?}");
 }
 
 #[test]
 fn the_lines_of_a_durable_function_name_their_execution_where_they_know_it() {
-    let life = live(Setup { runtime_version: Some(RUNTIME.to_owned()), ..setup(steps()) }, 2);
-    life.assert_unharmed();
-    let start = log(&life, "INIT_START ");
+    let run = run_sandbox(Setup { runtime_version: Some(RUNTIME.to_owned()), ..setup(steps()) }, 2);
+    run.assert_unharmed();
+    let start = log(&run, "INIT_START ");
     assert!(text(&start).starts_with(&format!("INIT_START Runtime Version: {RUNTIME} ")), "{start}");
-    for (number, invocation) in life.invocations.iter().enumerate() {
+    for (number, invocation) in run.invocations.iter().enumerate() {
         let id = Some(invocation.request_id.as_str());
-        let (step, plain) = (log(&life, &format!("step {number}")), log(&life, &format!("plain {number}")));
+        let (step, plain) = (log(&run, &format!("step {number}")), log(&run, &format!("plain {number}")));
         assert_eq!((request_id(&step), request_id(&plain)), (id, id));
         let lambda = &step["message"]["lambda"];
         assert_eq!(lambda["durable_function.execution_id"], "0b1c");
@@ -111,7 +111,7 @@ fn tagged() -> Function {
             ..Span::default()
         };
         assert_eq!(traces::post("/v0.4/traces", &[], &tracer::v04(&[vec![span]])).status, 200);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -120,11 +120,11 @@ fn lines_of_a_durable_function_wait_for_the_execution_that_a_span_names() {
     for (size, is_completed) in [("5", true), ("0", false)] {
         let variables = [("DD_LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE", size)];
         let setup = Setup { runtime_version: Some(RUNTIME.to_owned()), ..traces::with(tagged(), &variables) };
-        let Some(life) = traces::live(setup, 1) else { return };
+        let Some(run) = traces::run_sandbox(setup, 1) else { return };
         for (line, has_first, has_status) in
             [("plain 0", false, false), ("START RequestId", true, false), ("END RequestId", true, true)]
         {
-            let log = log(&life, line);
+            let log = log(&run, line);
             let tag = |name: &str| log["message"]["lambda"].get(format!("durable_function.{name}")).is_some();
             assert_eq!((tag("execution_id"), tag("execution_name")), (is_completed, is_completed), "{log}");
             assert_eq!(tag("first_invocation"), is_completed && has_first, "{log}");

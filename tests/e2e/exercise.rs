@@ -26,13 +26,13 @@ fn everything_a_function_prints_and_sends_arrives_under_every_fault() {
         conditions: vec![Condition::default()],
         blocks: 1,
         own_payload: Vec::new(),
-        partition: None,
+        shard: None,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let options = Options {
         out: out.path().to_owned(),
         blocks: None,
-        partition: None,
+        shard: None,
         require: false,
         stop,
         waf: None,

@@ -10,7 +10,7 @@ use nix::{
 
 use crate::{
     launcher::{agents, launched, launcher_alone},
-    support::{agent, echo, end, eventually, has_short_order, invoke, live, setup, setup_with},
+    support::{agent, echo, end, eventually, has_short_order, invoke, run_sandbox, setup, setup_with},
 };
 
 /// The extension under this condition: `conditions.sh`.
@@ -28,9 +28,9 @@ fn standard_streams_that_are_closed_or_full_cost_nothing() {
         for extension in agents() {
             // The data of all invocations leaves at the very end, behind what is printed there.
             let setup = setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "periodically,60000")]);
-            let life = live(Setup { extensions: vec![under(condition, &extension)], ..setup }, 3);
-            life.assert_unharmed();
-            life.assert_exactly_once();
+            let run = run_sandbox(Setup { extensions: vec![under(condition, &extension)], ..setup }, 3);
+            run.assert_unharmed();
+            run.assert_exactly_once();
         }
     }
 }
@@ -39,8 +39,8 @@ fn standard_streams_that_are_closed_or_full_cost_nothing() {
 fn a_launcher_without_an_agent_needs_no_standard_streams() {
     let launcher = launcher_alone();
     for condition in ["closed-stdin", "closed-stdout", "full-stdout"] {
-        let life = live(Setup { extensions: vec![under(condition, &launcher)], ..setup(echo()) }, 2);
-        life.assert_unharmed();
+        let run = run_sandbox(Setup { extensions: vec![under(condition, &launcher)], ..setup(echo()) }, 2);
+        run.assert_unharmed();
     }
 }
 
@@ -55,8 +55,8 @@ fn descriptors_that_are_refused_cost_data_and_never_the_function() {
     for extension in [agent(), launched()] {
         for descriptors in (4..=20).step_by(2) {
             let extensions = vec![under(&format!("descriptors={descriptors}"), &extension)];
-            let life = live(Setup { extensions, ..setup(echo()) }, 2);
-            life.assert_unharmed();
+            let run = run_sandbox(Setup { extensions, ..setup(echo()) }, 2);
+            run.assert_unharmed();
         }
     }
 }
@@ -93,10 +93,10 @@ fn threads_that_are_refused_cost_nothing() {
             let sandbox = Sandbox::start(Setup { extensions, memory_mb, ..setup(echo()) }).unwrap();
             let invocations = invoke(&sandbox, 0..3);
             assert_no_second_thread(&sandbox);
-            let life = end(sandbox, invocations);
-            life.assert_unharmed();
-            life.assert_exactly_once();
-            let own = life.own_lines();
+            let run = end(sandbox, invocations);
+            run.assert_unharmed();
+            run.assert_exactly_once();
+            let own = run.own_lines();
             // One worker is the thread that waits anyway.
             assert!(memory_mb == 512 || own.contains("no further thread can be started"), "{own}");
         }
@@ -114,10 +114,10 @@ fn names_that_cannot_be_resolved_cost_only_what_goes_there() {
         ("DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", r#"[{"api_key": "key", "Host": "logs.invalid", "Port": 443}]"#),
     ];
     let extensions = vec![under("no-threads", &agent())];
-    let life = live(Setup { extensions, ..setup_with(echo(), &endpoints) }, 3);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    let own = life.own_lines();
+    let run = run_sandbox(Setup { extensions, ..setup_with(echo(), &endpoints) }, 3);
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    let own = run.own_lines();
     let line = own.lines().find(|line| line.contains("metrics.invalid")).unwrap_or_else(|| panic!("{own}"));
     assert!(!line.contains("Resource temporarily unavailable"), "it was not even looked up: {own}");
 }
@@ -131,10 +131,10 @@ fn sigterm_flushes_and_ends_the_extension() {
     kill(Pid::from_raw(process_id(&sandbox)), Signal::SIGTERM).unwrap();
     let exited = |entry: &matrix::sandbox::journal::Entry| matches!(&entry.what, JournalEvent::Exited { origin, .. } if *origin == ours);
     eventually("the extension ends", || sandbox.journal().iter().any(exited));
-    let life = end(sandbox, invocations);
-    assert_eq!(life.count("invocations"), 2, "{}", life.own_lines());
-    assert!(life.own_lines().contains("Exiting: SIGTERM"), "{}", life.own_lines());
-    let status = life.ending.journal.iter().find_map(|entry| match &entry.what {
+    let run = end(sandbox, invocations);
+    assert_eq!(run.count("invocations"), 2, "{}", run.own_lines());
+    assert!(run.own_lines().contains("Exiting: SIGTERM"), "{}", run.own_lines());
+    let status = run.ending.journal.iter().find_map(|entry| match &entry.what {
         JournalEvent::Exited { origin, status } if *origin == ours => Some(status.clone()),
         _ => None,
     });

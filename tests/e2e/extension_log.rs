@@ -5,37 +5,37 @@ use std::{fs, time::Duration};
 use matrix::sandbox::{
     Sandbox, Setup,
     faults::{Calls, Effect, Endpoint, Fault},
-    intake::{After, Closed, Plan},
+    intake::{Outage, OutageStart, Plan},
     isolation,
     journal::JournalEvent,
     setup::{Initialization, Mount},
 };
 
-use crate::support::{Life, echo, end, invoke, live, setup, setup_with};
+use crate::support::{Run, echo, end, invoke, run_sandbox, setup, setup_with};
 
 /// Lines of this level whose text begins like this.
-fn told(life: &Life, level: &str, beginning: &str) -> usize {
+fn count_lines(run: &Run, level: &str, beginning: &str) -> usize {
     let beginning = format!(r#"{{"status":"{level}","message":"DD_EXTENSION | {level} | {beginning}"#);
-    life.own_lines().lines().filter(|line| line.starts_with(&beginning)).count()
+    run.own_lines().lines().filter(|line| line.starts_with(&beginning)).count()
 }
 
-fn assert_told(life: &Life, level: &str, beginning: &str) {
-    assert_eq!(told(life, level, beginning), 1, "{beginning}\n{}", life.own_lines());
+fn assert_logged(run: &Run, level: &str, beginning: &str) {
+    assert_eq!(count_lines(run, level, beginning), 1, "{beginning}\n{}", run.own_lines());
 }
 
 #[test]
 fn a_start_tells_its_version_the_flush_strategy_and_how_long_it_took() {
-    let life = live(setup_with(echo(), &[("DD_LOG_LEVEL", "debug"), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")]), 1);
-    life.assert_unharmed();
+    let run = run_sandbox(setup_with(echo(), &[("DD_LOG_LEVEL", "debug"), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")]), 1);
+    run.assert_unharmed();
     let version = concat!("Starting Datadog Extension v", env!("CARGO_PKG_VERSION"));
     for beginning in [version, "Flush strategy: End", "Datadog Next-Gen Extension ready in "] {
-        assert_told(&life, "DEBUG", beginning);
+        assert_logged(&run, "DEBUG", beginning);
     }
-    let own = life.own_lines();
+    let own = run.own_lines();
     let (_, took) = own.split_once("ready in ").unwrap();
     let digits = took.chars().take_while(char::is_ascii_digit).count();
     assert!(digits > 0 && took[digits..].starts_with("ms\"}"), "{own}");
-    assert_eq!(told(&live(setup(echo()), 1), "DEBUG", ""), 0, "they are for those who ask");
+    assert_eq!(count_lines(&run_sandbox(setup(echo()), 1), "DEBUG", ""), 0, "they are for those who ask");
 }
 
 /// Settings that are not YAML, and such as are no text.
@@ -51,31 +51,36 @@ fn a_settings_file_that_cannot_be_used_is_told_and_costs_nothing_else() {
             return;
         }
         let invocations = invoke(&sandbox, 0..2);
-        let life = end(sandbox, invocations);
-        life.assert_unharmed();
-        life.assert_exactly_once();
-        assert_told(&life, "ERROR", "Failed to load config: ");
+        let run = end(sandbox, invocations);
+        run.assert_unharmed();
+        run.assert_exactly_once();
+        assert_logged(&run, "ERROR", "Failed to load config: ");
     }
 }
 
 #[test]
 fn an_api_key_that_cannot_be_one_is_told() {
-    let life = live(setup_with(echo(), &[("DD_API_KEY", "0123\u{7f}4567")]), 1);
-    life.assert_unharmed();
-    assert!(life.ending.requests.is_empty());
-    assert!(life.own_lines().contains("API key has invalid format"), "{}", life.own_lines());
+    let run = run_sandbox(setup_with(echo(), &[("DD_API_KEY", "0123\u{7f}4567")]), 1);
+    run.assert_unharmed();
+    assert!(run.ending.requests.is_empty());
+    assert!(run.own_lines().contains("API key has invalid format"), "{}", run.own_lines());
 }
 
 #[test]
 fn what_did_not_arrive_is_told_with_the_time_and_the_attempts_it_took() {
-    let closed = Closed { after: After::Elapsed(Duration::ZERO), lasting: None };
-    let plan = Plan { closed: vec![closed], ..Plan::default() };
-    let life = live(Setup { intake: Some(plan), ..setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")]) }, 1);
-    life.assert_unharmed();
+    let closed = Outage { after: OutageStart::Elapsed(Duration::ZERO), lasting: None };
+    let plan = Plan { outages: vec![closed], ..Plan::default() };
+    let run =
+        run_sandbox(Setup { intake: Some(plan), ..setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")]) }, 1);
+    run.assert_unharmed();
     for kind in ["LOGS", "METRICS"] {
-        assert!(told(&life, "ERROR", &format!("{kind} | Failed to send request after ")) > 0, "{}", life.own_lines());
+        assert!(
+            count_lines(&run, "ERROR", &format!("{kind} | Failed to send request after ")) > 0,
+            "{}",
+            run.own_lines()
+        );
     }
-    let own = life.own_lines();
+    let own = run.own_lines();
     let (_, rest) = own.split_once("LOGS | Failed to send request after ").unwrap();
     let (took, attempts) = rest.split_once(" ms and ").unwrap();
     let (attempts, _) = attempts.split_once(" attempts: ").unwrap();
@@ -86,16 +91,16 @@ fn what_did_not_arrive_is_told_with_the_time_and_the_attempts_it_took() {
 fn a_strategy_that_managed_instances_do_not_have_is_told() {
     let of = |strategy| {
         let setup = setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]);
-        live(Setup { initialization: Initialization::ManagedInstances, ..setup }, 1)
+        run_sandbox(Setup { initialization: Initialization::ManagedInstances, ..setup }, 1)
     };
-    assert_told(&of("end"), "WARN", "Managed Instance mode detected. Flush strategy 'End' is not compatible");
-    assert_eq!(told(&of("continuously,1000"), "WARN", "Managed Instance mode detected"), 0);
+    assert_logged(&of("end"), "WARN", "Managed Instance mode detected. Flush strategy 'End' is not compatible");
+    assert_eq!(count_lines(&of("continuously,1000"), "WARN", "Managed Instance mode detected"), 0);
 }
 
 #[test]
 fn a_refused_next_is_told_with_what_lambda_answered() {
     let fault = Fault { endpoint: Endpoint::ExtensionNext, calls: Calls::Only(2), effect: Effect::Status(500) };
-    let life = live(Setup { faults: vec![fault], ..setup(echo()) }, 2);
-    life.assert_unharmed();
-    assert_told(&life, "ERROR", "EXTENSION | Next response HTTP Error 500 - Response: ");
+    let run = run_sandbox(Setup { faults: vec![fault], ..setup(echo()) }, 2);
+    run.assert_unharmed();
+    assert_logged(&run, "ERROR", "EXTENSION | Next response HTTP Error 500 - Response: ");
 }

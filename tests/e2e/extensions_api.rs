@@ -9,25 +9,25 @@ use std::{
 use matrix::sandbox::{
     Extension, Function, Setup,
     faults::{Calls, Effect, Endpoint, Fault},
-    function::{Answer, Call, Handler, InitError},
+    function::{Call, Handler, HandlerOutcome, InitError},
     journal::JournalEvent,
     setup::{Delivery, LayerFile, Origin, Output},
 };
 
 use crate::{
     launcher::{agents, launched, launcher_alone},
-    support::{Life, agent, echo, has_short_order, live, setup, setup_with},
+    support::{Run, agent, echo, has_short_order, run_sandbox, setup, setup_with},
 };
 
 /// More than a loaded machine needs; only a test that fails takes so long.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A function whose init takes until the extension has come through its own: until then subscriptions are accepted.
-struct Slow {
+struct SlowInit {
     ready: Arc<(Mutex<bool>, Condvar)>,
 }
 
-impl Handler for Slow {
+impl Handler for SlowInit {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
         let (ready, changed) = &*self.ready;
         let waiting = ready.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,9 +35,9 @@ impl Handler for Slow {
         Ok(())
     }
 
-    fn handle(&self, call: &Call<'_>) -> Answer {
+    fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
         call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
-        Answer::Response(call.event.to_vec())
+        HandlerOutcome::Response(call.event.to_vec())
     }
 }
 
@@ -51,7 +51,7 @@ fn slow(extension: Extension, faults: Vec<Fault>) -> Setup {
             notify.1.notify_all();
         }
     }));
-    let function = Function::InProcess(Arc::new(Slow { ready }));
+    let function = Function::InProcess(Arc::new(SlowInit { ready }));
     let setup = setup_with(function, &[("DD_LOG_LEVEL", "debug")]);
     Setup { extensions: vec![extension], faults, output, ..setup }
 }
@@ -61,18 +61,18 @@ fn fault(endpoint: Endpoint, calls: Calls, effect: Effect) -> Fault {
 }
 
 /// How often an endpoint was disturbed.
-fn count_faults(life: &Life, disturbed: Endpoint) -> usize {
+fn count_faults(run: &Run, disturbed: Endpoint) -> usize {
     let is_it = |what: &JournalEvent| matches!(what, JournalEvent::Fault { endpoint, .. } if *endpoint == disturbed);
-    life.ending.journal.iter().filter(|entry| is_it(&entry.what)).count()
+    run.ending.journal.iter().filter(|entry| is_it(&entry.what)).count()
 }
 
 #[test]
 fn a_subscription_that_fails_once_is_sent_again() {
     for extension in agents() {
         for effect in [Effect::Status(429), Effect::Status(500), Effect::Reset, Effect::Close] {
-            let life = live(slow(extension.clone(), vec![fault(Endpoint::Subscribe, Calls::Only(1), effect)]), 3);
-            life.assert_unharmed();
-            life.assert_exactly_once();
+            let run = run_sandbox(slow(extension.clone(), vec![fault(Endpoint::Subscribe, Calls::Only(1), effect)]), 3);
+            run.assert_unharmed();
+            run.assert_exactly_once();
         }
     }
 }
@@ -85,10 +85,10 @@ fn a_subscription_is_repeated_as_long_as_init_is_open() {
     }
     for extension in agents() {
         let faults = (1..=10).map(|call| fault(Endpoint::Subscribe, Calls::Only(call), Effect::Status(500))).collect();
-        let life = live(slow(extension, faults), 2);
-        life.assert_unharmed();
-        assert_eq!(count_faults(&life, Endpoint::Subscribe), 10);
-        life.assert_exactly_once();
+        let run = run_sandbox(slow(extension, faults), 2);
+        run.assert_unharmed();
+        assert_eq!(count_faults(&run, Endpoint::Subscribe), 10);
+        run.assert_exactly_once();
     }
 }
 
@@ -97,9 +97,9 @@ fn a_platform_that_closes_every_connection_costs_nothing() {
     for extension in agents() {
         let endpoints = [Endpoint::Register, Endpoint::Subscribe, Endpoint::ExtensionNext];
         let faults = endpoints.map(|endpoint| fault(endpoint, Calls::Every, Effect::Close)).to_vec();
-        let life = live(slow(extension, faults), 3);
-        life.assert_unharmed();
-        life.assert_exactly_once();
+        let run = run_sandbox(slow(extension, faults), 3);
+        run.assert_unharmed();
+        run.assert_exactly_once();
     }
 }
 
@@ -108,12 +108,12 @@ fn a_registration_that_fails_once_is_sent_again() {
     for extension in agents() {
         for effect in [Effect::Status(429), Effect::Status(500), Effect::Reset] {
             let faults = vec![fault(Endpoint::Register, Calls::Only(1), effect)];
-            let life = live(Setup { extensions: vec![extension.clone()], faults, ..setup(echo()) }, 3);
-            life.assert_unharmed();
-            life.assert_exactly_once();
+            let run = run_sandbox(Setup { extensions: vec![extension.clone()], faults, ..setup(echo()) }, 3);
+            run.assert_unharmed();
+            run.assert_exactly_once();
             let executed =
                 |what: &JournalEvent| matches!(what, JournalEvent::Executed { origin: Origin::Extension(_), .. });
-            let executed = life.ending.journal.iter().filter(|entry| executed(&entry.what)).count();
+            let executed = run.ending.journal.iter().filter(|entry| executed(&entry.what)).count();
             assert_eq!(executed, 1, "{effect:?}: the init was not repeated");
         }
     }
@@ -121,15 +121,15 @@ fn a_registration_that_fails_once_is_sent_again() {
 
 #[test]
 fn only_temporary_errors_of_the_subscription_are_repeated() {
-    let life = |status| {
+    let run = |status| {
         let faults = vec![fault(Endpoint::Subscribe, Calls::Every, Effect::Status(status))];
-        let life = live(slow(agent(), faults), 2);
-        life.assert_unharmed();
-        assert_eq!(life.count("invocations"), 2, "{}", life.own_lines());
-        count_faults(&life, Endpoint::Subscribe)
+        let run = run_sandbox(slow(agent(), faults), 2);
+        run.assert_unharmed();
+        assert_eq!(run.count("invocations"), 2, "{}", run.own_lines());
+        count_faults(&run, Endpoint::Subscribe)
     };
-    assert_eq!(life(403), 1);
-    assert!(life(503) > 3);
+    assert_eq!(run(403), 1);
+    assert!(run(503) > 3);
 }
 
 #[test]
@@ -140,9 +140,9 @@ fn a_launched_agent_learns_what_became_of_the_subscription() {
     let unsupported = Delivery { supported: false, ..Delivery::default() };
     let refused = vec![fault(Endpoint::Subscribe, Calls::Every, Effect::Status(403))];
     for (delivery, faults) in [(unsupported, Vec::new()), (Delivery::default(), refused)] {
-        let life = live(Setup { extensions: vec![launched()], delivery, faults, ..setup(echo()) }, 3);
-        life.assert_unharmed();
-        assert_eq!(life.count("invocations"), 3, "{}", life.own_lines());
+        let run = run_sandbox(Setup { extensions: vec![launched()], delivery, faults, ..setup(echo()) }, 3);
+        run.assert_unharmed();
+        assert_eq!(run.count("invocations"), 3, "{}", run.own_lines());
     }
 }
 
@@ -162,9 +162,9 @@ fn a_launcher_without_an_agent_outlives_every_odd_answer() {
             (Endpoint::ExtensionNext, Calls::Only(2)),
         ] {
             let faults = vec![fault(endpoint, calls, effect)];
-            let life = live(Setup { extensions: vec![launcher(None)], faults, ..setup(echo()) }, 2);
-            life.assert_unharmed();
-            assert!(life.own_lines().contains("The agent cannot be started"), "{}", life.own_lines());
+            let run = run_sandbox(Setup { extensions: vec![launcher(None)], faults, ..setup(echo()) }, 2);
+            run.assert_unharmed();
+            assert!(run.own_lines().contains("The agent cannot be started"), "{}", run.own_lines());
         }
     }
 }
@@ -175,7 +175,7 @@ fn a_launcher_whose_agent_is_no_program_keeps_the_function_alive() {
     let agent = directory.path().join("agent");
     // A C library would give it to a shell.
     matrix::executable::write(&agent, b"exit 1\n").unwrap();
-    let life = live(Setup { extensions: vec![launcher(Some(agent))], ..setup(echo()) }, 2);
-    life.assert_unharmed();
-    assert!(life.own_lines().contains("The agent cannot be started"), "{}", life.own_lines());
+    let run = run_sandbox(Setup { extensions: vec![launcher(Some(agent))], ..setup(echo()) }, 2);
+    run.assert_unharmed();
+    assert!(run.own_lines().contains("The agent cannot be started"), "{}", run.own_lines());
 }

@@ -3,13 +3,13 @@
 use bottlecap::features;
 use matrix::sandbox::{Function, Setup};
 
-use crate::support::{live, setup_with};
+use crate::support::{run_sandbox, setup_with};
 
 /// The warnings about `DD_LAMBDA_FIPS_MODE`.
 fn warnings(setup: Setup) -> Vec<String> {
-    let life = live(setup, 1);
-    life.assert_unharmed();
-    let own = life.own_lines();
+    let run = run_sandbox(setup, 1);
+    run.assert_unharmed();
+    let own = run.own_lines();
     own.lines().filter(|line| line.contains("DD_LAMBDA_FIPS_MODE is ")).map(str::to_owned).collect()
 }
 
@@ -34,8 +34,8 @@ fn a_site_that_is_not_for_govcloud_is_warned_about_once_and_there_alone() {
         [("us-gov-west-1", "datadoghq.com", 1), ("us-gov-west-1", "ddog-gov.com", 0), ("us-east-1", "datadoghq.com", 0)]
     {
         let setup = Setup { region: region.to_owned(), ..setup_with(Function::null(), &[("DD_SITE", site)]) };
-        let life = live(setup, 1);
-        let own = life.own_lines();
+        let run = run_sandbox(setup, 1);
+        let own = run.own_lines();
         let told = own.lines().filter(|line| line.contains("a region of AWS GovCloud, for which Datadog's site is"));
         assert_eq!(told.count(), warnings, "{region}, {site}: {own}");
     }
@@ -43,9 +43,9 @@ fn a_site_that_is_not_for_govcloud_is_warned_about_once_and_there_alone() {
 
 #[test]
 fn a_build_with_a_validated_module_says_so_and_what_is_sent_past_it() {
-    let life = live(setup_with(Function::null(), &[("DD_SKIP_SSL_VALIDATION", "true")]), 1);
-    life.assert_unharmed();
-    let own = life.own_lines();
+    let run = run_sandbox(setup_with(Function::null(), &[("DD_SKIP_SSL_VALIDATION", "true")]), 1);
+    run.assert_unharmed();
+    let own = run.own_lines();
     let told = |part: &str| own.lines().filter(|line| line.contains(part)).count();
     let wanted = usize::from(features::FIPS);
     // The sandbox's intake has no TLS.
@@ -58,8 +58,8 @@ fn a_build_with_a_validated_module_says_so_and_what_is_sent_past_it() {
 
 #[test]
 fn a_build_with_the_module_says_so_without_an_api_key_as_well() {
-    let life = live(setup_with(Function::null(), &[("DD_API_KEY", "")]), 1);
-    let own = life.own_lines();
+    let run = run_sandbox(setup_with(Function::null(), &[("DD_API_KEY", "")]), 1);
+    let own = run.own_lines();
     let told = |part: &str| own.lines().filter(|line| line.contains(part)).count();
     assert_eq!(told("Nothing will be sent: Failed to resolve API key"), 1, "{own}");
     assert_eq!(told("FIPS | AWS-LC FIPS "), usize::from(features::FIPS), "{own}");

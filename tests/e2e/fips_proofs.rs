@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bottlecap::features;
 use matrix::fips_report::build_report::BuildReport;
-use matrix::fips_report::certificate::Certified;
-use matrix::fips_report::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest, Surroundings};
-use matrix::fips_report::lives;
+use matrix::fips_report::certificate::CertifiedModule;
+use matrix::fips_report::concurrency;
+use matrix::fips_report::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest, RunOptions};
 use matrix::fips_report::roots::{self, CASES, Case, Store};
 use matrix::fips_report::server::{Server, ServerCertificate, ServerTlsConfig};
 use matrix::sandbox::setup::Limits;
@@ -17,12 +17,13 @@ fn subject() -> ProgramUnderTest {
     ProgramUnderTest { program: PathBuf::from(env!("CARGO_BIN_EXE_bottlecap")), agent: None }
 }
 
-/// Each client beside a server of each of these tastes, with the taste.
-fn meet(tastes: &[ServerTlsConfig]) -> Vec<(ServerTlsConfig, HandshakeResult)> {
-    let all: Vec<_> = tastes.iter().flat_map(|taste| CLIENTS.map(|client| (*taste, client))).collect();
-    let results =
-        lives::each(lives::AT_ONCE, &all, |(taste, client)| HandshakeResult::arrange(&subject(), *taste, *client));
-    all.iter().map(|(taste, _)| *taste).zip(results.unwrap()).collect()
+/// Each client beside a server of each of these TLS configurations, with the configuration.
+fn meet(configs: &[ServerTlsConfig]) -> Vec<(ServerTlsConfig, HandshakeResult)> {
+    let all: Vec<_> = configs.iter().flat_map(|tls| CLIENTS.map(|client| (*tls, client))).collect();
+    let results = concurrency::each(concurrency::AT_ONCE, &all, |(tls, client)| {
+        HandshakeResult::arrange(&subject(), *tls, *client)
+    });
+    all.iter().map(|(tls, _)| *tls).zip(results.unwrap()).collect()
 }
 
 /// Those of these clients in each of these cases, with further settings.
@@ -32,10 +33,12 @@ fn cases(
     further: &[(&str, &str)],
 ) -> Vec<Case> {
     let all: Vec<_> = kinds.iter().flat_map(|kind| clients.iter().map(|client| (*kind, *client))).collect();
-    let cases = lives::each(lives::AT_ONCE, &all, |(kind, client)| Case::arrange(&subject(), *kind, *client, further));
+    let cases = concurrency::each(concurrency::AT_ONCE, &all, |(kind, client)| {
+        Case::arrange(&subject(), *kind, *client, further)
+    });
     let cases = cases.unwrap();
     for Case { name, meeting, .. } in &cases {
-        let before = meeting.lived.before.as_ref().and_then(|before| before.out_of_time.as_ref());
+        let before = meeting.runs.before.as_ref().and_then(|before| before.out_of_time.as_ref());
         if let Some(reason) = before {
             println!("{}: {name}: run once more: {reason}", meeting.client);
         }
@@ -52,7 +55,7 @@ const OWN_ROOTS: bool = !features::COMPILED_ROOTS;
 
 #[test]
 fn the_module_is_told_of_a_fips_build_alone() {
-    let proof = told().module(&Certified::embedded().unwrap(), "bottlecap --version=json");
+    let proof = told().module(&CertifiedModule::embedded().unwrap(), "bottlecap --version=json");
     assert_eq!(proof.holds, features::FIPS, "{proof:#?}");
 }
 
@@ -60,7 +63,7 @@ fn the_module_is_told_of_a_fips_build_alone() {
 fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone() {
     for (_, meeting) in meet(&[ServerTlsConfig::Approved]) {
         let offer = handshake::offer(std::slice::from_ref(&meeting));
-        assert!(!meeting.lived.life.seen.is_empty(), "it has connected: {meeting:?}");
+        assert!(!meeting.runs.run.seen.is_empty(), "it has connected: {meeting:?}");
         assert_eq!(offer.holds, features::FIPS, "{}: {offer:#?}", meeting.client);
         assert!(handshake::accepted(std::slice::from_ref(&meeting)).holds, "{meeting:?}");
     }
@@ -71,8 +74,8 @@ fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone()
 fn a_program_that_is_killed_at_its_deadline_is_neither_accepted_nor_at_fault() {
     let server = Server::new(ServerTlsConfig::Approved, ServerCertificate::Good).unwrap();
     let limits = Limits { shutdown_external: Duration::ZERO, ..Limits::default() };
-    let around = Surroundings { limits, ..Surroundings::default() };
-    let meeting = HandshakeResult::with(&subject(), server, Client::Logs, &around).unwrap();
+    let options = RunOptions { limits, ..RunOptions::default() };
+    let meeting = HandshakeResult::with(&subject(), server, Client::Logs, &options).unwrap();
     let proof = handshake::accepted(&[meeting]);
     assert_eq!(proof.outcome(), "not run", "{proof:#?}");
     let reason = proof.not_run.unwrap();
@@ -82,9 +85,9 @@ fn a_program_that_is_killed_at_its_deadline_is_neither_accepted_nor_at_fault() {
 
 #[test]
 fn servers_that_speak_something_else_get_data_of_other_builds() {
-    for (taste, meeting) in meet(&[ServerTlsConfig::ChaCha, ServerTlsConfig::X25519]) {
+    for (tls, meeting) in meet(&[ServerTlsConfig::ChaCha, ServerTlsConfig::X25519]) {
         let refused = handshake::refused("name", "it", std::slice::from_ref(&meeting));
-        assert_eq!(refused.holds, features::FIPS, "{taste:?}: {meeting:?}");
+        assert_eq!(refused.holds, features::FIPS, "{tls:?}: {meeting:?}");
     }
 }
 

@@ -11,7 +11,7 @@ use matrix::{
     sample_events::{self, SampleEvent},
     sandbox::{
         Function, Setup,
-        function::{Answer, Call},
+        function::{Call, HandlerOutcome},
         intake::Span,
         setup::{Delivery, Initialization, Order},
         tracer::{self, Reply},
@@ -20,8 +20,8 @@ use matrix::{
 
 use crate::{
     node::node_through,
-    support::{self, Life, python_through},
-    traces::{self, live, post, with},
+    support::{self, Run, python_through},
+    traces::{self, post, run_sandbox, with},
 };
 
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
@@ -125,13 +125,13 @@ pub fn span_of(number: u64, name: &str, [span_id, parent_id]: [u64; 2]) -> Span 
 fn traced(tracer: Tracer) -> Function {
     Function::from_fn(move |call| {
         tracer.play(call, &[], r#"{"statusCode":200}"#);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
 /// The spans of this name, in the order of their traces.
-pub fn spans(life: &Life, name: &str) -> Vec<Span> {
-    let mut spans: Vec<_> = life.intake.spans().into_iter().filter(|span| span.name == name).collect();
+pub fn spans(run: &Run, name: &str) -> Vec<Span> {
+    let mut spans: Vec<_> = run.intake.spans().into_iter().filter(|span| span.name == name).collect();
     spans.sort_by_key(|span| span.trace_id);
     spans
 }
@@ -141,12 +141,12 @@ pub fn tag<'s>(span: &'s Span, key: &str) -> Option<&'s str> {
 }
 
 /// One span for each invocation, above those of its handler, with what the placeholder said; the placeholder itself is not sent.
-fn assert_spans_of_invocations(life: &Life, tracer: Tracer) {
-    let invocations = spans(life, "aws.lambda");
-    assert_eq!(invocations.len(), life.invocations.len(), "{tracer:?}\n{}", life.own_lines());
-    let handlers = spans(life, "handler");
-    assert_eq!(handlers.len(), invocations.len(), "{tracer:?}\n{}", life.own_lines());
-    for ((span, handler), invocation) in invocations.iter().zip(&handlers).zip(&life.invocations) {
+fn assert_spans_of_invocations(run: &Run, tracer: Tracer) {
+    let invocations = spans(run, "aws.lambda");
+    assert_eq!(invocations.len(), run.invocations.len(), "{tracer:?}\n{}", run.own_lines());
+    let handlers = spans(run, "handler");
+    assert_eq!(handlers.len(), invocations.len(), "{tracer:?}\n{}", run.own_lines());
+    for ((span, handler), invocation) in invocations.iter().zip(&handlers).zip(&run.invocations) {
         assert_eq!((handler.parent_id, handler.trace_id), (span.span_id, span.trace_id), "{tracer:?}");
         assert_eq!(tag(span, "request_id"), Some(invocation.request_id.as_str()), "{tracer:?}");
         assert_eq!(tag(span, "language"), Some(tracer.language));
@@ -156,11 +156,11 @@ fn assert_spans_of_invocations(life: &Life, tracer: Tracer) {
         assert!(tag(span, "functionname").is_some() && tag(span, "runtime").is_some(), "{:?}", span.meta);
         assert_eq!(span.metrics.get("_sampling_priority_v1"), Some(&2.0));
     }
-    assert_eq!(spans(life, "dd-tracer-serverless-span"), []);
+    assert_eq!(spans(run, "dd-tracer-serverless-span"), []);
 }
 
-fn cold_starts(life: &Life) -> Vec<Option<String>> {
-    spans(life, "aws.lambda").iter().map(|span| tag(span, "cold_start").map(str::to_owned)).collect()
+fn cold_starts(run: &Run) -> Vec<Option<String>> {
+    spans(run, "aws.lambda").iter().map(|span| tag(span, "cold_start").map(str::to_owned)).collect()
 }
 
 #[test]
@@ -172,14 +172,14 @@ fn the_calls_of_every_tracer_become_spans_of_invocations() {
         (RUBY, Order::Shuffled { seed: 3 }),
     ] {
         let delivery = Delivery { order, ..Delivery::default() };
-        let Some(life) = live(Setup { delivery, ..with(traced(tracer), &[]) }, 3) else { return };
-        assert_spans_of_invocations(&life, tracer);
-        assert_eq!(cold_starts(&life), [Some("true"), Some("false"), Some("false")].map(|it| it.map(str::to_owned)));
-        let [cold_start] = &spans(&life, "aws.lambda.cold_start")[..] else { panic!("{:?}", life.intake.spans()) };
-        let first = &spans(&life, "aws.lambda")[0];
+        let Some(run) = run_sandbox(Setup { delivery, ..with(traced(tracer), &[]) }, 3) else { return };
+        assert_spans_of_invocations(&run, tracer);
+        assert_eq!(cold_starts(&run), [Some("true"), Some("false"), Some("false")].map(|it| it.map(str::to_owned)));
+        let [cold_start] = &spans(&run, "aws.lambda.cold_start")[..] else { panic!("{:?}", run.intake.spans()) };
+        let first = &spans(&run, "aws.lambda")[0];
         assert_eq!((cold_start.trace_id, cold_start.parent_id), (first.trace_id, first.parent_id), "a sibling");
         assert!(cold_start.start < first.start && cold_start.duration > 0, "{cold_start:?}");
-        assert_eq!(life.count("errors"), 0);
+        assert_eq!(run.count("errors"), 0);
     }
 }
 
@@ -209,11 +209,11 @@ fn the_trace_of_an_event_goes_on_in_the_reply_and_above_the_span() {
         }
         let ids = [("x-datadog-trace-id", "7"), ("x-datadog-span-id", "100")];
         accepted(&self::call("POST", "/lambda/end-invocation", &[&named[..], &ids].concat(), b"null"));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
-    let Some(life) = live(with(function, &[]), 1) else { return };
-    let [lambda] = &spans(&life, "aws.lambda")[..] else { panic!("{}", life.own_lines()) };
-    let [sqs] = &spans(&life, "aws.sqs")[..] else { panic!("{}", life.own_lines()) };
+    let Some(run) = run_sandbox(with(function, &[]), 1) else { return };
+    let [lambda] = &spans(&run, "aws.lambda")[..] else { panic!("{}", run.own_lines()) };
+    let [sqs] = &spans(&run, "aws.sqs")[..] else { panic!("{}", run.own_lines()) };
     assert_eq!((lambda.trace_id, lambda.span_id, lambda.parent_id), (7, 100, sqs.span_id));
     assert_eq!((sqs.trace_id, sqs.parent_id, sqs.start), (7, 8, 1_700_000_000_000_000_000));
     assert_eq!((tag(sqs, "_dd.p.tid"), sqs.resource.as_str()), (Some("640cfd8d00000000"), "orders"));
@@ -249,13 +249,13 @@ fn the_services_that_an_event_came_through_are_above_the_span_of_its_invocation(
         let event = SERVICES[number].0.until(SystemTime::now());
         accepted(&self::call("POST", "/lambda/start-invocation", &JAVA.named(call), event.as_bytes()));
         JAVA.play_started(call, &[], r#"{"statusCode":200}"#);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
-    let Some(life) = live(with(function, &[]), SERVICES.len()) else { return };
-    let (all, mut lambdas) = (life.intake.spans(), spans(&life, "aws.lambda"));
+    let Some(run) = run_sandbox(with(function, &[]), SERVICES.len()) else { return };
+    let (all, mut lambdas) = (run.intake.spans(), spans(&run, "aws.lambda"));
     // In the order of the events, of which several name the same trace.
     lambdas.sort_by_key(|span| span.span_id);
-    assert_eq!(lambdas.len(), SERVICES.len(), "{}", life.own_lines());
+    assert_eq!(lambdas.len(), SERVICES.len(), "{}", run.own_lines());
     for (lambda, (event, services)) in lambdas.iter().zip(SERVICES) {
         let mut above = Vec::new();
         let mut below = lambda;
@@ -273,13 +273,13 @@ fn records_are_checkpoints_of_data_streams_if_that_is_wanted() {
     for (variables, expected) in [(&[("DD_DATA_STREAMS_ENABLED", "true")][..], 1), (&[], 0)] {
         let function = Function::from_fn(|call| {
             accepted(&self::call("POST", "/lambda/start-invocation", &JAVA.named(call), SQS.as_bytes()));
-            Answer::Response(b"null".to_vec())
+            HandlerOutcome::Response(b"null".to_vec())
         });
-        let Some(life) = live(with(function, variables), 1) else { return };
-        let delivered = life.intake.delivered();
+        let Some(run) = run_sandbox(with(function, variables), 1) else { return };
+        let delivered = run.intake.delivered();
         let of_streams = delivered.iter().filter(|request| request.path == "/api/v0.1/pipeline_stats");
         let encodings: Vec<_> = of_streams.map(|request| request.encoding.as_str()).collect();
-        assert_eq!(encodings, vec!["gzip"; expected], "{}", life.own_lines());
+        assert_eq!(encodings, vec!["gzip"; expected], "{}", run.own_lines());
     }
 }
 
@@ -287,8 +287,8 @@ fn records_are_checkpoints_of_data_streams_if_that_is_wanted() {
 fn every_strategy_delivers_every_span_of_an_invocation_once() {
     for strategy in ["end", "periodically,1", "continuously,1", "default"] {
         let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
-        let Some(life) = live(with(traced(JAVA), &variables), 4) else { return };
-        assert_spans_of_invocations(&life, JAVA);
+        let Some(run) = run_sandbox(with(traced(JAVA), &variables), 4) else { return };
+        assert_spans_of_invocations(&run, JAVA);
     }
 }
 
@@ -309,12 +309,12 @@ fn every_kind_of_sandbox_has_its_own_span_of_the_start_and_cold_start_tags() {
         for &tracer in tracers {
             let Setup { initialization, runtime_version, .. } = kind.clone();
             let setup = Setup { initialization, runtime_version, ..with(traced(tracer), &[]) };
-            let Some(life) = live(setup, 2) else { return };
-            assert_spans_of_invocations(&life, tracer);
+            let Some(run) = run_sandbox(setup, 2) else { return };
+            assert_spans_of_invocations(&run, tracer);
             let names = ["aws.lambda.cold_start", "aws.lambda.snapstart_restore"];
-            let found: Vec<_> = names.into_iter().filter(|name| !spans(&life, name).is_empty()).collect();
-            assert_eq!(found, startup, "{initialization:?} {tracer:?}\n{}", life.own_lines());
-            assert!(cold_starts(&life).iter().all(|tag| tag.is_some() == is_tagged), "{initialization:?}");
+            let found: Vec<_> = names.into_iter().filter(|name| !spans(&run, name).is_empty()).collect();
+            assert_eq!(found, startup, "{initialization:?} {tracer:?}\n{}", run.own_lines());
+            assert!(cold_starts(&run).iter().all(|tag| tag.is_some() == is_tagged), "{initialization:?}");
         }
     }
 }
@@ -329,25 +329,25 @@ fn errors_of_the_handler_are_on_the_span_and_counted_once() {
             ("x-datadog-invocation-error-stack", "c3RhY2s="),
         ];
         JAVA.play(call, &error, "null");
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
-    let Some(life) = live(with(function, &[]), 1) else { return };
-    let [span] = &spans(&life, "aws.lambda")[..] else { panic!("{:?}", life.intake.spans()) };
+    let Some(run) = run_sandbox(with(function, &[]), 1) else { return };
+    let [span] = &spans(&run, "aws.lambda")[..] else { panic!("{:?}", run.intake.spans()) };
     let error = (tag(span, "error.msg"), tag(span, "error.type"), tag(span, "error.stack"));
     assert_eq!((span.error, error), (1, (Some("boom"), Some("java.lang.Boom"), Some("stack"))));
-    assert_eq!(life.count("errors"), 1);
+    assert_eq!(run.count("errors"), 1);
 }
 
 #[test]
 fn a_response_of_a_failing_server_is_an_error() {
     let function = Function::from_fn(|call| {
         JAVA.play(call, &[], r#"{"statusCode":503}"#);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
-    let Some(life) = live(with(function, &[]), 1) else { return };
-    let [span] = &spans(&life, "aws.lambda")[..] else { panic!("{:?}", life.intake.spans()) };
+    let Some(run) = run_sandbox(with(function, &[]), 1) else { return };
+    let [span] = &spans(&run, "aws.lambda")[..] else { panic!("{:?}", run.intake.spans()) };
     assert_eq!((span.error, tag(span, "http.status_code")), (1, Some("503")));
-    assert_eq!(life.count("errors"), 1);
+    assert_eq!(run.count("errors"), 1);
 }
 
 #[test]
@@ -356,14 +356,14 @@ fn a_timeout_is_a_span_with_an_error() {
         JAVA.start(call);
         JAVA.flush(call, 0);
         thread::sleep(Duration::from_secs(30));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let setup = Setup { timeout: Duration::from_secs(3), ..with(function, &[]) };
     let Some(sandbox) = traces::start(setup) else { return };
     let invocations = support::invoke(&sandbox, 0..1);
-    let life = support::end(sandbox, invocations);
-    let [span] = &spans(&life, "aws.lambda")[..] else { panic!("{}", life.own_lines()) };
-    assert_eq!((span.error, tag(span, "error.type")), (1, Some("Timeout")), "{}", life.own_lines());
+    let run = support::end(sandbox, invocations);
+    let [span] = &spans(&run, "aws.lambda")[..] else { panic!("{}", run.own_lines()) };
+    assert_eq!((span.error, tag(span, "error.type")), (1, Some("Timeout")), "{}", run.own_lines());
     assert_eq!(span.span_id, 100, "the spans of the handler stay below it");
 }
 
@@ -375,11 +375,11 @@ fn payloads_are_tags_if_that_is_wanted() {
         format!(r#"{{"body":{{"password":"p","Token":[5],"list":[1,{{"deep":true,"pwd":1}}]}},"many":{many}}}"#);
     let function = Function::from_fn(move |call| {
         JAVA.play(call, &[], &response);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let variables = [("DD_CAPTURE_LAMBDA_PAYLOAD", "true"), ("DD_CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH", "3")];
-    let Some(life) = live(with(function, &variables), 1) else { return };
-    let [span] = &spans(&life, "aws.lambda")[..] else { panic!("{:?}", life.intake.spans()) };
+    let Some(run) = run_sandbox(with(function, &variables), 1) else { return };
+    let [span] = &spans(&run, "aws.lambda")[..] else { panic!("{:?}", run.intake.spans()) };
     for (key, expected) in [
         ("function.request", "0"),
         ("function.response.body.password", "redacted"),
@@ -404,10 +404,10 @@ fn bodies_that_are_too_long_or_no_json_cost_only_what_is_in_them() {
         JAVA.play(call, &[], r#"{"statusCode":200}"#);
         accepted(&self::call("POST", "/lambda/end-invocation", &JAVA.named(call), &body));
         accepted(&self::call("GET", "/lambda/hello", &[], b""));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
-    let Some(life) = live(with(function, &[("DD_CAPTURE_LAMBDA_PAYLOAD", "true")]), 3) else { return };
-    assert_spans_of_invocations(&life, JAVA);
+    let Some(run) = run_sandbox(with(function, &[("DD_CAPTURE_LAMBDA_PAYLOAD", "true")]), 3) else { return };
+    assert_spans_of_invocations(&run, JAVA);
 }
 
 const PYTHON: &str = r"
@@ -422,11 +422,11 @@ fn the_cold_start_of_a_function_wrapped_by_datadog_lambda_is_above_its_load_span
     std::fs::write(directory.path().join("requirements.txt"), "datadog-lambda==8.130.0\nddtrace==4.16.0\n").unwrap();
     let function = python_through(&directory, PYTHON, "datadog_lambda.handler.handler");
     let setup = with(function, &[("DD_LAMBDA_HANDLER", "function.handler"), ("DD_TRACE_ENABLED", "true")]);
-    let Some(life) = live(Setup { timeout: Duration::from_secs(30), ..setup }, 2) else { return };
-    let invocations = spans(&life, "aws.lambda");
-    assert_eq!(invocations.len(), 2, "{}", life.own_lines());
-    let [load] = &spans(&life, "aws.lambda.load")[..] else { panic!("{:?}", life.intake.spans()) };
-    let [cold_start] = &spans(&life, "aws.lambda.cold_start")[..] else { panic!("{:?}", life.intake.spans()) };
+    let Some(run) = run_sandbox(Setup { timeout: Duration::from_secs(30), ..setup }, 2) else { return };
+    let invocations = spans(&run, "aws.lambda");
+    assert_eq!(invocations.len(), 2, "{}", run.own_lines());
+    let [load] = &spans(&run, "aws.lambda.load")[..] else { panic!("{:?}", run.intake.spans()) };
+    let [cold_start] = &spans(&run, "aws.lambda.cold_start")[..] else { panic!("{:?}", run.intake.spans()) };
     assert_eq!((load.parent_id, load.trace_id), (cold_start.span_id, cold_start.trace_id));
     assert!(invocations.iter().any(|span| span.trace_id == cold_start.trace_id), "{invocations:?}");
 }
@@ -445,17 +445,17 @@ fn the_cold_start_of_a_function_wrapped_by_datadog_lambda_js_is_above_its_load_s
     let Some(sandbox) = traces::start(Setup { timeout: Duration::from_secs(30), ..setup }) else { return };
     let event = sample_events::SQS.until(SystemTime::now());
     let invocations = (0..2).map(|_| sandbox.invoke(event.as_bytes()).unwrap()).collect();
-    let life = support::end(sandbox, invocations);
-    life.assert_unharmed();
-    let [lambdas, orders, queues] = ["aws.lambda", "shop.order", "aws.sqs"].map(|name| spans(&life, name));
-    assert_eq!([lambdas.len(), orders.len(), queues.len()], [2, 2, 2], "{}", life.own_lines());
+    let run = support::end(sandbox, invocations);
+    run.assert_unharmed();
+    let [lambdas, orders, queues] = ["aws.lambda", "shop.order", "aws.sqs"].map(|name| spans(&run, name));
+    assert_eq!([lambdas.len(), orders.len(), queues.len()], [2, 2, 2], "{}", run.own_lines());
     let is_below = |below: &Span, above: &[Span]| {
         above.iter().any(|span| (span.trace_id, span.span_id) == (below.trace_id, below.parent_id))
     };
     assert!(orders.iter().all(|order| is_below(order, &lambdas)), "{orders:?} {lambdas:?}");
     assert!(lambdas.iter().all(|lambda| is_below(lambda, &queues)), "{lambdas:?} {queues:?}");
     assert!(queues.iter().all(|queue| queue.trace_id == 1_234_567_890_123_456_789), "that of the event: {queues:?}");
-    let [load] = &spans(&life, "aws.lambda.load")[..] else { panic!("{:?}", life.intake.spans()) };
-    let [cold_start] = &spans(&life, "aws.lambda.cold_start")[..] else { panic!("{:?}", life.intake.spans()) };
+    let [load] = &spans(&run, "aws.lambda.load")[..] else { panic!("{:?}", run.intake.spans()) };
+    let [cold_start] = &spans(&run, "aws.lambda.cold_start")[..] else { panic!("{:?}", run.intake.spans()) };
     assert_eq!((load.parent_id, load.trace_id), (cold_start.span_id, cold_start.trace_id));
 }

@@ -8,7 +8,7 @@ use matrix::sandbox::{
     setup::{Delivery, Initialization, LayerFile, Order},
 };
 
-use crate::support::{agent, echo, has_short_order, live, setup, setup_with};
+use crate::support::{agent, echo, has_short_order, run_sandbox, setup, setup_with};
 
 /// The launcher under the extension's name, and the agent where it looks for it.
 pub fn launched() -> Extension {
@@ -35,11 +35,11 @@ fn the_agent_goes_on_where_the_launcher_got_to() {
     }
     for order in [Order::Rapid, Order::InitAfterInvoke] {
         let delivery = Delivery { order, duplicate_every: NonZeroU32::new(3), ..Delivery::default() };
-        let life = live(Setup { extensions: vec![launched()], delivery, ..setup(echo()) }, 20);
-        life.assert_unharmed();
-        life.assert_exactly_once();
-        life.assert_no_problems();
-        assert_eq!(life.count("init_duration"), 1);
+        let run = run_sandbox(Setup { extensions: vec![launched()], delivery, ..setup(echo()) }, 20);
+        run.assert_unharmed();
+        run.assert_exactly_once();
+        run.assert_no_problems();
+        assert_eq!(run.count("init_duration"), 1);
     }
 }
 
@@ -49,10 +49,10 @@ fn a_launched_agent_still_leaves_out_logs_that_are_not_wanted() {
         return;
     }
     let variables = [("DD_SERVERLESS_LOGS_ENABLED", "false")];
-    let life = live(Setup { extensions: vec![launched()], ..setup_with(echo(), &variables) }, 3);
-    life.assert_unharmed();
-    assert!(life.intake.logs().is_empty());
-    assert_eq!(life.count("invocations"), 3);
+    let run = run_sandbox(Setup { extensions: vec![launched()], ..setup_with(echo(), &variables) }, 3);
+    run.assert_unharmed();
+    assert!(run.intake.logs().is_empty());
+    assert_eq!(run.count("invocations"), 3);
 }
 
 /// Only where the switch `init-trace` is on.
@@ -61,9 +61,10 @@ fn the_steps_of_launcher_and_agent_are_logged_as_those_of_one_start() {
     if !features::INIT_TRACE || !has_short_order("the launcher") {
         return;
     }
-    let life = live(Setup { extensions: vec![launched()], ..setup_with(echo(), &[("DD_LOG_LEVEL", "debug")]) }, 1);
-    life.assert_unharmed();
-    let own = life.own_lines();
+    let run =
+        run_sandbox(Setup { extensions: vec![launched()], ..setup_with(echo(), &[("DD_LOG_LEVEL", "debug")]) }, 1);
+    run.assert_unharmed();
+    let own = run.own_lines();
     let at = |step: &str| own.find(&format!("INIT | {step}: delta ")).unwrap_or_else(|| panic!("no {step}: {own}"));
     let steps = ["start", "registered", "asked", "executed", "agent", "runtime", "subscribed", "lifecycle"].map(at);
     assert!(steps.is_sorted(), "{own}");
@@ -76,9 +77,9 @@ fn the_steps_of_launcher_and_agent_are_logged_as_those_of_one_start() {
 #[test]
 fn a_launcher_without_an_agent_keeps_the_function_alive() {
     for initialization in [Initialization::OnDemand, Initialization::ProvisionedConcurrency] {
-        let life = live(Setup { extensions: vec![launcher_alone()], initialization, ..setup(echo()) }, 3);
-        life.assert_unharmed();
-        assert!(life.ending.requests.is_empty());
-        assert!(life.own_lines().contains("The agent cannot be started"), "{}", life.own_lines());
+        let run = run_sandbox(Setup { extensions: vec![launcher_alone()], initialization, ..setup(echo()) }, 3);
+        run.assert_unharmed();
+        assert!(run.ending.requests.is_empty());
+        assert!(run.own_lines().contains("The agent cannot be started"), "{}", run.own_lines());
     }
 }

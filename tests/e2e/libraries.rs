@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use matrix::sandbox::{
     Function, Setup,
-    function::Answer,
+    function::HandlerOutcome,
     intake::{Point, Span},
     setup::Initialization,
     tracer,
@@ -13,7 +13,7 @@ use matrix::sandbox::{
 use crate::{
     invocation_spans::{span_of, spans, tag},
     node::node_through,
-    support::{Life, TRACED_PYTHON, live, python_through, request_id, setup_with, text},
+    support::{Run, TRACED_PYTHON, python_through, request_id, run_sandbox, setup_with, text},
     traces,
 };
 
@@ -39,30 +39,30 @@ exports.handler = async (event) => {
 "#;
 
 /// Three invocations of a function that prints `order <event>` and counts two orders in each, behind a handler of a library's.
-fn behind_library(function: Function, variables: &[(&str, &str)]) -> Life {
+fn behind_library(function: Function, variables: &[(&str, &str)]) -> Run {
     let own = [("DD_LAMBDA_HANDLER", "function.handler"), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let setup = setup_with(function, &[&own, variables].concat());
-    live(Setup { timeout: Duration::from_secs(30), ..setup }, 3)
+    run_sandbox(Setup { timeout: Duration::from_secs(30), ..setup }, 3)
 }
 
 /// The sum of a metric of the function's, of which every point has its own tags and those of the function.
-fn sum(life: &Life, metric: &str) -> f64 {
-    let points = life.intake.points(metric);
+fn sum(run: &Run, metric: &str) -> f64 {
+    let points = run.intake.points(metric);
     for tag in ["store:berlin", "functionname:function"] {
         assert!(points.iter().all(|point| point.tags.contains(&tag.to_owned())), "{tag} in {points:?}");
     }
     points.iter().map(|point| point.sum).sum()
 }
 
-fn assert_counted_once(life: &Life) {
-    life.assert_unharmed();
-    assert!((sum(life, "shop.orders") - 6.0).abs() < 1e-9, "{}", life.own_lines());
-    assert_eq!(life.count("invocations"), 3, "the library counts them too\n{}", life.own_lines());
-    assert_eq!(life.count("errors"), 0);
-    for (number, invocation) in life.invocations.iter().enumerate() {
-        let logs = life.intake.logs();
+fn assert_counted_once(run: &Run) {
+    run.assert_unharmed();
+    assert!((sum(run, "shop.orders") - 6.0).abs() < 1e-9, "{}", run.own_lines());
+    assert_eq!(run.count("invocations"), 3, "the library counts them too\n{}", run.own_lines());
+    assert_eq!(run.count("errors"), 0);
+    for (number, invocation) in run.invocations.iter().enumerate() {
+        let logs = run.intake.logs();
         let line = logs.iter().find(|log| text(log).contains(&format!("order {number}")));
-        assert_eq!(line.and_then(request_id), Some(invocation.request_id.as_str()), "{:?}", life.messages());
+        assert_eq!(line.and_then(request_id), Some(invocation.request_id.as_str()), "{:?}", run.messages());
     }
 }
 
@@ -85,10 +85,10 @@ fn a_function_wrapped_by_datadog_lambda_js_is_counted_once_and_its_metrics_arriv
     // Older ones than of four hours ago are not sent by the library.
     let an_hour_ago = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 3600;
     let variables = [("DD_TRACE_ENABLED", "false"), ("ORDERED_AT", &an_hour_ago.to_string())];
-    let life = behind_library(function, &variables);
-    assert_counted_once(&life);
-    assert!((sum(&life, "shop.late") - 9.0).abs() < 1e-9, "{}", life.own_lines());
-    let moments: Vec<i64> = life.intake.points("shop.late").iter().map(|Point { ts, .. }| *ts / 10).collect();
+    let run = behind_library(function, &variables);
+    assert_counted_once(&run);
+    assert!((sum(&run, "shop.late") - 9.0).abs() < 1e-9, "{}", run.own_lines());
+    let moments: Vec<i64> = run.intake.points("shop.late").iter().map(|Point { ts, .. }| *ts / 10).collect();
     let ordered = i64::try_from(an_hour_ago).unwrap() / 10;
     assert!(moments.iter().all(|moment| *moment == ordered), "{moments:?}");
 }
@@ -114,22 +114,22 @@ impl Library {
             let load = (number == 0).then(|| span_of(number, "aws.lambda.load", [300, 100]));
             let trace: Vec<_> = [lambda, handler].into_iter().chain(load).collect();
             assert_eq!(traces::post(self.path, &[], &(self.encode)(&[trace])).status, 200);
-            Answer::Response(b"null".to_vec())
+            HandlerOutcome::Response(b"null".to_vec())
         })
     }
 }
 
 /// The spans of a library arrive as they are, with the load span below that of the cold start where there is one.
-fn assert_spans_of_library(life: &Life, has_cold_start: bool) {
-    let lambdas = spans(life, "aws.lambda");
+fn assert_spans_of_library(run: &Run, has_cold_start: bool) {
+    let lambdas = spans(run, "aws.lambda");
     let ids: Vec<_> = lambdas.iter().map(|span| (span.trace_id, span.span_id, tag(span, "request_id"))).collect();
-    let invoked = (0..).zip(&life.invocations);
+    let invoked = (0..).zip(&run.invocations);
     let expected: Vec<_> = invoked.map(|(number, it)| (50 + number, 100 + number, Some(&*it.request_id))).collect();
-    assert_eq!(ids, expected, "{}", life.own_lines());
-    let handlers: Vec<_> = spans(life, "handler").iter().map(|span| span.parent_id).collect();
+    assert_eq!(ids, expected, "{}", run.own_lines());
+    let handlers: Vec<_> = spans(run, "handler").iter().map(|span| span.parent_id).collect();
     assert_eq!(handlers, lambdas.iter().map(|span| span.span_id).collect::<Vec<_>>());
-    let starts: Vec<_> = spans(life, "aws.lambda.cold_start").iter().map(|it| (it.trace_id, it.span_id)).collect();
-    let [load] = &spans(life, "aws.lambda.load")[..] else { panic!("{}", life.own_lines()) };
+    let starts: Vec<_> = spans(run, "aws.lambda.cold_start").iter().map(|it| (it.trace_id, it.span_id)).collect();
+    let [load] = &spans(run, "aws.lambda.load")[..] else { panic!("{}", run.own_lines()) };
     if has_cold_start {
         assert_eq!(starts, [(50, load.parent_id)]);
     } else {
@@ -150,8 +150,8 @@ fn invocation_spans_of_libraries_arrive_from_every_kind_of_sandbox() {
         for &library in libraries {
             let runtime_version = is_durable.then(|| crate::durable::RUNTIME.to_owned());
             let setup = Setup { initialization, runtime_version, ..traces::with(library.wrapped(), &[]) };
-            let Some(life) = traces::live(setup, 2) else { return };
-            assert_spans_of_library(&life, has_cold_start);
+            let Some(run) = traces::run_sandbox(setup, 2) else { return };
+            assert_spans_of_library(&run, has_cold_start);
         }
     }
 }

@@ -21,7 +21,6 @@ mod extensions_api;
 mod failures;
 mod fips;
 mod fips_proofs;
-mod https;
 mod invocation_spans;
 mod launcher;
 mod libraries;
@@ -42,6 +41,9 @@ mod stand_in;
 mod startup_failures;
 mod support;
 mod tls_roots;
+#[path = "../tls_server/mod.rs"]
+#[expect(dead_code, reason = "the benchmark has use for more")]
+mod tls_server;
 mod tracers;
 mod traces;
 mod usage;

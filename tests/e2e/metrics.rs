@@ -9,7 +9,7 @@ use std::{
 
 use matrix::sandbox::{
     Function, Sandbox, Setup,
-    function::{Answer, Call, Handler, InitError},
+    function::{Call, Handler, HandlerOutcome, InitError},
     intake::{self, Kind, Payload, Plan, Route, Series, Window},
     isolation,
     journal::JournalEvent,
@@ -23,7 +23,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{
     launcher::launched,
-    support::{self, Life, agent, babble, end, has_short_order, invoke, setup, setup_with},
+    support::{self, Run, agent, babble, end, has_short_order, invoke, setup, setup_with},
 };
 
 /// Sends every item as a datagram of its own, from whatever network the calling thread is in.
@@ -38,7 +38,7 @@ fn send(datagrams: impl IntoIterator<Item = impl AsRef<[u8]>>) {
 fn sending(datagrams: &'static [&'static str]) -> Function {
     Function::from_fn(move |_| {
         send(datagrams);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -53,13 +53,13 @@ fn start(setup: Setup) -> Option<Sandbox> {
 }
 
 /// Starts a sandbox, invokes the function so many times, and ends the sandbox; the intake may find nothing wrong.
-fn live(setup: Setup, times: usize) -> Option<Life> {
+fn run_sandbox(setup: Setup, times: usize) -> Option<Run> {
     let sandbox = start(setup)?;
     let invocations = invoke(&sandbox, 0..times);
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    life.assert_no_problems();
-    Some(life)
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    run.assert_no_problems();
+    Some(run)
 }
 
 /// All delivered series of a metric.
@@ -74,14 +74,14 @@ fn sum(intake: &intake::Intake, metric: &str) -> f64 {
     intake.points(metric).iter().map(|point| point.sum).sum()
 }
 
-fn assert_sum(life: &Life, metric: &str, expected: f64) {
-    let found = sum(&life.intake, metric);
-    assert!((found - expected).abs() < 1e-6, "{metric}: {found} instead of {expected}\n{}", life.own_lines());
+fn assert_sum(run: &Run, metric: &str, expected: f64) {
+    let found = sum(&run.intake, metric);
+    assert!((found - expected).abs() < 1e-6, "{metric}: {found} instead of {expected}\n{}", run.own_lines());
 }
 
 /// The number before these words in the extension's last account; 0 if it does not have them.
-fn given_up(life: &Life, what: &str) -> u32 {
-    let own = life.own_lines();
+fn given_up(run: &Run, what: &str) -> u32 {
+    let own = run.own_lines();
     let account = own.lines().find(|line| line.contains("were dropped or not confirmed")).unwrap_or_default();
     let words: Vec<_> = account.split([' ', ',']).filter(|word| !word.is_empty()).collect();
     words.windows(2).find(|pair| pair[1] == what).map_or(0, |pair| pair[0].parse().unwrap())
@@ -119,31 +119,32 @@ fn datadogs_own_client_is_understood() {
     std::fs::write(directory.path().join("requirements.txt"), "datadog==0.56.0\n").unwrap();
     let function = support::python(&directory, WITH_DATADOGS_CLIENT);
     let variables = [("DD_TAGS", "layer:api")];
-    let Some(life) = live(Setup { timeout: Duration::from_secs(30), ..setup_with(function, &variables) }, 3) else {
+    let Some(run) = run_sandbox(Setup { timeout: Duration::from_secs(30), ..setup_with(function, &variables) }, 3)
+    else {
         return;
     };
 
-    assert_sum(&life, "shop.orders", 9.0);
-    let orders = &series(&life.intake, "shop.orders")[0];
+    assert_sum(&run, "shop.orders", 9.0);
+    let orders = &series(&run.intake, "shop.orders")[0];
     assert_eq!((orders.kind, orders.interval), (Kind::Count, 10));
     assert_eq!(orders.origin.map(|origin| (origin.product, origin.category, origin.service)), Some((1, 38, 472)));
     for tag in ["store:berlin", "kind:web", "team:shop", "layer:api", "functionname:function", "region:us-east-1"] {
         assert!(orders.tags.contains(&tag.to_owned()), "{tag} in {:?}", orders.tags);
     }
-    let stock = series(&life.intake, "shop.stock");
+    let stock = series(&run.intake, "shop.stock");
     assert!(stock.iter().all(|series| series.kind == Kind::Gauge));
     assert!((stock.last().unwrap().points.last().unwrap().value - 12.5).abs() < f64::EPSILON);
-    assert_eq!(life.intake.points("shop.basket").iter().map(|point| point.cnt).sum::<i64>(), 6);
-    assert_sum(&life, "shop.basket", 240.0);
-    assert_sum(&life, "shop.latency", 360.0);
-    assert_eq!(life.intake.points("shop.block").iter().map(|point| point.cnt).sum::<i64>(), 3);
-    let customers = series(&life.intake, "shop.customers");
+    assert_eq!(run.intake.points("shop.basket").iter().map(|point| point.cnt).sum::<i64>(), 6);
+    assert_sum(&run, "shop.basket", 240.0);
+    assert_sum(&run, "shop.latency", 360.0);
+    assert_eq!(run.intake.points("shop.block").iter().map(|point| point.cnt).sum::<i64>(), 3);
+    let customers = series(&run.intake, "shop.customers");
     assert!(customers.iter().all(|set| set.kind == Kind::Gauge), "{customers:?}");
     let most = customers.iter().flat_map(|set| &set.points).map(|point| point.value).fold(0.0, f64::max);
     assert!((most - 2.0).abs() < f64::EPSILON, "ann and bob: {customers:?}");
-    assert_eq!(life.intake.points("shop.then")[0].ts, 1_600_000_000);
-    assert_sum(&life, "shop.then.count", 12.0);
-    let own = life.own_lines();
+    assert_eq!(run.intake.points("shop.then")[0].ts, 1_600_000_000);
+    assert_sum(&run, "shop.then.count", 12.0);
+    let own = run.own_lines();
     for what in ["events", "service checks"] {
         assert_eq!(own.matches(&format!("{what} are not supported and are ignored")).count(), 1, "{own}");
     }
@@ -164,17 +165,17 @@ fn what_was_sent_before_the_end_has_arrived_before_the_freeze() {
             assert!((found - value * f64::from(times)).abs() < 1e-9, "{metric}: {found} after {times}, {invocation:?}");
         }
     }
-    let life = end(sandbox, Vec::new());
-    life.assert_orderly_end();
-    life.assert_no_problems();
+    let run = end(sandbox, Vec::new());
+    run.assert_orderly_end();
+    run.assert_no_problems();
 }
 
 #[test]
 fn unparsable_lines_are_one_warning_that_counts_them() {
     let function = sending(&["first\x1b nonsense", "a:1|c\nb:x|c", "c:1"]);
-    let Some(life) = live(setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")]), 1) else { return };
-    assert_sum(&life, "a", 1.0);
-    let own = life.own_lines();
+    let Some(run) = run_sandbox(setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")]), 1) else { return };
+    assert_sum(&run, "a", 1.0);
+    let own = run.own_lines();
     let warnings: Vec<_> = own.lines().filter(|line| line.contains("DOGSTATSD | the line")).collect();
     let [warning] = warnings[..] else { panic!("{own}") };
     assert!(warning.contains(r#""status":"WARN""#), "{warning}");
@@ -191,16 +192,16 @@ fn absurd_sample_rates_harm_nobody() {
     let function = Function::from_fn(move |_| {
         send(std::iter::repeat_n(&datagram, 100));
         send(["usual:1|c"]);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
-    let Some(life) = live(setup(function), 1) else { return };
-    let lost = i64::from(given_up(&life, "datagrams"));
-    let points = life.intake.points("rare");
+    let Some(run) = run_sandbox(setup(function), 1) else { return };
+    let lost = i64::from(given_up(&run, "datagrams"));
+    let points = run.intake.points("rare");
     let counted: i64 = points.iter().map(|point| point.cnt).sum();
     // The last one may be among those that the system could not keep.
-    let usual = i64::from(sum(&life.intake, "usual") > 0.0);
-    assert_eq!(counted, (101 - lost - usual) * VALUES * 1_000_000, "{lost} lost\n{}", life.own_lines());
-    assert!(counted > 0 && life.sent_bytes("/api/beta/sketches") < 100_000);
+    let usual = i64::from(sum(&run.intake, "usual") > 0.0);
+    assert_eq!(counted, (101 - lost - usual) * VALUES * 1_000_000, "{lost} lost\n{}", run.own_lines());
+    assert!(counted > 0 && run.sent_bytes("/api/beta/sketches") < 100_000);
 }
 
 #[test]
@@ -214,15 +215,15 @@ fn every_strategy_and_kind_of_sandbox_delivers_every_count_once() {
                 .map(|initialization| Setup { initialization, ..setup(sending(&["a:1|c"; 3])) }),
         );
     for setup in setups {
-        let Some(life) = live(setup, 10) else { return };
-        assert_sum(&life, "a", 30.0);
+        let Some(run) = run_sandbox(setup, 10) else { return };
+        assert_sum(&run, "a", 30.0);
     }
 }
 
 /// Sends as soon as there is somebody to send to, which is before the first event.
-struct Early;
+struct DogStatsdAtInit;
 
-impl Handler for Early {
+impl Handler for DogStatsdAtInit {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
         // No real runtime is there as fast as a thread of this process. 1F BD is 8125.
         let bound = || std::fs::read_to_string("/proc/thread-self/net/udp").unwrap().contains(":1FBD ");
@@ -234,8 +235,8 @@ impl Handler for Early {
         Ok(())
     }
 
-    fn handle(&self, _: &Call<'_>) -> Answer {
-        Answer::Response(b"null".to_vec())
+    fn handle(&self, _: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 
@@ -244,9 +245,9 @@ fn what_is_sent_before_the_first_event_waits_for_us() {
     let mut extensions = vec![agent()];
     extensions.extend(has_short_order("the launcher").then(launched));
     for extension in extensions {
-        let setup = setup(Function::InProcess(Arc::new(Early)));
-        let Some(life) = live(Setup { extensions: vec![extension], ..setup }, 1) else { return };
-        assert_sum(&life, "early", 20.0);
+        let setup = setup(Function::InProcess(Arc::new(DogStatsdAtInit)));
+        let Some(run) = run_sandbox(Setup { extensions: vec![extension], ..setup }, 1) else { return };
+        assert_sum(&run, "early", 20.0);
     }
 }
 
@@ -260,7 +261,7 @@ fn a_flood_is_survived_and_every_datagram_accounted_for() {
         kill(*stopped.wait(), Signal::SIGSTOP).unwrap();
         send(std::iter::repeat_n("flood:1|c|#some:tag,another:tag", SENT as usize));
         kill(*stopped.wait(), Signal::SIGCONT).unwrap();
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let variables = [("DD_DOGSTATSD_QUEUE_SIZE", "4")];
     let setup = Setup { timeout: Duration::from_mins(1), ..setup_with(function, &variables) };
@@ -271,14 +272,14 @@ fn a_flood_is_survived_and_every_datagram_accounted_for() {
     });
     agent.set(pid.unwrap()).unwrap();
     let invocations = invoke(&sandbox, 0..2);
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    life.assert_no_problems();
-    let lost = given_up(&life, "datagrams");
-    assert!(lost > 0, "neither the queue nor the socket has room for so many\n{}", life.own_lines());
-    assert_sum(&life, "flood", f64::from(2 * SENT - lost));
-    assert!(life.own_lines().contains("datagrams came faster than they could be read"), "{}", life.own_lines());
-    assert_eq!(life.count("invocations"), 2);
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    run.assert_no_problems();
+    let lost = given_up(&run, "datagrams");
+    assert!(lost > 0, "neither the queue nor the socket has room for so many\n{}", run.own_lines());
+    assert_sum(&run, "flood", f64::from(2 * SENT - lost));
+    assert!(run.own_lines().contains("datagrams came faster than they could be read"), "{}", run.own_lines());
+    assert_eq!(run.count("invocations"), 2);
 }
 
 #[test]
@@ -289,10 +290,10 @@ fn a_taken_port_costs_the_functions_metrics_and_nothing_else() {
         extensions.extend(has_short_order("the launcher").then(launched));
         for extension in extensions {
             let setup = Setup { network: Network::Host, extensions: vec![extension], ..setup(support::echo()) };
-            let life = support::live(setup, 3);
-            life.assert_unharmed();
-            life.assert_exactly_once();
-            assert!(life.own_lines().contains("cannot bind port 8125"), "{}", life.own_lines());
+            let run = support::run_sandbox(setup, 3);
+            run.assert_unharmed();
+            run.assert_exactly_once();
+            assert!(run.own_lines().contains("cannot bind port 8125"), "{}", run.own_lines());
         }
     });
 }
@@ -304,31 +305,31 @@ fn names_and_tags_are_as_the_customer_set_them() {
         ("DD_LAMBDA_CUSTOMER_METRICS_EXCLUDE_TAGS", "function_arn,region"),
         ("DD_METRICS_CONFIG_COMPRESSION_LEVEL", "1"),
     ];
-    let Some(life) = live(setup_with(sending(&["orders:1|c", "basket:2|d"]), &variables), 1) else { return };
+    let Some(run) = run_sandbox(setup_with(sending(&["orders:1|c", "basket:2|d"]), &variables), 1) else { return };
     let has = |tags: &[String], key: &str| tags.iter().any(|tag| tag.starts_with(&format!("{key}:")));
-    let orders = &series(&life.intake, "shop.orders")[0];
-    let basket = &life.intake.points("shop.basket")[0];
+    let orders = &series(&run.intake, "shop.orders")[0];
+    let basket = &run.intake.points("shop.basket")[0];
     for tags in [&orders.tags, &basket.tags] {
         assert!(!has(tags, "function_arn") && !has(tags, "region"), "{tags:?}");
         assert!(has(tags, "functionname") && has(tags, "account_id"), "{tags:?}");
     }
     assert!(orders.origin.is_some(), "it is still known where this comes from");
-    let enhanced = &life.intake.points("aws.lambda.enhanced.duration")[0];
+    let enhanced = &run.intake.points("aws.lambda.enhanced.duration")[0];
     assert!(has(&enhanced.tags, "function_arn") && has(&enhanced.tags, "region"), "{:?}", enhanced.tags);
 }
 
 #[test]
 fn an_outage_of_the_series_intake_loses_and_repeats_nothing() {
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
-    let plan = Plan::rule(Route::Series, Window::first(5), intake::Answer::status(503));
+    let plan = Plan::rule(Route::Series, Window::first(5), intake::RuleResponse::status(503));
     let setup = Setup { intake: Some(plan), ..setup_with(sending(&["a:1|c", "b:1|d"]), &variables) };
-    let Some(life) = live(setup, 5) else { return };
-    assert_sum(&life, "a", 5.0);
-    assert_sum(&life, "b", 5.0);
+    let Some(run) = run_sandbox(setup, 5) else { return };
+    assert_sum(&run, "a", 5.0);
+    assert_sum(&run, "b", 5.0);
 }
 
 /// Another account's intake, opened by the function in the sandbox's network before its first event.
-struct Another {
+struct FunctionWithIntake {
     plan: Plan,
     intake: Mutex<Option<intake::Intake>>,
 }
@@ -345,58 +346,58 @@ fn swallow_connections() -> impl Sized {
     (listener, TcpStream::connect(address).unwrap())
 }
 
-impl Another {
+impl FunctionWithIntake {
     fn new(plan: Plan) -> Self {
         Self { plan, intake: Mutex::default() }
     }
 }
 
-impl Handler for Another {
+impl Handler for FunctionWithIntake {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
-        let (told, hear) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let plan = self.plan.clone();
         thread::spawn(move || {
             let _swallowing = swallow_connections();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                told.send(intake::Intake::start((Ipv4Addr::LOCALHOST, ANOTHER).into(), plan).await.unwrap()).unwrap();
+                sender.send(intake::Intake::start((Ipv4Addr::LOCALHOST, ANOTHER).into(), plan).await.unwrap()).unwrap();
                 std::future::pending::<()>().await;
             });
         });
-        *self.intake.lock().unwrap() = hear.recv().ok();
+        *self.intake.lock().unwrap() = receiver.recv().ok();
         Ok(())
     }
 
-    fn handle(&self, _: &Call<'_>) -> Answer {
+    fn handle(&self, _: &Call<'_>) -> HandlerOutcome {
         send(["a:1|c", "b:2|d"]);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 
 #[test]
 fn every_account_gets_all_metrics_under_its_own_key() {
-    let plan = Plan::rule(Route::Sketches, Window::first(1), intake::Answer::status(500));
-    let another = Arc::new(Another::new(plan));
+    let plan = Plan::rule(Route::Sketches, Window::first(1), intake::RuleResponse::status(500));
+    let another = Arc::new(FunctionWithIntake::new(plan));
     let endpoints =
         format!(r#"{{"http://127.0.0.1:{ANOTHER}": ["first", "second"], "http://127.0.0.1:1": ["nobody"]}}"#);
     let variables = [("DD_ADDITIONAL_ENDPOINTS", endpoints.as_str())];
     let setup = setup_with(Function::InProcess(another.clone()), &variables);
     let Some(sandbox) = start(Setup { timeout: Duration::from_secs(30), ..setup }) else { return };
     let invocations = invoke(&sandbox, 0..3);
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    assert_sum(&life, "a", 3.0);
-    assert_sum(&life, "b", 6.0);
-    assert_eq!(life.count("invocations"), 3);
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    assert_sum(&run, "a", 3.0);
+    assert_sum(&run, "b", 6.0);
+    assert_eq!(run.count("invocations"), 3);
     let delivered = another.intake.lock().unwrap().clone().unwrap().delivered();
     for key in ["first", "second"] {
         let payloads =
             || delivered.iter().filter(|request| request.api_key.as_deref() == Some(key)).map(|it| &it.payload);
         let a: f64 = payloads().map(total_of_a).sum();
         let b: i64 = payloads().map(samples_of_b).sum();
-        assert!((a - 3.0).abs() < 1e-9 && b == 3, "{key}: {a} {b}\n{}", life.own_lines());
+        assert!((a - 3.0).abs() < 1e-9 && b == 3, "{key}: {a} {b}\n{}", run.own_lines());
     }
-    assert!(given_up(&life, "series") > 0, "nobody answers for the third key\n{}", life.own_lines());
+    assert!(given_up(&run, "series") > 0, "nobody answers for the third key\n{}", run.own_lines());
 }
 
 /// One account refuses connections, never answers, or is not reached at all; the other is slow, and still gets everything before the function's answer counts, and
@@ -405,11 +406,15 @@ fn every_account_gets_all_metrics_under_its_own_key() {
 fn an_account_that_fails_costs_another_no_time() {
     for port in [1, ANOTHER, SWALLOWING] {
         for strategy in ["end", "continuously,1"] {
-            let another = Arc::new(Another::new(Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Silence)));
+            let another = Arc::new(FunctionWithIntake::new(Plan::rule(
+                Route::Any,
+                Window::ALWAYS,
+                intake::RuleResponse::Silence,
+            )));
             let endpoints = format!(r#"{{"http://127.0.0.1:{port}": ["another"]}}"#);
             let variables =
                 [("DD_ADDITIONAL_ENDPOINTS", endpoints.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
-            let slow = Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Delay(Duration::from_millis(400)));
+            let slow = Plan::rule(Route::Any, Window::ALWAYS, intake::RuleResponse::Delay(Duration::from_millis(400)));
             let setup = setup_with(Function::InProcess(another), &variables);
             let Some(sandbox) = start(Setup { intake: Some(slow), timeout: Duration::from_secs(3), ..setup }) else {
                 return;
@@ -421,10 +426,10 @@ fn an_account_that_fails_costs_another_no_time() {
                 let all = (delivered - f64::from(times)).abs() < 1e-9;
                 assert!(all || strategy != "end", "{port}: {delivered} of {times}, {invocations:?}");
             }
-            let life = end(sandbox, invocations);
-            life.assert_unharmed();
-            assert_sum(&life, "a", 6.0);
-            for invocation in &life.invocations[1..] {
+            let run = end(sandbox, invocations);
+            run.assert_unharmed();
+            assert_sum(&run, "a", 6.0);
+            for invocation in &run.invocations[1..] {
                 let quick = invocation.duration < Duration::from_millis(1500);
                 assert!(quick, "{port} {strategy}: only the first waits for the other account: {invocation:?}");
             }
@@ -446,10 +451,10 @@ fn samples_of_b(payload: &Payload) -> i64 {
 
 #[test]
 fn a_function_that_measures_nothing_costs_no_request() {
-    let life = support::live(setup(support::echo()), 3);
-    life.assert_unharmed();
-    assert_eq!(life.count("invocations"), 3, "requests of other kinds have arrived");
-    assert!(life.ending.requests.iter().all(|request| request.path != "/api/v2/series"));
+    let run = support::run_sandbox(setup(support::echo()), 3);
+    run.assert_unharmed();
+    assert_eq!(run.count("invocations"), 3, "requests of other kinds have arrived");
+    assert!(run.ending.requests.iter().all(|request| request.path != "/api/v2/series"));
 }
 
 #[test]
@@ -460,11 +465,11 @@ fn metrics_are_compressed_as_hard_as_is_asked_for() {
         let datagrams = datagrams.clone();
         let function = Function::from_fn(move |_| {
             send(&datagrams);
-            Answer::Response(b"null".to_vec())
+            HandlerOutcome::Response(b"null".to_vec())
         });
-        let life = live(setup_with(function, &[(variable, level)]), 1)?;
-        assert_sum(&life, &babble(1_799), 1.0);
-        Some(life.sent_bytes("/api/v2/series"))
+        let run = run_sandbox(setup_with(function, &[(variable, level)]), 1)?;
+        assert_sum(&run, &babble(1_799), 1.0);
+        Some(run.sent_bytes("/api/v2/series"))
     };
     for variable in ["DD_METRICS_CONFIG_COMPRESSION_LEVEL", "DD_COMPRESSION_LEVEL"] {
         let Some((little, much)) = sent(variable, "1").zip(sent(variable, "19")) else { return };

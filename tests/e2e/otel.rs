@@ -7,7 +7,7 @@ use matrix::sandbox::{Function, Setup, intake::Route};
 
 use crate::{
     node::node_with,
-    support::{live, python_through, setup_with},
+    support::{python_through, run_sandbox, setup_with},
     tracers::{OPERATIONS, sent},
     traces::failing_twice,
 };
@@ -26,14 +26,14 @@ fn assert_arrives(function: Function, protocols: &[&str]) {
     let setup = setup_with(function, &variables);
     // Importing the SDK and its exporters takes seconds on a loaded machine.
     let setup = Setup { timeout: Duration::from_mins(1), intake: Some(failing_twice(Route::Traces)), ..setup };
-    let life = live(setup, protocols.len());
-    life.assert_unharmed();
-    life.assert_no_problems();
-    let (sent, arrived) = (sent(&life), life.intake.spans());
+    let run = run_sandbox(setup, protocols.len());
+    run.assert_unharmed();
+    run.assert_no_problems();
+    let (sent, arrived) = (sent(&run), run.intake.spans());
     let mut arrived_over = BTreeSet::new();
     for span in &sent {
         let found: Vec<_> = arrived.iter().filter(|found| found.span_id.to_string() == span.span_id).collect();
-        let [found] = found[..] else { panic!("{span:?} arrived as {found:?}\n{}", life.own_lines()) };
+        let [found] = found[..] else { panic!("{span:?} arrived as {found:?}\n{}", run.own_lines()) };
         let ids = [found.trace_id, found.parent_id].map(|id| id.to_string());
         assert_eq!(ids, [span.trace_id.as_str(), span.parent_id.as_str()], "{span:?}");
         let times = [found.start, found.duration].map(|time| time.to_string());

@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::{
     support::{end, eventually, invoke},
-    traces::{failing_twice, live, sending, start, with},
+    traces::{failing_twice, run_sandbox, sending, start, with},
 };
 
 /// How many spans are sent, in each way twice.
@@ -210,13 +210,13 @@ fn otlp_spans_of_every_encoding_arrive_once_after_two_intake_failures() {
     let function = sending(|number| send(u8::try_from(number).unwrap()));
     let variables = [&ENDPOINTS[..], &[("DD_ENV", "prod")]].concat();
     let setup = Setup { intake: Some(failing_twice(Route::Traces)), ..with(function, &variables) };
-    let Some(life) = live(setup, TIMES.into()) else { return };
-    let spans: BTreeMap<u64, Span> = life.intake.spans().into_iter().map(|span| (span.trace_id, span)).collect();
-    assert_eq!(life.intake.spans().len(), spans.len(), "each arrives once\n{}", life.own_lines());
+    let Some(run) = run_sandbox(setup, TIMES.into()) else { return };
+    let spans: BTreeMap<u64, Span> = run.intake.spans().into_iter().map(|span| (span.trace_id, span)).collect();
+    assert_eq!(run.intake.spans().len(), spans.len(), "each arrives once\n{}", run.own_lines());
     let refused = "OTLP | a request to /v1/traces is refused: Failed to process request: ";
-    assert_eq!(life.own_lines().matches(refused).count(), 1, "told once, and counted: {}", life.own_lines());
+    assert_eq!(run.own_lines().matches(refused).count(), 1, "told once, and counted: {}", run.own_lines());
     let ids = (0..TIMES).map(|number| u64::from_be_bytes([number + 1; 8]));
-    assert_eq!(spans.keys().copied().collect::<Vec<_>>(), ids.collect::<Vec<_>>(), "{}", life.own_lines());
+    assert_eq!(spans.keys().copied().collect::<Vec<_>>(), ids.collect::<Vec<_>>(), "{}", run.own_lines());
     for (number, span) in spans.into_values().enumerate() {
         let texts = [&span.service, &span.name, &span.resource, &span.kind];
         assert_eq!(texts.map(String::as_str), ["shop", "http.server.request", "GET", "web"]);
@@ -239,7 +239,7 @@ fn is_refused(variables: &[(&str, &str)]) -> Option<String> {
             }
         }
     });
-    live(with(function, variables), 2).map(|life| life.own_lines())
+    run_sandbox(with(function, variables), 2).map(|run| run.own_lines())
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn the_address_may_come_from_the_file_and_a_port_that_is_taken_costs_only_otlp()
         return;
     }
     let invocations = invoke(&sandbox, 0..1);
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    assert!(life.own_lines().contains("OTLP | cannot bind port 8126"), "{}", life.own_lines());
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    assert!(run.own_lines().contains("OTLP | cannot bind port 8126"), "{}", run.own_lines());
 }

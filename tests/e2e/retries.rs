@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use matrix::sandbox::{
     Function, Sandbox, Setup,
-    function::Answer,
+    function::HandlerOutcome,
     journal::JournalEvent,
     setup::{Delivery, Order},
 };
 
-use crate::support::{Life, echo, end, eventually, request_id, setup_with, text};
+use crate::support::{Run, echo, end, eventually, request_id, setup_with, text};
 
 /// Prints its attempt, and fails at the first two.
 fn flaky() -> Function {
@@ -20,23 +20,23 @@ fn flaky() -> Function {
         *attempt += 1;
         call.print(format!("attempt {attempt} of {}", call.request_id));
         if *attempt < 3 {
-            return Answer::Error { error_type: "Busy".to_owned(), message: "later".to_owned() };
+            return HandlerOutcome::Error { error_type: "Busy".to_owned(), message: "later".to_owned() };
         }
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
 /// Two asynchronous events, of which each needs three attempts.
-fn live(setup: Setup) -> Life {
+fn run_sandbox(setup: Setup) -> Run {
     let sandbox = Sandbox::start(setup).unwrap();
     let invocations = (0..2).flat_map(|_| sandbox.invoke_async(b"{}").unwrap()).collect();
     end(sandbox, invocations)
 }
 
-fn assert_every_attempt_counted(life: &Life, what: &str) {
-    assert_eq!(life.invocations.len(), 6);
-    life.assert_orderly_end();
-    life.assert_no_problems();
+fn assert_every_attempt_counted(run: &Run, what: &str) {
+    assert_eq!(run.invocations.len(), 6);
+    run.assert_orderly_end();
+    run.assert_no_problems();
     for (metric, expected) in [
         ("invocations", 6),
         ("errors", 4),
@@ -46,14 +46,14 @@ fn assert_every_attempt_counted(life: &Life, what: &str) {
         ("billed_duration", 6),
         ("estimated_cost", 6),
     ] {
-        assert_eq!(life.count(metric), expected, "{metric} with {what}\n{}", life.own_lines());
+        assert_eq!(run.count(metric), expected, "{metric} with {what}\n{}", run.own_lines());
     }
-    let logs = life.intake.logs();
+    let logs = run.intake.logs();
     let of = |id: &str, line: &str| {
         logs.iter().filter(|log| request_id(log) == Some(id) && text(log).starts_with(line)).count()
     };
     for number in [0, 3] {
-        let id = life.invocations[number].request_id.as_str();
+        let id = run.invocations[number].request_id.as_str();
         for line in ["START RequestId: ", "END RequestId: ", "REPORT RequestId: "] {
             assert_eq!(of(id, &format!("{line}{id}")), 3, "{line} with {what}");
         }
@@ -66,8 +66,8 @@ fn assert_every_attempt_counted(life: &Life, what: &str) {
 #[test]
 fn every_attempt_is_counted_with_every_flush_strategy() {
     for strategy in ["default", "end", "periodically,1", "continuously,1", "continuously,600000"] {
-        let life = live(setup_with(flaky(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]));
-        assert_every_attempt_counted(&life, strategy);
+        let run = run_sandbox(setup_with(flaky(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]));
+        assert_every_attempt_counted(&run, strategy);
     }
 }
 
@@ -78,21 +78,21 @@ fn every_attempt_is_counted_in_every_order_of_telemetry() {
         let delivery = Delivery { order, delay: Duration::from_millis(delay), ..Delivery::default() };
         for strategy in ["end", "continuously,1"] {
             let setup = setup_with(flaky(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]);
-            let life = live(Setup { delivery: delivery.clone(), ..setup });
-            assert_every_attempt_counted(&life, &format!("{order:?}, {delay} ms, {strategy}"));
+            let run = run_sandbox(Setup { delivery: delivery.clone(), ..setup });
+            assert_every_attempt_counted(&run, &format!("{order:?}, {delay} ms, {strategy}"));
         }
     }
 }
 
 /// Whether our extension asked for its next event only after the runtime was done, invocation by invocation.
-fn assert_waits_for_each_end(life: &Life) {
+fn assert_waits_for_each_end(run: &Run) {
     let mut running = false;
-    for entry in &life.ending.journal {
+    for entry in &run.ending.journal {
         match &entry.what {
             JournalEvent::Invoked { .. } => running = true,
             JournalEvent::Answered { .. } => running = false,
             JournalEvent::ExtensionNext { name } if name == "datadog-agent" => {
-                assert!(!running, "asked while the function runs: {:#?}", life.ending.journal);
+                assert!(!running, "asked while the function runs: {:#?}", run.ending.journal);
             }
             _ => {}
         }
@@ -104,7 +104,7 @@ fn at_the_end_of_an_attempt_its_data_has_left_and_next_waits_for_that_end() {
     let slow = Function::from_fn(|call| {
         call.print("at work");
         std::thread::sleep(Duration::from_millis(150));
-        Answer::Error { error_type: "Busy".to_owned(), message: "later".to_owned() }
+        HandlerOutcome::Error { error_type: "Busy".to_owned(), message: "later".to_owned() }
     });
     let sandbox = Sandbox::start(setup_with(slow, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")])).unwrap();
     let mut invocations = vec![sandbox.invoke(b"{}").unwrap()];
@@ -115,8 +115,8 @@ fn at_the_end_of_an_attempt_its_data_has_left_and_next_waits_for_that_end() {
             invocations.push(sandbox.retry(b"{}", &invocations[attempt - 1]).unwrap());
         }
     }
-    let life = end(sandbox, invocations);
-    assert_waits_for_each_end(&life);
+    let run = end(sandbox, invocations);
+    assert_waits_for_each_end(&run);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn the_end_of_another_request_does_not_end_the_wait() {
         if call.event == b"wait" {
             awaited.lock().unwrap().recv().unwrap();
         }
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     });
     let sandbox = Sandbox::start(setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")])).unwrap();
     let first = sandbox.invoke(b"go").unwrap();
@@ -157,9 +157,9 @@ fn the_end_of_another_request_does_not_end_the_wait() {
         delivered.send(()).unwrap();
         second.join().unwrap()
     });
-    let life = end(sandbox, vec![first, second]);
-    life.assert_unharmed();
-    assert_waits_for_each_end(&life);
+    let run = end(sandbox, vec![first, second]);
+    run.assert_unharmed();
+    assert_waits_for_each_end(&run);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use matrix::{
     executable,
     sandbox::{
         Function, Outcome, Setup,
-        function::{Answer, Call},
+        function::{Call, HandlerOutcome},
         intake::Span,
         setup::LayerFile,
         tracer,
@@ -22,8 +22,8 @@ use crate::{
     launcher::agents,
     node::node_through,
     rust::rust,
-    support::{self, Life, end, invoke, python, setup_with},
-    traces::{live, post, start},
+    support::{self, Run, end, invoke, python, setup_with},
+    traces::{post, run_sandbox, start},
 };
 
 const PROXY: &str = "127.0.0.1:9000";
@@ -43,8 +43,8 @@ fn through_proxy(function: Function) -> Function {
     Function::Process { program, arguments, task_root, handler, environment }
 }
 
-fn spans(life: &Life, name: &str) -> Vec<Span> {
-    let mut spans: Vec<_> = life.intake.spans().into_iter().filter(|span| span.name == name).collect();
+fn spans(run: &Run, name: &str) -> Vec<Span> {
+    let mut spans: Vec<_> = run.intake.spans().into_iter().filter(|span| span.name == name).collect();
     spans.sort_by_key(|span| span.start);
     spans
 }
@@ -54,7 +54,7 @@ fn tag<'s>(span: &'s Span, key: &str) -> Option<&'s str> {
 }
 
 /// A web application, whose tracer sends one span for each request, and which fails at the third.
-fn application(call: &Call<'_>) -> Answer {
+fn application(call: &Call<'_>) -> HandlerOutcome {
     let number: u64 = std::str::from_utf8(call.event).unwrap().parse().unwrap();
     let span = Span {
         service: "shop".to_owned(),
@@ -68,8 +68,8 @@ fn application(call: &Call<'_>) -> Answer {
     };
     assert_eq!(post("/v0.4/traces", &[], &tracer::v04(&[vec![span]])).status, 200);
     match number {
-        2 => Answer::Error { error_type: "Late".to_owned(), message: "boom".to_owned() },
-        _ => Answer::Response(format!(r#"{{"statusCode":{},"body":"7"}}"#, 200 + number).into_bytes()),
+        2 => HandlerOutcome::Error { error_type: "Late".to_owned(), message: "boom".to_owned() },
+        _ => HandlerOutcome::Response(format!(r#"{{"statusCode":{},"body":"7"}}"#, 200 + number).into_bytes()),
     }
 }
 
@@ -77,22 +77,22 @@ fn application(call: &Call<'_>) -> Answer {
 fn invocations_behind_the_web_adapter_become_spans_above_those_of_the_application() {
     let Some(sandbox) = start(setup_with(Function::from_fn(application), &[WEB_ADAPTER])) else { return };
     let invocations = invoke(&sandbox, 0..3);
-    let life = end(sandbox, invocations);
-    let outcomes = life.invocations.iter().map(|invocation| invocation.outcome == Outcome::Success);
-    assert_eq!(outcomes.collect::<Vec<_>>(), [true, true, false], "{}", life.own_lines());
-    let (lambdas, requests) = (spans(&life, "aws.lambda"), spans(&life, "web.request"));
-    assert_eq!((lambdas.len(), requests.len()), (3, 3), "{}", life.own_lines());
+    let run = end(sandbox, invocations);
+    let outcomes = run.invocations.iter().map(|invocation| invocation.outcome == Outcome::Success);
+    assert_eq!(outcomes.collect::<Vec<_>>(), [true, true, false], "{}", run.own_lines());
+    let (lambdas, requests) = (spans(&run, "aws.lambda"), spans(&run, "web.request"));
+    assert_eq!((lambdas.len(), requests.len()), (3, 3), "{}", run.own_lines());
     for ((number, lambda), request) in (0_u64..).zip(&lambdas).zip(&requests) {
         assert_eq!((lambda.trace_id, lambda.parent_id), (50 + number, 0));
         assert_eq!((request.trace_id, request.parent_id), (lambda.trace_id, lambda.span_id));
-        let id = life.invocations[usize::try_from(number).unwrap()].request_id.as_str();
+        let id = run.invocations[usize::try_from(number).unwrap()].request_id.as_str();
         assert_eq!(tag(lambda, "request_id"), Some(id));
     }
     let statuses: Vec<_> = lambdas.iter().map(|span| tag(span, "http.status_code")).collect();
     assert_eq!(statuses, [Some("200"), Some("201"), None]);
     let failed = &lambdas[2];
     assert_eq!((failed.error, tag(failed, "error.msg"), tag(failed, "error.type")), (1, Some("boom"), Some("Late")));
-    assert_eq!(life.count("errors"), 1);
+    assert_eq!(run.count("errors"), 1);
 }
 
 /// What is answered at this address to a request that nobody expects.
@@ -126,11 +126,11 @@ fn every_other_call_of_the_adapter_is_answered_as_lambda_answers_it() {
             assert_eq!(direct, proxied, "{method} {path}");
             assert!(direct.contains("HTTP/1.1 4"), "{direct}");
         }
-        Answer::Response(call.event.to_vec())
+        HandlerOutcome::Response(call.event.to_vec())
     });
     for extension in agents() {
         let setup = setup_with(function.clone(), &[WEB_ADAPTER]);
-        live(Setup { extensions: vec![extension], ..setup }, 1);
+        run_sandbox(Setup { extensions: vec![extension], ..setup }, 1);
     }
 }
 
@@ -160,16 +160,16 @@ fn the_python_client_works_through_the_proxy_as_without() {
     let Some(sandbox) = start(setup) else { return };
     let event = large_event();
     let invocations: Vec<_> = (0..3).map(|_| sandbox.invoke(event.as_bytes()).unwrap()).collect();
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    for invocation in &life.invocations {
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    for invocation in &run.invocations {
         let response: Value = serde_json::from_slice(&invocation.response).unwrap();
         assert_eq!(response["body"].as_str().unwrap(), "9876543210".repeat(500_000));
         assert_eq!(response["id"], invocation.request_id.as_str());
     }
-    assert_eq!(life.count_messages("runtime api 127.0.0.1:9000"), 3, "{}", life.own_lines());
-    let lambdas = spans(&life, "aws.lambda");
-    assert_eq!(lambdas.len(), 3, "{}", life.own_lines());
+    assert_eq!(run.count_messages("runtime api 127.0.0.1:9000"), 3, "{}", run.own_lines());
+    let lambdas = spans(&run, "aws.lambda");
+    assert_eq!(lambdas.len(), 3, "{}", run.own_lines());
     for lambda in &lambdas {
         assert_eq!((lambda.trace_id, lambda.parent_id, tag(lambda, "http.status_code")), (7, 8, Some("200")));
     }
@@ -196,12 +196,12 @@ fn streamed(function: &Function, event: &str, is_proxied: bool) -> Option<Vec<u8
     let setup = Setup { timeout: Duration::from_mins(1), ..setup_with(function, &[WEB_ADAPTER]) };
     let sandbox = start(setup)?;
     let invocations = vec![sandbox.invoke(event.as_bytes()).unwrap()];
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
     let statuses: Vec<_> =
-        spans(&life, "aws.lambda").iter().map(|span| tag(span, "http.status_code").map(str::to_owned)).collect();
-    assert_eq!(statuses, if is_proxied { vec![Some("201".to_owned())] } else { vec![] }, "{}", life.own_lines());
-    Some(life.invocations[0].response.clone())
+        spans(&run, "aws.lambda").iter().map(|span| tag(span, "http.status_code").map(str::to_owned)).collect();
+    assert_eq!(statuses, if is_proxied { vec![Some("201".to_owned())] } else { vec![] }, "{}", run.own_lines());
+    Some(run.invocations[0].response.clone())
 }
 
 fn assert_streams_the_same(function: &Function, event: &str) {
@@ -228,18 +228,18 @@ fn the_rust_client_works_through_the_proxy_as_without() {
     let Some(sandbox) = start(Setup { timeout: Duration::from_mins(1), ..setup }) else { return };
     let mut invocations: Vec<_> = (0..3).map(|_| sandbox.invoke(reversal().as_bytes()).unwrap()).collect();
     invocations.push(sandbox.invoke(event_with("name", "Lambda").as_bytes()).unwrap());
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
     let body = |number: usize| {
-        let response: Value = serde_json::from_slice(&life.invocations[number].response).unwrap();
+        let response: Value = serde_json::from_slice(&run.invocations[number].response).unwrap();
         response["body"].as_str().unwrap().to_owned()
     };
     assert!((0..3).all(|number| body(number) == "9876543210".repeat(500_000)));
-    assert!(body(3).contains(&life.invocations[3].request_id), "{}", body(3));
-    assert_eq!(life.count_messages("Hello, Lambda!"), 1, "{}", life.own_lines());
-    let lambdas = spans(&life, "aws.lambda");
-    assert_eq!(lambdas.len(), 4, "{}", life.own_lines());
-    for (lambda, invocation) in lambdas.iter().zip(&life.invocations) {
+    assert!(body(3).contains(&run.invocations[3].request_id), "{}", body(3));
+    assert_eq!(run.count_messages("Hello, Lambda!"), 1, "{}", run.own_lines());
+    let lambdas = spans(&run, "aws.lambda");
+    assert_eq!(lambdas.len(), 4, "{}", run.own_lines());
+    for (lambda, invocation) in lambdas.iter().zip(&run.invocations) {
         assert_eq!(tag(lambda, "request_id"), Some(invocation.request_id.as_str()));
         assert_eq!((lambda.trace_id, lambda.parent_id), (7, 8));
         assert_eq!((lambda.error, tag(lambda, "http.status_code")), (0, Some("200")));
@@ -254,15 +254,15 @@ fn a_streamed_response_of_the_rust_client_is_the_same_through_the_proxy_as_witho
 #[test]
 fn errors_and_panics_of_the_rust_client_are_the_same_through_the_proxy_as_without() {
     let events = ["fail", "panic", "greet"].map(|action| event_with("action", action));
-    let lived = |function: Function| {
+    let run_with = |function: Function| {
         let sandbox = start(setup_with(function, &[WEB_ADAPTER]))?;
         let invocations = events.iter().map(|event| sandbox.invoke(event.as_bytes()).unwrap()).collect();
-        let life = end(sandbox, invocations);
-        assert_eq!(life.count("errors"), 2, "{}", life.own_lines());
-        assert_eq!(life.count_messages("Hello, world!"), 1, "the process goes on after a panic");
-        Some(life)
+        let run = end(sandbox, invocations);
+        assert_eq!(run.count("errors"), 2, "{}", run.own_lines());
+        assert_eq!(run.count_messages("Hello, world!"), 1, "the process goes on after a panic");
+        Some(run)
     };
-    let (Some(direct), Some(proxied)) = (lived(rust()), lived(through_proxy(rust()))) else { return };
+    let (Some(direct), Some(proxied)) = (run_with(rust()), run_with(through_proxy(rust()))) else { return };
     for (direct, proxied) in direct.invocations[..2].iter().zip(&proxied.invocations) {
         assert_eq!((&direct.outcome, &direct.error_type), (&proxied.outcome, &proxied.error_type));
         assert_eq!(direct.response, proxied.response);
@@ -299,11 +299,11 @@ fn the_wrapper_sends_a_managed_runtime_to_the_proxy() {
         let invocations = vec![
             sandbox.invoke(br#"{"headers":{"x-datadog-trace-id":"7","x-datadog-parent-id":"8"},"body":"ab"}"#).unwrap(),
         ];
-        let life = end(sandbox, invocations);
-        life.assert_unharmed();
-        let lines = life.count_messages("runtime api 127.0.0.1:9000");
-        assert_eq!(lines, 1, "{:?}\n{}", life.messages(), life.own_lines());
-        assert_eq!(spans(&life, "aws.lambda"), [], "tracers report those");
+        let run = end(sandbox, invocations);
+        run.assert_unharmed();
+        let lines = run.count_messages("runtime api 127.0.0.1:9000");
+        assert_eq!(lines, 1, "{:?}\n{}", run.messages(), run.own_lines());
+        assert_eq!(spans(&run, "aws.lambda"), [], "tracers report those");
     }
 }
 
@@ -313,9 +313,9 @@ fn a_port_that_is_taken_costs_the_proxy_and_nothing_else() {
         let _taken = std::net::TcpListener::bind(PROXY).unwrap();
         let network = matrix::sandbox::setup::Network::Host;
         let setup = Setup { network, ..setup_with(support::echo(), &WRAPPED) };
-        let life = support::live(setup, 2);
-        life.assert_unharmed();
-        life.assert_exactly_once();
-        assert!(life.own_lines().contains("PROXY | cannot listen on 127.0.0.1:9000: "), "{}", life.own_lines());
+        let run = support::run_sandbox(setup, 2);
+        run.assert_unharmed();
+        run.assert_exactly_once();
+        assert!(run.own_lines().contains("PROXY | cannot listen on 127.0.0.1:9000: "), "{}", run.own_lines());
     });
 }

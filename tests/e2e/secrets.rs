@@ -8,7 +8,7 @@ use std::{
 
 use matrix::sandbox::{
     Function, Sandbox, Setup,
-    function::{Answer, Call, Handler, InitError},
+    function::{Call, Handler, HandlerOutcome, InitError},
     journal::JournalEvent,
     setup::{Initialization, Network},
 };
@@ -17,14 +17,14 @@ use time::OffsetDateTime;
 
 use crate::{
     stand_in::{EchoWithServers, Reply, Request, Server},
-    support::{self, Life, eventually, invoke_next, live, setup_with},
+    support::{self, Run, eventually, invoke_next, run_sandbox, setup_with},
 };
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// One call as AWS hears it.
+/// A request that AWS has received.
 #[derive(Clone, Debug)]
-struct Heard {
+struct AwsCall {
     path: String,
     operation: String,
     authorization: String,
@@ -32,7 +32,7 @@ struct Heard {
     body: Value,
 }
 
-impl Heard {
+impl AwsCall {
     fn of(request: &Request) -> Self {
         Self {
             path: request.path.clone(),
@@ -52,8 +52,8 @@ struct Aws {
 
 impl Aws {
     /// None: no answer at all.
-    fn new(port: u16, reply: impl Fn(usize, &Heard) -> Option<(u16, Value)> + Send + Sync + 'static) -> Self {
-        Self::replying(port, move |number, request| match reply(number, &Heard::of(request)) {
+    fn new(port: u16, reply: impl Fn(usize, &AwsCall) -> Option<(u16, Value)> + Send + Sync + 'static) -> Self {
+        Self::replying(port, move |number, request| match reply(number, &AwsCall::of(request)) {
             Some((status, json)) => Reply::json(status, &json),
             None => Reply::Silence,
         })
@@ -63,8 +63,8 @@ impl Aws {
         Self { port, server: Arc::new(Server::new(&format!("127.0.0.1:{port}"), reply)) }
     }
 
-    fn heard(&self) -> Vec<Heard> {
-        self.server.requests().iter().map(Heard::of).collect()
+    fn heard(&self) -> Vec<AwsCall> {
+        self.server.requests().iter().map(AwsCall::of).collect()
     }
 
     /// What a sandbox is made of in which the key is to be found with these variables.
@@ -75,23 +75,26 @@ impl Aws {
         Setup { timeout: Duration::from_secs(30), ..setup_with(function, &[&own, variables].concat()) }
     }
 
-    /// A life in such a sandbox.
-    fn live(&self, variables: &[(&str, &str)], initialization: Initialization, times: usize) -> Life {
-        live(Setup { initialization, ..self.setup(variables) }, times)
+    /// A run of such a sandbox.
+    fn run_sandbox(&self, variables: &[(&str, &str)], initialization: Initialization, times: usize) -> Run {
+        run_sandbox(Setup { initialization, ..self.setup(variables) }, times)
     }
 }
 
-fn assert_delivered_under_the_key(life: &Life) {
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    assert!(life.intake.requests().iter().all(|request| request.api_key.as_deref() == Some(KEY)));
+fn assert_delivered_under_the_key(run: &Run) {
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    assert!(run.intake.requests().iter().all(|request| request.api_key.as_deref() == Some(KEY)));
 }
 
 /// Wherever a key is copied from, it comes with blanks and ends of lines.
 #[test]
 fn a_plain_key_is_cleaned_before_it_is_used() {
     for written in [format!("{KEY}\n\n"), format!(" {} {} ", &KEY[..7], &KEY[7..])] {
-        assert_delivered_under_the_key(&live(setup_with(crate::support::echo(), &[("DD_API_KEY", &written)]), 2));
+        assert_delivered_under_the_key(&run_sandbox(
+            setup_with(crate::support::echo(), &[("DD_API_KEY", &written)]),
+            2,
+        ));
     }
 }
 
@@ -99,9 +102,9 @@ fn a_plain_key_is_cleaned_before_it_is_used() {
 fn secrets_manager_is_asked_once_in_the_secrets_own_region() {
     let aws = Aws::new(28_130, |_, _| Some((200, json!({"SecretString": format!("{{\"dd_api_key\":\"{KEY}\\n\"}}")}))));
     let arn = "arn:aws:secretsmanager:eu-north-1:1:secret:s";
-    let life = aws.live(&[("DD_API_KEY_SECRET_ARN", arn)], Initialization::OnDemand, 3);
-    assert_delivered_under_the_key(&life);
-    let [call] = &aws.heard()[..] else { panic!("{:?}\n{}", aws.heard(), life.own_lines()) };
+    let run = aws.run_sandbox(&[("DD_API_KEY_SECRET_ARN", arn)], Initialization::OnDemand, 3);
+    assert_delivered_under_the_key(&run);
+    let [call] = &aws.heard()[..] else { panic!("{:?}\n{}", aws.heard(), run.own_lines()) };
     assert_eq!((call.operation.as_str(), &call.body), ("secretsmanager.GetSecretValue", &json!({"SecretId": arn})));
     assert!(call.authorization.contains("/eu-north-1/secretsmanager/aws4_request"), "{call:?}");
     assert!(call.authorization.contains("Credential=sandbox-access-key-id/"), "{call:?}");
@@ -111,8 +114,8 @@ fn secrets_manager_is_asked_once_in_the_secrets_own_region() {
 #[test]
 fn a_parameter_may_be_named_without_its_region() {
     let aws = Aws::new(28_131, |_, _| Some((200, json!({"Parameter": {"Value": KEY}}))));
-    let life = aws.live(&[("DD_API_KEY_SSM_ARN", "/datadog/key")], Initialization::OnDemand, 2);
-    assert_delivered_under_the_key(&life);
+    let run = aws.run_sandbox(&[("DD_API_KEY_SSM_ARN", "/datadog/key")], Initialization::OnDemand, 2);
+    assert_delivered_under_the_key(&run);
     let call = &aws.heard()[0];
     assert_eq!(call.operation, "AmazonSSM.GetParameter");
     assert_eq!(call.body, json!({"Name": "/datadog/key", "WithDecryption": true}));
@@ -123,15 +126,15 @@ fn a_parameter_may_be_named_without_its_region() {
 fn a_parameter_is_asked_for_in_its_own_region() {
     let aws = Aws::new(28_137, |_, _| Some((200, json!({"Parameter": {"Value": KEY}}))));
     let arn = "arn:aws:ssm:eu-west-3:1:parameter/key";
-    let life = aws.live(&[("DD_API_KEY_SSM_ARN", arn)], Initialization::OnDemand, 1);
-    assert_delivered_under_the_key(&life);
+    let run = aws.run_sandbox(&[("DD_API_KEY_SSM_ARN", arn)], Initialization::OnDemand, 1);
+    assert_delivered_under_the_key(&run);
     let call = &aws.heard()[0];
     assert_eq!(call.body["Name"], arn);
     assert!(call.authorization.contains("/eu-west-3/ssm/aws4_request"), "{call:?}");
 }
 
 /// The calls for a key among those that were heard: metrics go to the same place.
-fn for_a_key(heard: &[Heard]) -> Vec<&Heard> {
+fn for_a_key(heard: &[AwsCall]) -> Vec<&AwsCall> {
     heard.iter().filter(|call| call.path == "/api/v2/intake-key").collect()
 }
 
@@ -142,12 +145,12 @@ fn an_organization_that_trusts_the_functions_role_gives_its_key() {
         _ => Some((202, json!({}))),
     });
     let variables = [("DD_ORG_UUID", "org-1"), ("DD_DD_URL", "http://127.0.0.1:28138"), ("DD_KMS_API_KEY", "unasked")];
-    let life = datadog.live(&variables, Initialization::OnDemand, 2);
-    life.assert_unharmed();
-    assert_eq!(life.count_messages("REPORT "), 2, "{}", life.own_lines());
-    assert!(life.intake.requests().iter().all(|request| request.api_key.as_deref() == Some(KEY)));
+    let run = datadog.run_sandbox(&variables, Initialization::OnDemand, 2);
+    run.assert_unharmed();
+    assert_eq!(run.count_messages("REPORT "), 2, "{}", run.own_lines());
+    assert!(run.intake.requests().iter().all(|request| request.api_key.as_deref() == Some(KEY)));
     let heard = datadog.heard();
-    let [call] = for_a_key(&heard)[..] else { panic!("{heard:?}\n{}", life.own_lines()) };
+    let [call] = for_a_key(&heard)[..] else { panic!("{heard:?}\n{}", run.own_lines()) };
     let proof = call.authorization.strip_prefix("Delegated ").unwrap();
     assert_eq!(proof.split('|').count(), 4, "{proof}");
 }
@@ -156,10 +159,10 @@ fn an_organization_that_trusts_the_functions_role_gives_its_key() {
 fn rejected_delegated_auth_leaves_function_unharmed() {
     let datadog = Aws::new(28_139, |_, _| Some((403, json!({"errors": ["no such role"]}))));
     let variables = [("DD_ORG_UUID", "org-1"), ("DD_DD_URL", "http://127.0.0.1:28139")];
-    let life = datadog.live(&variables, Initialization::OnDemand, 2);
-    life.assert_unharmed();
-    assert!(life.intake.requests().is_empty() && !for_a_key(&datadog.heard()).is_empty());
-    let own = life.own_lines();
+    let run = datadog.run_sandbox(&variables, Initialization::OnDemand, 2);
+    run.assert_unharmed();
+    assert!(run.intake.requests().is_empty() && !for_a_key(&datadog.heard()).is_empty());
+    let own = run.own_lines();
     assert!(own.contains("Error getting the API key of DD_ORG_UUID: Datadog answered 403"), "{own}");
     assert!(!own.contains("no such role"), "{own}");
 }
@@ -173,9 +176,9 @@ fn kms_is_asked_again_with_the_functions_name_if_it_refuses() {
         // The key in base64.
         Some((200, json!({"Plaintext": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="})))
     });
-    let life = aws.live(&[("DD_KMS_API_KEY", "Y2lwaGVy")], Initialization::OnDemand, 2);
-    assert_delivered_under_the_key(&life);
-    let [first, second] = &aws.heard()[..] else { panic!("{:?}\n{}", aws.heard(), life.own_lines()) };
+    let run = aws.run_sandbox(&[("DD_KMS_API_KEY", "Y2lwaGVy")], Initialization::OnDemand, 2);
+    assert_delivered_under_the_key(&run);
+    let [first, second] = &aws.heard()[..] else { panic!("{:?}\n{}", aws.heard(), run.own_lines()) };
     assert_eq!(
         (first.operation.as_str(), &first.body),
         ("TrentService.Decrypt", &json!({"CiphertextBlob": "Y2lwaGVy"}))
@@ -187,11 +190,11 @@ fn kms_is_asked_again_with_the_functions_name_if_it_refuses() {
 #[test]
 fn a_sandbox_from_a_snapshot_asks_with_the_credentials_of_its_container() {
     let aws = Aws::new(28_133, |_, _| Some((200, json!({"SecretString": KEY}))));
-    let life = aws.live(&[("DD_API_KEY_SECRET_ARN", "s")], Initialization::SnapStart, 2);
-    life.assert_unharmed();
-    assert_eq!(life.count_messages("REPORT "), 2, "{}", life.own_lines());
-    assert!(life.intake.requests().iter().all(|request| request.api_key.as_deref() == Some(KEY)));
-    let [call] = &aws.heard()[..] else { panic!("{:?}\n{}", aws.heard(), life.own_lines()) };
+    let run = aws.run_sandbox(&[("DD_API_KEY_SECRET_ARN", "s")], Initialization::SnapStart, 2);
+    run.assert_unharmed();
+    assert_eq!(run.count_messages("REPORT "), 2, "{}", run.own_lines());
+    assert!(run.intake.requests().iter().all(|request| request.api_key.as_deref() == Some(KEY)));
+    let [call] = &aws.heard()[..] else { panic!("{:?}\n{}", aws.heard(), run.own_lines()) };
     assert!(call.authorization.contains("Credential=container-access-key-id/"), "{call:?}");
     assert_eq!(call.token, "container-session-token");
 }
@@ -204,10 +207,10 @@ fn what_cannot_be_sent_yet_waits_until_the_key_is_known() {
         2 => Some((200, json!({"Parameter": {}}))),
         _ => Some((200, json!({"Parameter": {"Value": KEY}}))),
     });
-    let life = aws.live(&[("DD_API_KEY_SSM_ARN", "p")], Initialization::OnDemand, 3);
-    assert_delivered_under_the_key(&life);
+    let run = aws.run_sandbox(&[("DD_API_KEY_SSM_ARN", "p")], Initialization::OnDemand, 3);
+    assert_delivered_under_the_key(&run);
     assert!(aws.heard().len() >= 4, "{:?}", aws.heard());
-    let own = life.own_lines();
+    let own = run.own_lines();
     assert!(own.contains("Error decrypting key: ssm: "), "{own}");
 }
 
@@ -236,9 +239,9 @@ fn the_key_is_asked_for_after_the_first_next_and_not_waited_for() {
             let next = first_moment(&sandbox, |what| matches!(what, JournalEvent::ExtensionNext { .. }));
             let answers = answers.lock().unwrap().clone();
             assert!(next < answers[0], "{initialization:?}: {next} came after {}", answers[0]);
-            let life = support::end(sandbox, Vec::new());
-            life.assert_orderly_end();
-            assert_eq!(aws.heard().len(), 1, "{}", life.own_lines());
+            let run = support::end(sandbox, Vec::new());
+            run.assert_orderly_end();
+            assert_eq!(aws.heard().len(), 1, "{}", run.own_lines());
         }
     });
 }
@@ -252,8 +255,8 @@ impl Handler for SlowStart {
         Ok(())
     }
 
-    fn handle(&self, _: &Call<'_>) -> Answer {
-        Answer::Response(b"null".to_vec())
+    fn handle(&self, _: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 
@@ -273,8 +276,8 @@ fn the_key_is_not_asked_for_before_the_snapshot() {
         let sandbox = Sandbox::start(Setup { initialization: Initialization::SnapStart, ..setup }).unwrap();
         let invocations = support::invoke(&sandbox, 0..1);
         let restored = first_moment(&sandbox, |what| *what == JournalEvent::RestoreStarted);
-        let life = support::end(sandbox, invocations);
-        life.assert_unharmed();
+        let run = support::end(sandbox, invocations);
+        run.assert_unharmed();
         let calls = calls.lock().unwrap().clone();
         assert!(!calls.is_empty() && calls.iter().all(|call| *call > restored), "{calls:?} and {restored}");
     });
@@ -283,13 +286,13 @@ fn the_key_is_not_asked_for_before_the_snapshot() {
 #[test]
 fn hanging_aws_endpoint_leaves_function_unharmed() {
     let aws = Aws::new(28_135, |_, _| None);
-    let life = aws.live(&[("DD_API_KEY_SECRET_ARN", "s")], Initialization::OnDemand, 4);
-    life.assert_unharmed();
-    assert!(life.intake.requests().is_empty());
-    for invocation in &life.invocations[1..] {
-        assert!(invocation.duration < Duration::from_secs(5), "only the first may wait: {:?}", life.invocations);
+    let run = aws.run_sandbox(&[("DD_API_KEY_SECRET_ARN", "s")], Initialization::OnDemand, 4);
+    run.assert_unharmed();
+    assert!(run.intake.requests().is_empty());
+    for invocation in &run.invocations[1..] {
+        assert!(invocation.duration < Duration::from_secs(5), "only the first may wait: {:?}", run.invocations);
     }
-    let own = life.own_lines();
+    let own = run.own_lines();
     assert!(own.contains("Skipping flushing: Failed to resolve API key"), "{own}");
     assert!(own.contains("were dropped or not confirmed"), "{own}");
 }
@@ -309,10 +312,10 @@ fn stale_api_key_refreshed_and_kept_on_failure() {
         thread::sleep(Duration::from_millis(1100));
         invocations.extend(crate::support::invoke(&sandbox, number..number + 1));
     }
-    let life = crate::support::end(sandbox, invocations);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    let keys: Vec<_> = life.intake.requests().iter().filter_map(|request| request.api_key.clone()).collect();
+    let run = crate::support::end(sandbox, invocations);
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    let keys: Vec<_> = run.intake.requests().iter().filter_map(|request| request.api_key.clone()).collect();
     assert!(keys.starts_with(&[KEY.to_owned()]) && keys.ends_with(&[OTHER.to_owned()]), "{keys:?}");
 }
 
@@ -332,8 +335,8 @@ fn a_key_reload_that_hangs_holds_no_invocation() {
     }
     assert!(aws.server.client_timeouts().is_empty(), "an invocation waited until that request timed out");
     assert_eq!(aws.heard().len(), 2);
-    let life = crate::support::end(sandbox, invocations);
-    assert_delivered_under_the_key(&life);
+    let run = crate::support::end(sandbox, invocations);
+    assert_delivered_under_the_key(&run);
 }
 
 /// The message can quote the request as AWS has read it, with the session token. The type may come with a namespace or a URL.
@@ -349,9 +352,9 @@ fn an_error_of_aws_is_logged_without_its_message() {
             let json = json!({"__type": error_type, "message": MESSAGE, "Message": MESSAGE}).to_string();
             Reply::new(400, &[("x-amzn-RequestId", "0a1b-2c3d")], &json)
         });
-        let life = aws.live(&[("DD_API_KEY_SECRET_ARN", "s")], Initialization::OnDemand, 1);
-        life.assert_unharmed();
-        let own = life.own_lines();
+        let run = aws.run_sandbox(&[("DD_API_KEY_SECRET_ARN", "s")], Initialization::OnDemand, 1);
+        run.assert_unharmed();
+        let own = run.own_lines();
         let line = format!("Error decrypting key: secretsmanager: 400 Bad Request: {shown}, request id 0a1b-2c3d");
         assert!(own.contains(&line), "{own}");
         assert!(!own.contains("sandbox-session-token") && !own.contains("Canonical"), "{own}");
@@ -363,15 +366,15 @@ fn an_error_of_aws_is_logged_without_its_message() {
 fn an_answer_without_end_is_not_read_to_its_end() {
     let endless = |_: usize, _: &Request| Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
     let aws = Aws::replying(28_162, endless);
-    let life = aws.live(&[("DD_API_KEY_SSM_ARN", "p")], Initialization::OnDemand, 2);
-    life.assert_unharmed();
-    let own = life.own_lines();
+    let run = aws.run_sandbox(&[("DD_API_KEY_SSM_ARN", "p")], Initialization::OnDemand, 2);
+    run.assert_unharmed();
+    let own = run.own_lines();
     assert!(own.contains("Error decrypting key: ssm: an answer of more than 524288 bytes"), "{own}");
     let datadog = Aws::replying(28_163, endless);
     let variables = [("DD_ORG_UUID", "org-1"), ("DD_DD_URL", "http://127.0.0.1:28163")];
-    let life = datadog.live(&variables, Initialization::OnDemand, 2);
-    life.assert_unharmed();
-    let own = life.own_lines();
+    let run = datadog.run_sandbox(&variables, Initialization::OnDemand, 2);
+    run.assert_unharmed();
+    let own = run.own_lines();
     assert!(own.contains("the API key of DD_ORG_UUID: an answer of more than 524288 bytes"), "{own}");
 }
 
@@ -389,7 +392,7 @@ fn a_call_to_aws_ends_after_five_seconds() {
     // The server starts its clock later than the client.
     assert!(aws.server.client_timeouts()[0] >= Duration::from_secs(4), "{:?}", aws.server.client_timeouts());
     invoke_next(&sandbox, &mut invocations);
-    let life = crate::support::end(sandbox, invocations);
-    life.assert_unharmed();
-    assert!(life.own_lines().contains("secretsmanager: no answer within 5s"), "{}", life.own_lines());
+    let run = crate::support::end(sandbox, invocations);
+    run.assert_unharmed();
+    assert!(run.own_lines().contains("secretsmanager: no answer within 5s"), "{}", run.own_lines());
 }

@@ -7,7 +7,7 @@ use nix::{sys::stat::Mode, unistd::mkfifo};
 
 use crate::{
     launcher::launched,
-    support::{Life, agent, echo, end, has_short_order, invoke, live, setup_with},
+    support::{Run, agent, echo, end, has_short_order, invoke, run_sandbox, setup_with},
 };
 
 #[test]
@@ -18,10 +18,10 @@ fn settings_that_are_not_supported_are_named_in_one_warning() {
         ("DD_OTLP_CONFIG_LOGS_ENABLED", "x"),
         ("DD_APM_DD_URL", ""),
     ];
-    let life = live(setup_with(echo(), &variables), 1);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    let own = life.own_lines();
+    let run = run_sandbox(setup_with(echo(), &variables), 1);
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    let own = run.own_lines();
     let told: Vec<_> = own.lines().filter(|line| line.contains("not supported yet")).collect();
     assert_eq!(told.len(), 1, "{own}");
     assert!(
@@ -47,10 +47,10 @@ fn values_that_make_no_sense_are_told_and_done_without() {
         ("DD_TAGS", "lonely"),
         ("DD_LOG_LEVEL", "loud"),
     ];
-    let life = live(setup_with(echo(), &variables), 3);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    let own = life.own_lines();
+    let run = run_sandbox(setup_with(echo(), &variables), 3);
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    let own = run.own_lines();
     for (name, _) in variables.iter().filter(|(name, _)| *name != "HTTPS_PROXY") {
         assert!(own.contains(name), "{name} in {own}");
     }
@@ -79,12 +79,12 @@ fn a_bad_value_of_every_setting_is_named_in_one_warning() {
     assert_named(&urls);
 }
 
-/// A life in which all of these have a bad value.
-fn assert_named(names: &[&str]) -> Life {
+/// A run in which all of these have a bad value.
+fn assert_named(names: &[&str]) -> Run {
     let variables: Vec<_> = names.iter().map(|name| (*name, BAD)).collect();
-    let life = live(setup_with(echo(), &variables), 3);
-    life.assert_unharmed();
-    let own = life.own_lines();
+    let run = run_sandbox(setup_with(echo(), &variables), 3);
+    run.assert_unharmed();
+    let own = run.own_lines();
     // The sandbox itself sets one that is not supported yet.
     let is_about_a_value = |line: &&str| line.contains("WARN | CONFIG | ") && !line.contains("not supported yet");
     let warnings: Vec<_> = own.lines().filter(is_about_a_value).collect();
@@ -96,16 +96,16 @@ fn assert_named(names: &[&str]) -> Life {
     // Only where it must be a word of two can no value be a secret.
     let shown = format!(r#"must be true or false, not \"{BAD}\""#);
     assert!(!own.replace(&shown, "").contains(BAD), "{own}");
-    life
+    run
 }
 
 /// A pattern that is to mask a secret may hold the secret.
 #[test]
 fn a_rule_that_does_not_compile_is_named_without_its_pattern() {
     let rules = r#"[{"type":"mask_sequences","name":"mine","pattern":"hunter2("}]"#;
-    let life = live(setup_with(echo(), &[("DD_LOGS_CONFIG_PROCESSING_RULES", rules)]), 1);
-    life.assert_unharmed();
-    let own = life.own_lines();
+    let run = run_sandbox(setup_with(echo(), &[("DD_LOGS_CONFIG_PROCESSING_RULES", rules)]), 1);
+    run.assert_unharmed();
+    let own = run.own_lines();
     assert!(
         own.contains(
             "log processing rule \\\"mine\\\" is ignored: its pattern is no regular expression: unclosed group"
@@ -144,10 +144,10 @@ fn a_settings_file_without_an_end_costs_a_warning() {
                 return;
             }
             let invocations = invoke(&sandbox, 0..2);
-            let life = end(sandbox, invocations);
-            life.assert_unharmed();
-            life.assert_exactly_once();
-            let own = life.own_lines();
+            let run = end(sandbox, invocations);
+            run.assert_unharmed();
+            run.assert_exactly_once();
+            let own = run.own_lines();
             let line = format!("Failed to load config: datadog.yaml cannot be read: {why}; using the environment");
             assert_eq!(own.matches(&line).count(), 1, "{kind}: {own}");
         }
@@ -168,13 +168,13 @@ fn the_file_counts_where_the_environment_says_nothing() {
         return;
     }
     let invocations = invoke(&sandbox, 0..1);
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    let logs = life.intake.logs();
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    let logs = run.intake.logs();
     let tags: Vec<_> = logs[0]["ddtags"].as_str().unwrap().split(',').collect();
     for tag in ["env:from-environment", "version:1.10", "team:file"] {
         assert!(tags.contains(&tag), "{tag} in {tags:?}");
     }
-    let requests = life.intake.requests();
+    let requests = run.intake.requests();
     assert!(requests.iter().filter(|it| it.path == "/api/v2/logs").all(|it| it.encoding == "identity"));
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use matrix::sandbox::function::{Answer, Call, Handler, InitError};
+use matrix::sandbox::function::{Call, Handler, HandlerOutcome, InitError};
 use serde_json::Value;
 
 /// A request as the server reads it.
@@ -135,9 +135,9 @@ impl Handler for EchoWithServers {
         Ok(())
     }
 
-    fn handle(&self, call: &Call<'_>) -> Answer {
+    fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
         call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
-        Answer::Response(call.event.to_vec())
+        HandlerOutcome::Response(call.event.to_vec())
     }
 }
 

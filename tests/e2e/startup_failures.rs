@@ -12,19 +12,19 @@ use matrix::sandbox::{
 
 use crate::{
     launcher::launched,
-    support::{Life, agent, echo, end, has_short_order, in_own_network, invoke, live, setup, setup_with},
+    support::{Run, agent, echo, end, has_short_order, in_own_network, invoke, run_sandbox, setup, setup_with},
 };
 
-fn with_fault(endpoint: Endpoint, calls: Calls, effect: Effect) -> Life {
-    live(Setup { faults: vec![Fault { endpoint, calls, effect }], ..setup(echo()) }, 3)
+fn with_fault(endpoint: Endpoint, calls: Calls, effect: Effect) -> Run {
+    run_sandbox(Setup { faults: vec![Fault { endpoint, calls, effect }], ..setup(echo()) }, 3)
 }
 
 #[test]
 fn a_subscription_that_fails_costs_telemetry_and_nothing_else() {
     for effect in [Effect::Status(400), Effect::Status(403), Effect::Status(500), Effect::Reset] {
-        let life = with_fault(Endpoint::Subscribe, Calls::Every, effect);
-        life.assert_unharmed();
-        assert_eq!(life.count("invocations"), 3, "{effect:?}\n{}", life.own_lines());
+        let run = with_fault(Endpoint::Subscribe, Calls::Every, effect);
+        run.assert_unharmed();
+        assert_eq!(run.count("invocations"), 3, "{effect:?}\n{}", run.own_lines());
     }
 }
 
@@ -46,9 +46,9 @@ fn early_next_has_one_thread_at_first_next() {
         let sandbox = Sandbox::start(Setup { footprints: true, ..setup(echo()) }).unwrap();
         assert_eq!(footprint(&sandbox).threads, 1);
         let invocations = invoke(&sandbox, 0..2);
-        let life = end(sandbox, invocations);
-        life.assert_unharmed();
-        life.assert_exactly_once();
+        let run = end(sandbox, invocations);
+        run.assert_unharmed();
+        run.assert_exactly_once();
     }
 }
 
@@ -64,27 +64,27 @@ fn a_sandbox_that_is_started_ahead_is_complete_when_it_asks_for_the_first_event(
             let Footprint { threads, .. } = footprint(&sandbox);
             assert!(threads > 1, "{initialization:?}: its workers have not been started yet");
             let invocations = invoke(&sandbox, 0..2);
-            let life = end(sandbox, invocations);
-            life.assert_unharmed();
-            life.assert_exactly_once();
+            let run = end(sandbox, invocations);
+            run.assert_unharmed();
+            run.assert_exactly_once();
         }
     }
 }
 
 #[test]
 fn a_platform_without_telemetry_is_served_without_waiting_for_it() {
-    let life = live(Setup { delivery: Delivery { supported: false, ..Delivery::default() }, ..setup(echo()) }, 3);
-    life.assert_unharmed();
-    assert_eq!(life.count("invocations"), 3, "{}", life.own_lines());
+    let run = run_sandbox(Setup { delivery: Delivery { supported: false, ..Delivery::default() }, ..setup(echo()) }, 3);
+    run.assert_unharmed();
+    assert_eq!(run.count("invocations"), 3, "{}", run.own_lines());
 }
 
 #[test]
 fn a_next_that_fails_is_asked_again() {
     for effect in [Effect::Status(500), Effect::Reset, Effect::Malformed, Effect::Delay(Duration::from_millis(300))] {
         for call in [1, 2] {
-            let life = with_fault(Endpoint::ExtensionNext, Calls::Only(call), effect);
-            life.assert_unharmed();
-            life.assert_exactly_once();
+            let run = with_fault(Endpoint::ExtensionNext, Calls::Only(call), effect);
+            run.assert_unharmed();
+            run.assert_exactly_once();
         }
     }
 }
@@ -92,18 +92,18 @@ fn a_next_that_fails_is_asked_again() {
 #[test]
 fn a_slow_platform_only_takes_longer() {
     for endpoint in [Endpoint::Register, Endpoint::Subscribe] {
-        let life = with_fault(endpoint, Calls::Every, Effect::Delay(Duration::from_millis(300)));
-        life.assert_unharmed();
-        life.assert_exactly_once();
+        let run = with_fault(endpoint, Calls::Every, Effect::Delay(Duration::from_millis(300)));
+        run.assert_unharmed();
+        run.assert_exactly_once();
     }
 }
 
 #[test]
 fn without_an_api_key_the_function_lives_and_nothing_is_sent() {
-    let life = live(setup_with(echo(), &[("DD_API_KEY", "")]), 3);
-    life.assert_unharmed();
-    assert!(life.ending.requests.is_empty());
-    let own = life.own_lines();
+    let run = run_sandbox(setup_with(echo(), &[("DD_API_KEY", "")]), 3);
+    run.assert_unharmed();
+    assert!(run.ending.requests.is_empty());
+    let own = run.own_lines();
     assert!(own.contains("Failed to resolve API key"), "{own}");
     assert!(own.contains("were dropped"), "{own}");
 }
@@ -134,10 +134,10 @@ fn a_bad_value_of_every_setting_is_told_and_disturbs_nothing() {
         ("DD_DOGSTATSD_BUFFER_SIZE", "0"),
         ("DD_DOGSTATSD_QUEUE_SIZE", "0"),
     ];
-    let life = live(setup_with(echo(), &bad), 3);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    let own = life.own_lines();
+    let run = run_sandbox(setup_with(echo(), &bad), 3);
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    let own = run.own_lines();
     for (key, _) in bad {
         let named = own.lines().filter(|line| line.contains(&format!(" | {key} ")));
         assert_eq!(named.count(), 1, "{key} in {own}");
@@ -148,10 +148,10 @@ fn a_bad_value_of_every_setting_is_told_and_disturbs_nothing() {
 fn a_telemetry_port_that_is_taken_is_no_obstacle() {
     in_own_network(|| {
         let _holder = TcpListener::bind(("0.0.0.0", 8999)).unwrap();
-        let life = live(Setup { network: Network::Host, ..setup(echo()) }, 3);
-        life.assert_unharmed();
-        life.assert_exactly_once();
-        assert!(life.own_lines().contains("Port 8999 cannot be bound"), "{}", life.own_lines());
+        let run = run_sandbox(Setup { network: Network::Host, ..setup(echo()) }, 3);
+        run.assert_unharmed();
+        run.assert_exactly_once();
+        assert!(run.own_lines().contains("Port 8999 cannot be bound"), "{}", run.own_lines());
     });
 }
 
@@ -189,8 +189,8 @@ fn a_second_extension_that_registers_late_lives_beside_ours() {
     setup.extensions.push(Extension::new("late", late_extension(&directory)));
     let sandbox = Sandbox::start(setup).unwrap();
     let invocations = invoke(&sandbox, 0..3);
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    assert_eq!(life.count_messages("late extension saw INVOKE"), 3, "its lines are logs like any others");
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    assert_eq!(run.count_messages("late extension saw INVOKE"), 3, "its lines are logs like any others");
 }

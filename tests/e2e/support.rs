@@ -10,8 +10,8 @@ use std::{
 
 use bottlecap::features;
 use matrix::sandbox::{
-    Ending, Extension, Function, Invocation, Outcome, Sandbox, Setup, Status,
-    function::{Answer, python::PythonEnvironment},
+    Extension, Function, Invocation, Outcome, Sandbox, SandboxRecord, Setup, Status,
+    function::{HandlerOutcome, python::PythonEnvironment},
     intake::{Intake, Plan},
     isolation,
     journal::JournalEvent,
@@ -45,7 +45,7 @@ pub fn setup_with(function: Function, variables: &[(&str, &str)]) -> Setup {
 pub fn echo() -> Function {
     Function::from_fn(|call| {
         call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
-        Answer::Response(call.event.to_vec())
+        HandlerOutcome::Response(call.event.to_vec())
     })
 }
 
@@ -118,15 +118,15 @@ pub fn invoke_next(sandbox: &Sandbox, invocations: &mut Vec<Invocation>) {
     invocations.extend(invoke(sandbox, number..number + 1));
 }
 
-/// Everything about one sandbox's life.
-pub struct Life {
+/// The run of one sandbox: its invocations, what the intake received, and how it ended.
+pub struct Run {
     pub invocations: Vec<Invocation>,
     pub intake: Intake,
-    pub ending: Ending,
+    pub ending: SandboxRecord,
 }
 
 /// Starts the sandbox, sends `times` events that hold their number, and ends the sandbox.
-pub fn live(setup: Setup, times: usize) -> Life {
+pub fn run_sandbox(setup: Setup, times: usize) -> Run {
     let sandbox = Sandbox::start(setup).unwrap();
     let invocations = invoke(&sandbox, 0..times);
     end(sandbox, invocations)
@@ -138,13 +138,13 @@ pub fn invoke(sandbox: &Sandbox, numbers: std::ops::Range<usize>) -> Vec<Invocat
 }
 
 /// Ends the sandbox.
-pub fn end(sandbox: Sandbox, invocations: Vec<Invocation>) -> Life {
+pub fn end(sandbox: Sandbox, invocations: Vec<Invocation>) -> Run {
     let intake = sandbox.intake().unwrap().clone();
     let ending = sandbox.shutdown().unwrap();
-    Life { invocations, intake, ending }
+    Run { invocations, intake, ending }
 }
 
-impl Life {
+impl Run {
     /// The texts of all delivered logs.
     pub fn messages(&self) -> Vec<String> {
         self.intake.logs().iter().map(|log| text(log).to_owned()).collect()
@@ -299,9 +299,9 @@ pub fn request_id(log: &Value) -> Option<&str> {
 }
 
 /// A function whose answers are given one by one.
-pub fn scripted(answers: impl IntoIterator<Item = Answer>) -> Function {
+pub fn scripted(answers: impl IntoIterator<Item = HandlerOutcome>) -> Function {
     let answers = Arc::new(Mutex::new(answers.into_iter().collect::<std::collections::VecDeque<_>>()));
     Function::from_fn(move |_| {
-        answers.lock().unwrap().pop_front().unwrap_or_else(|| Answer::Response(b"null".to_vec()))
+        answers.lock().unwrap().pop_front().unwrap_or_else(|| HandlerOutcome::Response(b"null".to_vec()))
     })
 }

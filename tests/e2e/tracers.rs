@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     node::node_through,
-    support::{Life, TRACED_PYTHON, live, python_through, setup_with},
+    support::{Run, TRACED_PYTHON, python_through, run_sandbox, setup_with},
     traces::failing_twice,
 };
 
@@ -178,7 +178,7 @@ fn node(directory: &tempfile::TempDir) -> Function {
     node_through(directory, NODE, "node_modules/datadog-lambda-js/dist/handler.handler")
 }
 
-fn traced(function: Function, intake: Plan, variables: &[(&str, &str)], times: usize) -> Life {
+fn traced(function: Function, intake: Plan, variables: &[(&str, &str)], times: usize) -> Run {
     let own = [
         ("DD_LAMBDA_HANDLER", "function.handler"),
         ("DD_SERVERLESS_FLUSH_STRATEGY", "end"),
@@ -186,29 +186,29 @@ fn traced(function: Function, intake: Plan, variables: &[(&str, &str)], times: u
     ];
     let setup = setup_with(function, &[&own, variables].concat());
     // Importing a tracer takes seconds on a loaded machine.
-    let life = live(Setup { timeout: Duration::from_mins(1), intake: Some(intake), ..setup }, times);
-    life.assert_unharmed();
-    life.assert_no_problems();
-    life
+    let run = run_sandbox(Setup { timeout: Duration::from_mins(1), intake: Some(intake), ..setup }, times);
+    run.assert_unharmed();
+    run.assert_no_problems();
+    run
 }
 
 /// The spans that the function says its tracer has sent.
-pub fn sent(life: &Life) -> Vec<SentSpan> {
-    let lines = life.ending.output.iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned());
+pub fn sent(run: &Run) -> Vec<SentSpan> {
+    let lines = run.ending.output.iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned());
     let spans = lines.filter_map(|line| Some(serde_json::from_str(line.split_once(SENT)?.1).unwrap()));
     spans.filter(|span: &SentSpan| span.resource != PLACEHOLDER).collect()
 }
 
 /// Every span that the tracer has sent arrives once, as it was, and in every invocation there are those of its operations.
-fn assert_arrived(life: &Life, times: usize) {
-    let sent = sent(life);
+fn assert_arrived(run: &Run, times: usize) {
+    let sent = sent(run);
     let mut arrived: BTreeMap<String, Vec<Span>> = BTreeMap::new();
-    for span in life.intake.spans() {
+    for span in run.intake.spans() {
         arrived.entry(span.span_id.to_string()).or_default().push(span);
     }
     for span in &sent {
         let [found] = arrived.get(&span.span_id).map(Vec::as_slice).unwrap_or_default() else {
-            panic!("{span:?} arrived as {:?}\n{}", arrived.get(&span.span_id), life.own_lines());
+            panic!("{span:?} arrived as {:?}\n{}", arrived.get(&span.span_id), run.own_lines());
         };
         let ids = [found.trace_id, found.parent_id].map(|id| id.to_string());
         let times = [found.start, found.duration].map(|time| time.to_string());
@@ -230,14 +230,14 @@ fn assert_arrived(life: &Life, times: usize) {
 }
 
 /// The statistics count what the tracer has sent.
-fn assert_counted(life: &Life, times: u64) {
+fn assert_counted(run: &Run, times: u64) {
     let count = |resource: &str| {
-        let all = life.intake.stats();
+        let all = run.intake.stats();
         let groups: Vec<_> = all.into_iter().filter(|group| group.resource == resource).collect();
         (groups.iter().map(|group| group.hits).sum::<u64>(), groups.iter().map(|group| group.errors).sum::<u64>())
     };
-    assert_eq!(count("POST /orders"), (times, 0), "{:?}", life.intake.stats());
-    let orders: f64 = life.intake.points("shop.orders").iter().map(|point| point.sum).sum();
+    assert_eq!(count("POST /orders"), (times, 0), "{:?}", run.intake.stats());
+    let orders: f64 = run.intake.points("shop.orders").iter().map(|point| point.sum).sum();
     assert!(
         (orders - 2.0 * f64::from(u32::try_from(times).unwrap())).abs() < 1e-9,
         "DogStatsD beside the tracer: {orders}"
@@ -247,19 +247,19 @@ fn assert_counted(life: &Life, times: u64) {
 #[test]
 fn spans_of_ddtrace_arrive_once_as_it_has_sent_them_after_two_failures() {
     let directory = tempfile::tempdir().unwrap();
-    let life =
+    let run =
         traced(python(&directory), failing_twice(Route::Traces), &[("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")], 3);
-    assert_arrived(&life, 3);
-    assert_counted(&life, 3);
+    assert_arrived(&run, 3);
+    assert_counted(&run, 3);
 }
 
 #[test]
 fn spans_of_dd_trace_js_arrive_once_as_it_has_sent_them_after_two_failures() {
     let directory = tempfile::tempdir().unwrap();
-    let life =
+    let run =
         traced(node(&directory), failing_twice(Route::Traces), &[("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")], 3);
-    assert_arrived(&life, 3);
-    assert_counted(&life, 3);
+    assert_arrived(&run, 3);
+    assert_counted(&run, 3);
 }
 
 /// Settings for profiles, statistics of the tracer's own, and time in which they are made.
@@ -273,28 +273,28 @@ fn failing_products() -> Plan {
 }
 
 /// What has arrived of a product, and that nothing of it arrived twice.
-fn arrived_at<'l>(life: &'l Life, path: &str) -> Vec<(&'l Request, &'l ProxiedBody)> {
-    let of_path = life.ending.requests.iter().filter(|request| request.path == path && request.delivered());
+fn arrived_at<'l>(run: &'l Run, path: &str) -> Vec<(&'l Request, &'l ProxiedBody)> {
+    let of_path = run.ending.requests.iter().filter(|request| request.path == path && request.delivered());
     let body = |request: &'l Request| match &request.payload {
         Payload::Proxied(body) => (request, body),
         other => panic!("{other:?}"),
     };
     let found: Vec<_> = of_path.map(body).collect();
     let distinct: BTreeSet<_> = found.iter().map(|(_, body)| &body.sha256).collect();
-    assert!(!found.is_empty(), "nothing arrives at {path}\n{}", life.own_lines());
+    assert!(!found.is_empty(), "nothing arrives at {path}\n{}", run.own_lines());
     assert_eq!(distinct.len(), found.len(), "each arrives once: {found:?}");
     assert!(found.iter().all(|(request, _)| request.api_key.is_some()), "{found:?}");
     found
 }
 
 /// Profiles of the same process as that of the spans, and of the function that the profiler says it is in.
-fn assert_profiled(life: &Life, family: &str, is_sampled: impl Fn(&serde_json::Value) -> bool) {
-    for (_, body) in arrived_at(life, "/api/v2/profile") {
+fn assert_profiled(run: &Run, family: &str, is_sampled: impl Fn(&serde_json::Value) -> bool) {
+    for (_, body) in arrived_at(run, "/api/v2/profile") {
         let part = |name: &str| body.parts.iter().find(|part| part.name == name || part.file_name == name);
         let event = part("event").and_then(|part| part.json.clone()).unwrap_or_else(|| panic!("{body:?}"));
         assert!(event["family"] == family && is_sampled(&event), "{event}");
         let tags = event["tags_profiler"].as_str().unwrap();
-        let runtime_id = life.intake.spans().iter().find_map(|span| span.meta.get("runtime-id").cloned()).unwrap();
+        let runtime_id = run.intake.spans().iter().find_map(|span| span.meta.get("runtime-id").cloned()).unwrap();
         let runtime_id = format!("runtime-id:{runtime_id}");
         for tag in [runtime_id.as_str(), "functionname:function"] {
             assert!(tags.split(',').any(|known| known == tag), "{tag} in {tags}");
@@ -307,20 +307,20 @@ fn assert_profiled(life: &Life, family: &str, is_sampled: impl Fn(&serde_json::V
 }
 
 /// The statistics are the tracer's, so that nobody else computes any. It sends those of the last invocation if there is time.
-fn assert_counted_by_dd_trace_js(life: &Life) {
-    let payloads = life.intake.delivered().into_iter().filter_map(|request| match request.payload {
+fn assert_counted_by_dd_trace_js(run: &Run) {
+    let payloads = run.intake.delivered().into_iter().filter_map(|request| match request.payload {
         Payload::Stats(payload) => Some(payload.stats),
         _ => None,
     });
     let clients: Vec<_> = payloads.flatten().collect();
     let groups = clients.iter().flat_map(|client| &client.buckets).flat_map(|bucket| &bucket.groups);
     let orders: u64 = groups.filter(|group| group.resource == "POST /orders").map(|group| group.hits).sum();
-    assert!((1..=2).contains(&orders), "{clients:?}\n{}", life.own_lines());
+    assert!((1..=2).contains(&orders), "{clients:?}\n{}", run.own_lines());
     assert!(
         clients.iter().all(|client| client.lang == "javascript" && !client.tracer_version.is_empty()),
         "{clients:?}"
     );
-    let spans = life.intake.spans();
+    let spans = run.intake.spans();
     let of_shop = spans.iter().filter(|span| span.service == "shop");
     assert!(of_shop.clone().all(|span| span.meta.get("_dd.compute_stats").is_none_or(|who| who != "1")), "{spans:?}");
 }
@@ -329,26 +329,26 @@ fn assert_counted_by_dd_trace_js(life: &Life) {
 fn profiles_and_other_products_of_ddtrace_arrive_once_after_two_failures() {
     let directory = tempfile::tempdir().unwrap();
     let others = [("DD_DATA_STREAMS_ENABLED", "true"), ("DD_LLMOBS_ENABLED", "true"), ("DD_LLMOBS_ML_APP", "shop")];
-    let life = traced(python(&directory), failing_products(), &[&PRODUCTS[..], &others].concat(), 2);
-    assert_profiled(&life, "python", |event| event["internal"]["sample_count"].as_u64().unwrap() > 0);
+    let run = traced(python(&directory), failing_products(), &[&PRODUCTS[..], &others].concat(), 2);
+    assert_profiled(&run, "python", |event| event["internal"]["sample_count"].as_u64().unwrap() > 0);
     // It asks `/info` whether the agent could do without the traces that it drops, and leaves the statistics to Datadog because this one could not.
-    assert_eq!(life.intake.stats(), []);
-    assert!(life.intake.spans().iter().all(|span| span.meta["_dd.compute_stats"] == "1"));
-    arrived_at(&life, "/api/v0.1/pipeline_stats");
-    arrived_at(&life, "/api/intake/llm-obs/v2/eval-metric");
-    assert_arrived(&life, 2);
+    assert_eq!(run.intake.stats(), []);
+    assert!(run.intake.spans().iter().all(|span| span.meta["_dd.compute_stats"] == "1"));
+    arrived_at(&run, "/api/v0.1/pipeline_stats");
+    arrived_at(&run, "/api/intake/llm-obs/v2/eval-metric");
+    assert_arrived(&run, 2);
 }
 
 #[test]
 fn profiles_and_statistics_of_dd_trace_js_arrive_once_after_two_failures() {
     let directory = tempfile::tempdir().unwrap();
-    let life = traced(
+    let run = traced(
         node(&directory),
         failing_products(),
         &[&PRODUCTS[..], &[("DD_PROFILING_UPLOAD_PERIOD", "1")]].concat(),
         2,
     );
-    assert_profiled(&life, "node", |event| !event["attachments"].as_array().unwrap().is_empty());
-    assert_counted_by_dd_trace_js(&life);
-    assert_arrived(&life, 2);
+    assert_profiled(&run, "node", |event| !event["attachments"].as_array().unwrap().is_empty());
+    assert_counted_by_dd_trace_js(&run);
+    assert_arrived(&run, 2);
 }

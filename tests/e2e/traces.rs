@@ -11,7 +11,7 @@ use matrix::{
     measure,
     sandbox::{
         Function, Sandbox, Setup,
-        function::{Answer, Call, Handler, InitError},
+        function::{Call, Handler, HandlerOutcome, InitError},
         intake::{
             self, ClientStats, Intake, Payload, Plan, Route, Rule, Span, StatsBucket, StatsGroup, TracerPayload, Window,
         },
@@ -22,9 +22,9 @@ use matrix::{
 };
 
 use crate::{
-    destinations::Beside,
+    destinations::EchoWithIntakes,
     launcher::launched,
-    support::{Life, agent, end, eventually, has_short_order, invoke, setup_with},
+    support::{Run, agent, end, eventually, has_short_order, invoke, setup_with},
 };
 
 /// What a tracer says about itself in every request.
@@ -85,7 +85,7 @@ fn number(call: &Call<'_>) -> u64 {
 pub fn sending(send: impl Fn(u64) + Send + Sync + 'static) -> Function {
     Function::from_fn(move |call| {
         send(number(call));
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     })
 }
 
@@ -103,13 +103,13 @@ pub fn start(setup: Setup) -> Option<Sandbox> {
     isolated.then_some(sandbox)
 }
 
-pub fn live(setup: Setup, times: usize) -> Option<Life> {
+pub fn run_sandbox(setup: Setup, times: usize) -> Option<Run> {
     let sandbox = start(setup)?;
     let invocations = invoke(&sandbox, 0..times);
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    life.assert_no_problems();
-    Some(life)
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    run.assert_no_problems();
+    Some(run)
 }
 
 pub fn with(function: Function, variables: &[(&str, &str)]) -> Setup {
@@ -119,8 +119,11 @@ pub fn with(function: Function, variables: &[(&str, &str)]) -> Setup {
 
 /// Fails the first two requests of a route: the first without an answer that counts, the second without any.
 pub fn failing_twice(route: Route) -> Plan {
-    let rule = |skip, answer| Rule { route, window: Window::Requests { skip, take: Some(1) }, answer };
-    Plan { rules: vec![rule(0, intake::Answer::status(503)), rule(1, intake::Answer::Reset)], ..Plan::default() }
+    let rule = |skip, response| Rule { route, window: Window::Requests { skip, take: Some(1) }, response };
+    Plan {
+        rules: vec![rule(0, intake::RuleResponse::status(503)), rule(1, intake::RuleResponse::Reset)],
+        ..Plan::default()
+    }
 }
 
 /// How often each span was delivered.
@@ -135,16 +138,16 @@ fn once(traces: u64) -> BTreeMap<(u64, u64), usize> {
     (0..traces).flat_map(trace).map(|span| ((span.trace_id, span.span_id), 1)).collect()
 }
 
-fn requests(life: &Life, route: Route) -> Vec<intake::Request> {
-    life.ending.requests.iter().filter(|request| request.route() == Some(route)).cloned().collect()
+fn requests(run: &Run, route: Route) -> Vec<intake::Request> {
+    run.ending.requests.iter().filter(|request| request.route() == Some(route)).cloned().collect()
 }
 
-fn tracer_payloads(life: &Life) -> Vec<TracerPayload> {
+fn tracer_payloads(run: &Run) -> Vec<TracerPayload> {
     let payload = |request: intake::Request| match request.payload {
         Payload::Traces(payload) => payload.tracer_payloads,
         _ => Vec::new(),
     };
-    life.intake.delivered().into_iter().flat_map(payload).collect()
+    run.intake.delivered().into_iter().flat_map(payload).collect()
 }
 
 #[test]
@@ -156,33 +159,33 @@ fn traces_of_both_formats_arrive_with_the_tags_of_the_function() {
         };
         accepted(&post(path, &[], &body));
     });
-    let Some(life) = live(with(function, &[("DD_ENV", "prod"), ("DD_TAGS", "team:a")]), 2) else { return };
-    assert_eq!(times(&life.intake), once(2));
-    for span in life.intake.spans() {
+    let Some(run) = run_sandbox(with(function, &[("DD_ENV", "prod"), ("DD_TAGS", "team:a")]), 2) else { return };
+    assert_eq!(times(&run.intake), once(2));
+    for span in run.intake.spans() {
         let tag = |key: &str| span.meta.get(key).map(String::as_str);
         assert_eq!((span.service.as_str(), span.kind.as_str(), span.duration), ("shop", "web", 1_000_000));
         assert_eq!((tag("own"), tag("env"), tag("team")), (Some(span.name.as_str()), Some("prod"), Some("a")));
         assert_eq!((tag("_dd.compute_stats"), tag("_dd.origin")), (Some("1"), Some("lambda")));
         assert!(tag("function_arn").is_some() && tag("functionname").is_some(), "{:?}", span.meta);
     }
-    for payload in tracer_payloads(&life) {
+    for payload in tracer_payloads(&run) {
         assert_eq!((payload.language_name.as_str(), payload.tracer_version.as_str()), ("rust", "7"));
         assert!(payload.tags["_dd.tags.function"].contains("functionname:"));
         assert!(payload.chunks.iter().all(|chunk| chunk.priority == 1 && chunk.spans.len() == 2));
     }
-    for request in requests(&life, Route::Traces) {
+    for request in requests(&run, Route::Traces) {
         assert_eq!((request.encoding.as_str(), request.header("datadog-send-real-http-status")), ("zstd", Some("1")));
     }
-    assert_eq!(life.intake.stats(), [], "nobody has computed any");
+    assert_eq!(run.intake.stats(), [], "nobody has computed any");
 }
 
 #[test]
 fn spans_arrive_once_after_two_failures_of_the_intake() {
     let function = sending(|number| accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number)]))));
     let setup = Setup { intake: Some(failing_twice(Route::Traces)), ..with(function, &[]) };
-    let Some(life) = live(setup, 3) else { return };
-    assert_eq!(times(&life.intake), once(3), "{}", life.own_lines());
-    assert!(requests(&life, Route::Traces).iter().filter(|request| !request.delivered()).count() == 2);
+    let Some(run) = run_sandbox(setup, 3) else { return };
+    assert_eq!(times(&run.intake), once(3), "{}", run.own_lines());
+    assert!(requests(&run, Route::Traces).iter().filter(|request| !request.delivered()).count() == 2);
 }
 
 #[test]
@@ -192,8 +195,8 @@ fn a_request_that_comes_twice_is_sent_once() {
             accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(0)])));
         }
     });
-    let Some(life) = live(with(function, &[]), 2) else { return };
-    assert_eq!(times(&life.intake), once(1));
+    let Some(run) = run_sandbox(with(function, &[]), 2) else { return };
+    assert_eq!(times(&run.intake), once(1));
 }
 
 #[test]
@@ -216,16 +219,16 @@ fn trace_statistics_arrive_once_after_two_intake_failures() {
     });
     let variables = [("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")];
     let setup = Setup { intake: Some(failing_twice(Route::Stats)), ..with(function, &variables) };
-    let Some(life) = live(setup, 3) else { return };
-    let mut of_client: Vec<_> = life.intake.stats().into_iter().filter(|group| group.service == "client").collect();
+    let Some(run) = run_sandbox(setup, 3) else { return };
+    let mut of_client: Vec<_> = run.intake.stats().into_iter().filter(|group| group.service == "client").collect();
     of_client.sort_by(|left, right| left.resource.cmp(&right.resource));
     let found: Vec<_> = of_client.iter().map(|group| (group.resource.as_str(), group.hits)).collect();
-    assert_eq!(found, [("statement 0", 3), ("statement 1", 3), ("statement 2", 3)], "{}", life.own_lines());
-    let ours: Vec<_> = life.intake.stats().into_iter().filter(|group| group.service == "shop").collect();
+    assert_eq!(found, [("statement 0", 3), ("statement 1", 3), ("statement 2", 3)], "{}", run.own_lines());
+    let ours: Vec<_> = run.intake.stats().into_iter().filter(|group| group.service == "shop").collect();
     let hits = ours.iter().map(|group| group.hits).sum::<u64>();
     assert_eq!((hits, ours.iter().all(|group| group.name == "root")), (3, true), "the roots alone count: {ours:?}");
-    assert!(life.intake.spans().iter().all(|span| !span.meta.contains_key("_dd.compute_stats")));
-    for request in requests(&life, Route::Stats) {
+    assert!(run.intake.spans().iter().all(|span| !span.meta.contains_key("_dd.compute_stats")));
+    for request in requests(&run, Route::Stats) {
         assert_eq!((request.encoding.as_str(), request.header("content-type")), ("gzip", Some("application/msgpack")));
     }
 }
@@ -233,11 +236,11 @@ fn trace_statistics_arrive_once_after_two_intake_failures() {
 #[test]
 fn only_202_says_that_statistics_have_arrived() {
     let function = sending(|number| accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number)]))));
-    let plan = Plan::rule(Route::Stats, Window::first(1), intake::Answer::status(200));
+    let plan = Plan::rule(Route::Stats, Window::first(1), intake::RuleResponse::status(200));
     let variables = [("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")];
-    let Some(life) = live(Setup { intake: Some(plan), ..with(function, &variables) }, 1) else { return };
-    let answers: Vec<_> = requests(&life, Route::Stats).into_iter().map(|request| request.answer).collect();
-    let status = |code| intake::Answered::Status { code, delay_ms: 0 };
+    let Some(run) = run_sandbox(Setup { intake: Some(plan), ..with(function, &variables) }, 1) else { return };
+    let answers: Vec<_> = requests(&run, Route::Stats).into_iter().map(|request| request.answer).collect();
+    let status = |code| intake::RequestOutcome::Status { code, delay_ms: 0 };
     assert_eq!(answers, [status(200), status(202)]);
 }
 
@@ -252,8 +255,8 @@ fn data_of_other_products_is_passed_on_as_it_is_and_arrives_once_after_two_failu
         }
     });
     let setup = Setup { intake: Some(failing_twice(Route::Proxied)), ..with(function, &[]) };
-    let Some(life) = live(setup, 2) else { return };
-    let delivered = requests(&life, Route::Proxied).into_iter().filter(intake::Request::delivered);
+    let Some(run) = run_sandbox(setup, 2) else { return };
+    let delivered = requests(&run, Route::Proxied).into_iter().filter(intake::Request::delivered);
     let mut found: Vec<_> = delivered
         .map(|request| {
             let Payload::Proxied(content) = &request.payload else { panic!("{request:?}") };
@@ -273,36 +276,36 @@ fn data_of_other_products_is_passed_on_as_it_is_and_arrives_once_after_two_failu
     };
     let mut expected: Vec<_> = (0..2).flat_map(sent).collect();
     expected.sort();
-    assert_eq!(found, expected, "{}", life.own_lines());
+    assert_eq!(found, expected, "{}", run.own_lines());
 }
 
 #[test]
 fn other_accounts_get_all_spans_and_statistics_compressed_and_under_their_own_keys() {
     const PORT: u16 = 28_130;
-    struct Sending(Arc<Beside>);
-    impl Handler for Sending {
+    struct TracerWithIntakes(Arc<EchoWithIntakes>);
+    impl Handler for TracerWithIntakes {
         fn init(&self, call: &Call<'_>) -> Result<(), InitError> {
             self.0.init(call)
         }
 
-        fn handle(&self, call: &Call<'_>) -> Answer {
+        fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
             accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number(call))])));
-            Answer::Response(b"null".to_vec())
+            HandlerOutcome::Response(b"null".to_vec())
         }
     }
-    let beside = Beside::new([(PORT, failing_twice(Route::Traces))]);
+    let handler = EchoWithIntakes::new([(PORT, failing_twice(Route::Traces))]);
     let endpoints = format!(r#"{{"http://127.0.0.1:{PORT}": ["first", "second"]}}"#);
     let variables =
         [("DD_APM_ADDITIONAL_ENDPOINTS", endpoints.as_str()), ("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")];
-    let function = Function::InProcess(Arc::new(Sending(beside.clone())));
-    let Some(life) = live(with(function, &variables), 3) else { return };
-    assert_eq!(times(&life.intake), once(3));
-    let delivered = beside.delivered(0);
+    let function = Function::InProcess(Arc::new(TracerWithIntakes(handler.clone())));
+    let Some(run) = run_sandbox(with(function, &variables), 3) else { return };
+    assert_eq!(times(&run.intake), once(3));
+    let delivered = handler.delivered(0);
     for key in ["first", "second"] {
         let of_key = || delivered.iter().filter(|request| request.api_key.as_deref() == Some(key));
         let spans: usize = of_key().map(|request| spans_of(&request.payload)).sum();
         let hits: u64 = of_key().map(|request| hits_of(&request.payload)).sum();
-        assert_eq!((spans, hits), (6, 3), "{key}\n{}", life.own_lines());
+        assert_eq!((spans, hits), (6, 3), "{key}\n{}", run.own_lines());
         let is_compressed = |request: &intake::Request| matches!(request.encoding.as_str(), "zstd" | "gzip");
         assert!(of_key().all(|request| is_compressed(request) && request.problems.is_empty()), "{delivered:?}");
     }
@@ -350,20 +353,20 @@ fn settings_filter_obfuscate_and_replace() {
             r#"[{"name":"card","pattern":"[0-9]{4}","repl":"****"},{"name":"card.number","pattern":".+","repl":"****"}]"#,
         ),
     ];
-    let Some(life) = live(with(function, &variables), 1) else { return };
-    let found: BTreeMap<u64, Span> = life.intake.spans().into_iter().map(|span| (span.trace_id, span)).collect();
+    let Some(run) = run_sandbox(with(function, &variables), 1) else { return };
+    let found: BTreeMap<u64, Span> = run.intake.spans().into_iter().map(|span| (span.trace_id, span)).collect();
     assert_eq!(found.keys().copied().collect::<Vec<_>>(), [1, 3]);
     assert_eq!(found[&1].meta["http.url"], "http://shop/orders/??");
     let [card, number, query] = ["card", "card.number", "db.statement"].map(|key| &*found[&3].meta[key]);
     assert_eq!([card, number, query], ["number ****-****", "****", "SELECT ? FROM t"]);
     assert!(!found[&3].metrics.contains_key("card.number"), "{:?}", found[&3].metrics);
-    assert!(!life.own_lines().contains("not supported"), "{}", life.own_lines());
+    assert!(!run.own_lines().contains("not supported"), "{}", run.own_lines());
 }
 
 /// Sends spans before its runtime asks for the first event.
-struct Early(Mutex<Vec<Reply>>);
+struct TracerAtInit(Mutex<Vec<Reply>>);
 
-impl Handler for Early {
+impl Handler for TracerAtInit {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
         // No real runtime is there as fast as a thread of this process. 1F BE is 8126, and 0A is the state of a listener.
         let is_bound =
@@ -375,8 +378,8 @@ impl Handler for Early {
         Ok(())
     }
 
-    fn handle(&self, _: &Call<'_>) -> Answer {
-        Answer::Response(b"null".to_vec())
+    fn handle(&self, _: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 
@@ -388,13 +391,13 @@ fn tracers_that_connect_before_anybody_serves_them_wait_and_are_served() {
             eprintln!("not tested: this build binds its ports late");
             return;
         }
-        let early = Arc::new(Early(Mutex::default()));
+        let early = Arc::new(TracerAtInit(Mutex::default()));
         let setup = Setup { extensions: vec![extension], ..with(Function::InProcess(early.clone()), &[]) };
-        let Some(life) = live(setup, 1) else { return };
+        let Some(run) = run_sandbox(setup, 1) else { return };
         let replies = early.0.lock().unwrap();
         assert!(replies[0].status == 200 && replies[0].body.contains(r#""/evp_proxy/v2/""#), "{replies:?}");
         accepted(&replies[1]);
-        assert_eq!(times(&life.intake), once(1));
+        assert_eq!(times(&run.intake), once(1));
     }
 }
 
@@ -404,27 +407,27 @@ fn rejected_payloads_are_counted_and_logged_at_shutdown() {
         accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number)])));
         post("/profiling/v1/input", &[], b"profile");
     });
-    let refuse = |route| Rule { route, window: Window::ALWAYS, answer: intake::Answer::status(400) };
+    let refuse = |route| Rule { route, window: Window::ALWAYS, response: intake::RuleResponse::status(400) };
     let rules = [Route::Traces, Route::Stats, Route::Proxied].map(refuse).to_vec();
     let plan = Plan { rules, ..Plan::default() };
     let variables = [("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")];
     let Some(sandbox) = start(Setup { intake: Some(plan), ..with(function, &variables) }) else { return };
     let invocations = invoke(&sandbox, 0..2);
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
     let expected = "4 spans, 1 trace statistics, 2 requests of tracers were dropped or not confirmed";
-    assert!(life.own_lines().contains(expected), "{}", life.own_lines());
+    assert!(run.own_lines().contains(expected), "{}", run.own_lines());
 }
 
 #[test]
 fn a_dropped_span_and_a_dropped_statistic_each_change_the_digest() {
     let function = sending(|number| accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number)]))));
     let variables = [("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")];
-    let Some(life) = live(with(function, &variables), 2) else { return };
-    let digest = |requests: &[intake::Request]| measure::digest(requests, &life.ending.output);
-    let whole = digest(&life.ending.requests);
+    let Some(run) = run_sandbox(with(function, &variables), 2) else { return };
+    let digest = |requests: &[intake::Request]| measure::digest(requests, &run.ending.output);
+    let whole = digest(&run.ending.requests);
     let planted = |drop: fn(&mut Payload) -> bool| {
-        let mut requests = life.ending.requests.clone();
+        let mut requests = run.ending.requests.clone();
         assert!(requests.iter_mut().any(|request| drop(&mut request.payload)), "there is nothing to be dropped");
         digest(&requests)
     };
@@ -444,8 +447,8 @@ fn every_strategy_delivers_every_span_once() {
     for strategy in ["default", "end", "periodically,1", "continuously,1", "continuously,600000"] {
         let function = sending(|number| accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number)]))));
         let setup = setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]);
-        let Some(life) = live(setup, 4) else { return };
-        assert_eq!(times(&life.intake), once(4), "{strategy}");
+        let Some(run) = run_sandbox(setup, 4) else { return };
+        assert_eq!(times(&run.intake), once(4), "{strategy}");
     }
 }
 
@@ -461,14 +464,14 @@ fn a_large_trace_arrives_as_a_whole() {
         accepted(&post("/v0.4/traces", &[], &tracer::v04(&[spans.collect()])));
     });
     let setup = Setup { timeout: Duration::from_secs(30), ..with(function, &[("DD_LOG_LEVEL", "debug")]) };
-    let Some(life) = live(setup, 1) else { return };
-    let spans = times(&life.intake);
+    let Some(run) = run_sandbox(setup, 1) else { return };
+    let spans = times(&run.intake);
     assert_eq!((spans.len(), spans.values().sum::<usize>()), (400, 400));
     let size = |marker: &str, lines: &str| {
         let at = lines.find(marker).unwrap() + marker.len();
         lines[at..].chars().take_while(char::is_ascii_digit).collect::<String>().parse::<usize>().unwrap()
     };
-    let lines = life.own_lines();
+    let lines = run.own_lines();
     assert!(size("TRACES | trace payload size after enrichment: ", &lines) > 8_000_000, "{lines}");
     assert!(size("payload(s) totaling ", &lines) > 8_000_000, "{lines}");
 }

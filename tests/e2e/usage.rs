@@ -1,4 +1,4 @@
-//! What a function uses of the machine, and what is told of a sandbox's own life.
+//! What a function uses of the machine, and what the extension reports of the sandbox itself.
 //!
 //! The kernel's counters are the whole machine's, and tests share it, so what is read from them has lower bounds only. Processes are the sandbox's own.
 
@@ -12,14 +12,14 @@ use matrix::{
     measure::digest,
     sandbox::{
         Function, OUTSIDE, Setup,
-        function::Answer,
+        function::HandlerOutcome,
         intake::Point,
         journal::{Entry, JournalEvent},
         setup::Initialization,
     },
 };
 
-use crate::support::{self, Life, echo, live, setup, setup_with};
+use crate::support::{self, Run, echo, run_sandbox, setup, setup_with};
 
 /// Uses 120 files, three threads and 8 MiB of `/tmp`, long enough to be seen, and the CPU until the kernel has counted 400 ms of it: a process's own clock
 /// also counts what the machine's host takes away, and the kernel's counters don't.
@@ -69,8 +69,8 @@ fn busy(directory: &tempfile::TempDir) -> Function {
     function
 }
 
-fn points(life: &Life, metric: &str) -> Vec<Point> {
-    life.intake.points(&format!("aws.lambda.enhanced.{metric}"))
+fn points(run: &Run, metric: &str) -> Vec<Point> {
+    run.intake.points(&format!("aws.lambda.enhanced.{metric}"))
 }
 
 /// Asks for connections that are refused and sends what nobody wants, for long enough that the extension, which hears of the invocation at the same
@@ -84,50 +84,49 @@ fn talkative() -> Function {
             call.print(format!("{refused} {sent}"));
             std::thread::sleep(Duration::from_millis(10));
         }
-        Answer::Response(call.event.to_vec())
+        HandlerOutcome::Response(call.event.to_vec())
     })
 }
 
 /// Whether the machine lets a sandbox have Lambda's interface.
-fn has_interface(life: &Life) -> bool {
-    !life
-        .ending
+fn has_interface(run: &Run) -> bool {
+    !run.ending
         .journal
         .iter()
         .any(|entry| matches!(entry.what, JournalEvent::NetworkShared { .. } | JournalEvent::InterfaceMissing { .. }))
 }
 
 /// Names of all enhanced metrics that arrived, of those that are read from the machine.
-fn read_from_the_machine(life: &Life) -> BTreeSet<&'static str> {
+fn read_from_the_machine(run: &Run) -> BTreeSet<&'static str> {
     let all = AT_THE_RUNTIMES_END.iter().chain(&UTILIZATION).chain(&AT_THE_END);
-    all.chain(&NETWORK).copied().filter(|metric| life.count(metric) > 0).collect()
+    all.chain(&NETWORK).copied().filter(|metric| run.count(metric) > 0).collect()
 }
 
 #[test]
 fn what_a_python_function_uses_is_told_once_an_invocation() {
     let directory = tempfile::tempdir().unwrap();
-    let life = live(Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) }, 3);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    life.assert_no_problems();
+    let run = run_sandbox(Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) }, 3);
+    run.assert_unharmed();
+    run.assert_exactly_once();
+    run.assert_no_problems();
     for metric in AT_THE_RUNTIMES_END.iter().chain(&UTILIZATION).chain(&AT_THE_END) {
-        let points = points(&life, metric);
+        let points = points(&run, metric);
         let cold =
             |cold: &str| points.iter().filter(|point| point.tags.iter().any(|tag| tag == cold)).map(|it| it.cnt).sum();
         let times: [i64; 2] = ["cold_start:true", "cold_start:false"].map(cold);
-        assert_eq!(times, [1, 2], "{metric}\n{}", life.own_lines());
+        assert_eq!(times, [1, 2], "{metric}\n{}", run.own_lines());
         for tag in ["functionname:function", "init_type:on-demand"] {
             assert!(points.iter().all(|point| point.tags.iter().any(|it| it == tag)), "{metric} {tag}");
         }
     }
-    let least = |metric: &str| points(&life, metric).iter().map(|point| point.min).fold(f64::MAX, f64::min);
+    let least = |metric: &str| points(&run, metric).iter().map(|point| point.min).fold(f64::MAX, f64::min);
     assert!(least("cpu_total_time") >= 200.0 && least("cpu_user_time") >= 100.0);
     assert!(least("cpu_total_utilization_pct") > 0.0 && least("cpu_max_utilization") > 0.0);
     assert!(least("num_cores") >= 1.0);
     assert!(least("fd_use") >= 120.0 && least("threads_use") >= 4.0);
     let is_shared = |entry: &Entry| matches!(entry.what, JournalEvent::ProcessesShared { .. });
-    if !life.ending.journal.iter().any(is_shared) {
-        let most = points(&life, "threads_use").iter().map(|point| point.max).fold(0.0, f64::max);
+    if !run.ending.journal.iter().any(is_shared) {
+        let most = points(&run, "threads_use").iter().map(|point| point.max).fold(0.0, f64::max);
         assert!(most < 30.0, "{most}: nobody else's");
     }
     assert!((1.0..=1024.0).contains(&least("fd_max")) && (1.0..=1024.0).contains(&least("threads_max")));
@@ -137,14 +136,14 @@ fn what_a_python_function_uses_is_told_once_an_invocation() {
 #[test]
 fn the_traffic_of_lambdas_interface_is_told_once_an_invocation() {
     for initialization in [Initialization::OnDemand, Initialization::ManagedInstances] {
-        let life = live(Setup { initialization, ..setup(talkative()) }, 3);
-        life.assert_unharmed();
-        if !has_interface(&life) {
-            assert_eq!(NETWORK.map(|metric| life.count(metric)), [0; 3]);
+        let run = run_sandbox(Setup { initialization, ..setup(talkative()) }, 3);
+        run.assert_unharmed();
+        if !has_interface(&run) {
+            assert_eq!(NETWORK.map(|metric| run.count(metric)), [0; 3]);
             continue;
         }
-        assert_eq!(NETWORK.map(|metric| life.count(metric)), [3; 3], "{}", life.own_lines());
-        let sums = NETWORK.map(|metric| points(&life, metric).iter().map(|point| point.sum).sum::<f64>());
+        assert_eq!(NETWORK.map(|metric| run.count(metric)), [3; 3], "{}", run.own_lines());
+        let sums = NETWORK.map(|metric| points(&run, metric).iter().map(|point| point.sum).sum::<f64>());
         let [received, sent, total] = sums;
         assert!((received + sent - total).abs() < 1e-6, "{sums:?}");
         // A refusal has no more than its headers.
@@ -155,10 +154,10 @@ fn the_traffic_of_lambdas_interface_is_told_once_an_invocation() {
 #[test]
 fn the_runtime_is_named_on_every_metric_of_an_invocation() {
     let directory = tempfile::tempdir().unwrap();
-    let life = live(Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) }, 1);
-    life.assert_unharmed();
+    let run = run_sandbox(Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) }, 1);
+    run.assert_unharmed();
     for metric in ["invocations", "duration", "init_duration", "cpu_total_time", "fd_use", "shutdowns"] {
-        let points = points(&life, metric);
+        let points = points(&run, metric);
         assert!(!points.is_empty(), "{metric}");
         for point in points {
             let runtimes: Vec<_> = point.tags.iter().filter(|tag| tag.starts_with("runtime:")).collect();
@@ -169,23 +168,23 @@ fn the_runtime_is_named_on_every_metric_of_an_invocation() {
 
 #[test]
 fn what_is_read_from_the_machine_can_be_turned_off_without_the_rest() {
-    let life = live(setup_with(echo(), &[("DD_LAMBDA_PROC_ENHANCED_METRICS", "false")]), 3);
-    life.assert_exactly_once();
-    assert_eq!(read_from_the_machine(&life), BTreeSet::new());
-    assert_eq!((life.count("shutdowns"), life.count("memorysize")), (1, 3));
-    let life = live(setup_with(echo(), &[("DD_ENHANCED_METRICS", "false")]), 3);
-    life.assert_unharmed();
-    assert_eq!(life.count_messages("REPORT RequestId: "), 3, "the extension is at work");
-    assert_eq!(read_from_the_machine(&life), BTreeSet::new());
-    assert_eq!(life.count("shutdowns"), 0);
+    let run = run_sandbox(setup_with(echo(), &[("DD_LAMBDA_PROC_ENHANCED_METRICS", "false")]), 3);
+    run.assert_exactly_once();
+    assert_eq!(read_from_the_machine(&run), BTreeSet::new());
+    assert_eq!((run.count("shutdowns"), run.count("memorysize")), (1, 3));
+    let run = run_sandbox(setup_with(echo(), &[("DD_ENHANCED_METRICS", "false")]), 3);
+    run.assert_unharmed();
+    assert_eq!(run.count_messages("REPORT RequestId: "), 3, "the extension is at work");
+    assert_eq!(read_from_the_machine(&run), BTreeSet::new());
+    assert_eq!(run.count("shutdowns"), 0);
 }
 
 #[test]
 fn short_invocations_are_measured_too() {
-    let life = live(setup(echo()), 20);
-    life.assert_unharmed();
+    let run = run_sandbox(setup(echo()), 20);
+    run.assert_unharmed();
     for metric in AT_THE_RUNTIMES_END.iter().chain(&AT_THE_END) {
-        assert_eq!(life.count(metric), 20, "{metric}\n{}", life.own_lines());
+        assert_eq!(run.count(metric), 20, "{metric}\n{}", run.own_lines());
     }
 }
 
@@ -204,10 +203,10 @@ def handler(event, context):
 fn files_that_a_short_invocation_leaves_open_are_counted() {
     let directory = tempfile::tempdir().unwrap();
     let function = support::python(&directory, LEAVES_FILES_OPEN);
-    let life = live(Setup { timeout: Duration::from_secs(30), ..setup(function) }, 5);
-    life.assert_unharmed();
-    let points = points(&life, "fd_use");
-    assert_eq!(points.iter().map(|point| point.cnt).sum::<i64>(), 5, "{}", life.own_lines());
+    let run = run_sandbox(Setup { timeout: Duration::from_secs(30), ..setup(function) }, 5);
+    run.assert_unharmed();
+    let points = points(&run, "fd_use");
+    assert_eq!(points.iter().map(|point| point.cnt).sum::<i64>(), 5, "{}", run.own_lines());
     assert!(points.iter().all(|point| point.min >= 120.0), "{points:?}");
 }
 
@@ -215,9 +214,9 @@ fn files_that_a_short_invocation_leaves_open_are_counted() {
 fn what_is_read_from_the_machine_makes_no_run_differ_from_another() {
     let directory = tempfile::tempdir().unwrap();
     let of = |setup: Setup| {
-        let life = live(setup, 4);
-        life.assert_unharmed();
-        digest(&life.ending.requests, &life.ending.output)
+        let run = run_sandbox(setup, 4);
+        run.assert_unharmed();
+        digest(&run.ending.requests, &run.ending.output)
     };
     assert_eq!(of(setup(echo())), of(setup(echo())));
     let used = || Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) };
@@ -230,35 +229,35 @@ fn what_is_read_from_the_machine_makes_no_run_differ_from_another() {
 
 #[test]
 fn managed_instances_tell_the_most_that_was_used_when_they_end() {
-    let life = live(Setup { initialization: Initialization::ManagedInstances, ..setup(echo()) }, 5);
-    life.assert_unharmed();
+    let run = run_sandbox(Setup { initialization: Initialization::ManagedInstances, ..setup(echo()) }, 5);
+    run.assert_unharmed();
     for metric in AT_THE_RUNTIMES_END {
-        assert_eq!(life.count(metric), 1, "{metric}\n{}", life.own_lines());
+        assert_eq!(run.count(metric), 1, "{metric}\n{}", run.own_lines());
     }
     for metric in AT_THE_END {
-        assert_eq!(life.count(metric), 5, "{metric}");
+        assert_eq!(run.count(metric), 5, "{metric}");
     }
-    assert_eq!((life.count("shutdowns"), life.count("unused_init")), (1, 0));
+    assert_eq!((run.count("shutdowns"), run.count("unused_init")), (1, 0));
 }
 
 #[test]
 fn the_end_of_a_sandbox_is_told_and_whether_it_was_ever_used() {
     for (times, unused) in [(0, 1), (1, 0), (3, 0)] {
-        let life = live(setup(echo()), times);
-        life.assert_orderly_end();
-        assert_eq!((life.count("shutdowns"), life.count("unused_init")), (1, unused), "{times}");
-        assert_eq!(life.count("invocations"), i64::try_from(times).unwrap());
+        let run = run_sandbox(setup(echo()), times);
+        run.assert_orderly_end();
+        assert_eq!((run.count("shutdowns"), run.count("unused_init")), (1, unused), "{times}");
+        assert_eq!(run.count("invocations"), i64::try_from(times).unwrap());
     }
-    let life = live(Setup { initialization: Initialization::ManagedInstances, ..setup(echo()) }, 0);
-    assert_eq!((life.count("shutdowns"), life.count("unused_init")), (1, 1));
-    assert_eq!(read_from_the_machine(&life), BTreeSet::new());
+    let run = run_sandbox(Setup { initialization: Initialization::ManagedInstances, ..setup(echo()) }, 0);
+    assert_eq!((run.count("shutdowns"), run.count("unused_init")), (1, 1));
+    assert_eq!(read_from_the_machine(&run), BTreeSet::new());
 }
 
 #[test]
 fn a_restoration_from_a_snapshot_is_told_once() {
-    let life = live(Setup { initialization: Initialization::SnapStart, ..setup(echo()) }, 3);
-    life.assert_unharmed();
-    assert_eq!(life.count("snapstart_restore_duration"), 1, "{}", life.own_lines());
-    let restored = &points(&life, "snapstart_restore_duration")[0];
+    let run = run_sandbox(Setup { initialization: Initialization::SnapStart, ..setup(echo()) }, 3);
+    run.assert_unharmed();
+    assert_eq!(run.count("snapstart_restore_duration"), 1, "{}", run.own_lines());
+    let restored = &points(&run, "snapstart_restore_duration")[0];
     assert!(restored.sum >= 0.0 && restored.tags.contains(&"init_type:snap-start".to_owned()), "{restored:?}");
 }

@@ -55,11 +55,11 @@ fn telemetry_and_dogstatsd_are_served_while_next_is_open() {
         eventually("a datagram is read while next is open", || unread_bytes(&sandbox) == 0);
     }
     assert_eq!(accepted_and_asked(&sandbox).1, asked, "all this happened before the next event");
-    let life = end(sandbox, invocations);
-    life.assert_unharmed();
-    assert_eq!(life.count_messages("written while waiting "), BATCHES, "{}", life.own_lines());
+    let run = end(sandbox, invocations);
+    run.assert_unharmed();
+    assert_eq!(run.count_messages("written while waiting "), BATCHES, "{}", run.own_lines());
     if isolated {
-        let sum: f64 = life.intake.points("waiting").iter().map(|point| point.sum).sum();
-        assert!((sum - 1.0).abs() < 1e-9, "{sum}\n{}", life.own_lines());
+        let sum: f64 = run.intake.points("waiting").iter().map(|point| point.sum).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{sum}\n{}", run.own_lines());
     }
 }

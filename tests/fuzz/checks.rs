@@ -5,11 +5,11 @@ use bottlecap::{
     platform::Environment,
     process::{
         otlp::{Encoding, NameRules, Settings, Traces, convert::invalid_spans, decode as otlp_decode},
-        stats::{self, client},
         tags::FunctionTags,
         trace::{
             self, Pipeline, RecentSpans, Source, TraceSettings, TracerHeaders,
             decode::{self, Version},
+            stats::{self, client},
         },
     },
 };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bottlecap::config::{self, Config, Loaded};
+use bottlecap::config::{self, Config, LoadedConfig};
 
 /// The fields that each setting is about, with the group that they are in.
 #[rustfmt::skip]
@@ -108,7 +108,7 @@ pub struct Setting {
     pub name: &'static str,
     example: String,
     /// What there is without it.
-    absent: Loaded,
+    absent: LoadedConfig,
     /// The fields that it may change.
     about: BTreeSet<String>,
 }
@@ -148,7 +148,7 @@ impl Setting {
 }
 
 /// Loads this value of one setting, or none of it, beside the examples of all others.
-fn load(settings: &[Setting], index: usize, value: Option<&str>) -> Loaded {
+fn load(settings: &[Setting], index: usize, value: Option<&str>) -> LoadedConfig {
     let others = settings.iter().enumerate().filter(|(at, _)| *at != index);
     let others = others.map(|(_, other)| (other.name, other.example.as_str()));
     config::load(others.chain(value.map(|value| (settings[index].name, value))), None)
@@ -156,7 +156,7 @@ fn load(settings: &[Setting], index: usize, value: Option<&str>) -> Loaded {
 
 /// Loads this value of one setting beside the examples of all others. What changes, compared with its absence, is at most what the setting is about; and nothing
 /// if the value is refused.
-pub fn assert_alone(settings: &[Setting], index: usize, value: &str) -> Loaded {
+pub fn assert_alone(settings: &[Setting], index: usize, value: &str) -> LoadedConfig {
     let loaded = load(settings, index, Some(value));
     let Setting { name, absent, about, .. } = &settings[index];
     // One setting may miss this one, with any unusable value as without one.

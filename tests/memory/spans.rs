@@ -11,18 +11,17 @@ use std::{
 
 use bottlecap::{
     config::Config,
-    ingest::trace_agent::{self, Received, TraceAgentListener},
+    ingest::trace_agent::{self, TraceAgentListener, TracerData},
     platform::Environment,
     process::{
-        stats::Keys,
         tags::FunctionTags,
-        trace::{Output, Pipeline, TraceSettings},
+        trace::{Output, Pipeline, TraceSettings, stats::Keys},
     },
 };
 use matrix::sandbox::{intake::Span, tracer};
 
-/// What has become of a request; sizes are in bytes.
-pub struct Queued {
+/// The memory that a queued request takes, in bytes.
+pub struct QueuedSizes {
     /// How many spans wait.
     pub spans: usize,
     pub request: usize,
@@ -68,13 +67,13 @@ pub fn write(file: &File, count: usize) {
 }
 
 /// Sends a body from a file to the trace agent, and measures what waits to leave then.
-pub fn queue(body: &Path) -> Queued {
+pub fn queue(body: &Path) -> QueuedSizes {
     // Source: proc(5), `/proc/pid/clear_refs`: 5 sets the peak back to what is resident now.
     fs::write("/proc/self/clear_refs", "5").unwrap();
     // Pages of the program, which are read at their first use, are no memory of the spans'.
     let (before, peak_before) = (status("RssAnon"), status("VmRSS"));
     let output = receive(body);
-    Queued {
+    QueuedSizes {
         spans: output.payloads.iter().map(|payload| payload.spans).sum(),
         request: usize::try_from(fs::metadata(body).unwrap().len()).unwrap(),
         payload: output.payloads.iter().map(|payload| payload.bytes().len()).sum(),
@@ -109,15 +108,15 @@ fn receive(body: &Path) -> Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
     let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
-    let (agent, mut inbox) = trace_agent::Agent::new(Arc::new(pipeline), Arc::default());
+    let (agent, mut trace_queue) = trace_agent::Agent::new(Arc::new(pipeline), Arc::default());
     runtime.block_on(async { TraceAgentListener::from_handover(socket).serve(agent) }).unwrap();
     let received = runtime.block_on(async {
         // The request is in the queue by the time it is answered. Nothing here holds up the listener, which runs on this thread.
         tokio::task::spawn_blocking(|| client.join().unwrap()).await.unwrap();
-        inbox.recv().await
+        trace_queue.recv().await
     });
     match received {
-        Some(Received::Traces(output)) => *output,
+        Some(TracerData::Traces(output)) => *output,
         other => unreachable!("{other:?}"),
     }
 }

@@ -65,12 +65,12 @@ pub(super) enum OurProxy {
 /// The two names of the logs switch, each with its source.
 #[derive(Default)]
 pub(super) struct Switches {
-    pub(super) serverless: Option<Sourced>,
-    pub(super) agent: Option<Sourced>,
+    pub(super) serverless: Option<SourcedSwitch>,
+    pub(super) agent: Option<SourcedSwitch>,
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Sourced {
+pub(super) struct SourcedSwitch {
     pub(super) source: Source,
     pub(super) on: bool,
 }

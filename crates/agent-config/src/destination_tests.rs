@@ -30,7 +30,7 @@ fn the_shared_proxy_variables_come_after_ours_and_exceptions_add_up() {
 
 #[test]
 fn endpoints_are_read_one_by_one() {
-    let endpoints = |loaded: &Loaded| -> Vec<String> {
+    let endpoints = |loaded: &LoadedConfig| -> Vec<String> {
         let told = |endpoint: &Arc<Endpoint>| format!("{} {}", endpoint.url, endpoint.api_key.expose());
         loaded.config.metrics.additional_endpoints.iter().map(told).collect()
     };
@@ -46,7 +46,7 @@ fn endpoints_are_read_one_by_one() {
 
 #[test]
 fn log_endpoints_are_read_one_by_one() {
-    let endpoints = |loaded: &Loaded| -> Vec<String> {
+    let endpoints = |loaded: &LoadedConfig| -> Vec<String> {
         let told = |endpoint: &Arc<Endpoint>| format!("{} {}", endpoint.url, endpoint.api_key.expose());
         loaded.config.logs.additional_endpoints.iter().map(told).collect()
     };

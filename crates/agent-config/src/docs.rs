@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::keys::{Key, Kind, all};
-use super::unsupported::{UNSUPPORTED, Unsupported};
-use super::{Config, Loaded, load};
+use super::unsupported::{UNSUPPORTED, UnsupportedSetting};
+use super::{Config, LoadedConfig, load};
 
 /// Compares a file with its expected content, or writes it if `BLESS=1` is set.
 fn compare(file: &str, wanted: &str) {
@@ -75,7 +75,7 @@ fn documentation() -> String {
             .unwrap();
     }
     text += TAIL;
-    for Unsupported { name, yaml } in UNSUPPORTED {
+    for UnsupportedSetting { name, yaml } in UNSUPPORTED {
         let yaml = yaml.map_or_else(|| "–".to_owned(), |path| format!("`{path}`"));
         writeln!(text, "| `DD_{name}` | {yaml} |").unwrap();
     }
@@ -104,7 +104,7 @@ impl Doc {
 
 impl Key {
     /// Loads the key's example under that name.
-    pub(super) fn example_as(&self, name: &str) -> Loaded {
+    pub(super) fn example_as(&self, name: &str) -> LoadedConfig {
         let beside = self.doc.beside.and_then(|variable| variable.split_once('='));
         load(beside.into_iter().chain([(name, self.doc.example)]), None)
     }

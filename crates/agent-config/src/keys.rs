@@ -12,8 +12,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::builder::{ConfigBuilder, OurProxy, Sourced};
-use super::read::{Effect, Parsed, RawValue, Reason};
+use super::builder::{ConfigBuilder, OurProxy, SourcedSwitch};
+use super::read::{Effect, ParsedList, RawValue, Reason};
 use super::types::{ApiKey, DEFAULT_SITE};
 use super::warning::Source;
 
@@ -258,7 +258,7 @@ keys! { KEYS
         reader: "process",
         meaning: "Tags added to everything that is sent.",
         set: |builder, given, _| {
-            let Parsed { items, skipped } = given.tags()?;
+            let ParsedList { items, skipped } = given.tags()?;
             builder.skipped = skipped;
             Ok(list(&mut builder.config.tags, items))
         },
@@ -320,7 +320,7 @@ keys! { KEYS
         reader: "process",
         meaning: "Collect and send logs. Where a source sets this or `LOGS_ENABLED`, logs are on if one of the two is.",
         set: |builder, given, source| {
-            taken(given.boolean().map(|on| builder.logs_enabled.serverless = Some(Sourced { source, on })))
+            taken(given.boolean().map(|on| builder.logs_enabled.serverless = Some(SourcedSwitch { source, on })))
         },
     }
     Datadog LOGS_ENABLED {
@@ -328,7 +328,7 @@ keys! { KEYS
         reader: "process",
         meaning: "The agent's name for `SERVERLESS_LOGS_ENABLED`.",
         set: |builder, given, source| {
-            taken(given.boolean().map(|on| builder.logs_enabled.agent = Some(Sourced { source, on })))
+            taken(given.boolean().map(|on| builder.logs_enabled.agent = Some(SourcedSwitch { source, on })))
         },
     }
     Datadog LOGS_CONFIG_LOGS_DD_URL {
@@ -345,7 +345,7 @@ keys! { KEYS
         meaning: "Rules applied in order to each log message. `type` is `exclude_at_match`, `include_at_match` or \
                   `mask_sequences`.",
         set: |builder, given, _| {
-            let Parsed { items, skipped } = given.rules()?;
+            let ParsedList { items, skipped } = given.rules()?;
             builder.skipped = skipped;
             Ok(list(&mut builder.config.logs.rules, items))
         },
@@ -369,7 +369,7 @@ keys! { KEYS
         meaning: "Further logs intakes, each with the API key under which all logs go there too. `https://` is put \
                   before a host without a scheme; the port is 443 if not given.",
         set: |builder, given, _| {
-            let Parsed { items, skipped } = given.log_endpoints()?;
+            let ParsedList { items, skipped } = given.log_endpoints()?;
             builder.skipped = skipped;
             let endpoints = items.into_iter().map(Arc::new).collect();
             Ok(list(&mut builder.config.logs.additional_endpoints, endpoints))
@@ -427,7 +427,7 @@ keys! { KEYS
         example: r#"{"https://api.datadoghq.eu":["fedcba9876543210fedcba9876543210"]}"#, reader: "intake",
         meaning: "Base URLs of further metrics intakes, each with the API keys under which all metrics go there too.",
         set: |builder, given, _| {
-            let Parsed { items, skipped } = given.endpoints()?;
+            let ParsedList { items, skipped } = given.endpoints()?;
             builder.skipped = skipped;
             let endpoints = items.into_iter().map(Arc::new).collect();
             Ok(list(&mut builder.config.metrics.additional_endpoints, endpoints))

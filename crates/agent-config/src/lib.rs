@@ -44,7 +44,7 @@ pub use warning::{Source, Warning};
 
 /// A configuration, with the settings that had to be ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loaded {
+pub struct LoadedConfig {
     pub config: Config,
     pub warnings: Vec<Warning>,
     /// Why all of `datadog.yaml` is ignored, without any of its text; `None` if it could be parsed.
@@ -60,26 +60,26 @@ pub struct Loaded {
 pub fn load(
     environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
     yaml: Option<&str>,
-) -> Loaded {
+) -> LoadedConfig {
     let environment: Vec<_> = environment.into_iter().collect();
     let mut variables = environment::relevant(environment.iter().map(|(name, value)| (name, value)));
     variables.sort_by_key(|variable| variable.prefix);
-    let mut loading = Loading::default();
-    let document = yaml.map(|source| loading.parse(source)).unwrap_or_default();
+    let mut loader = ConfigLoader::default();
+    let document = yaml.map(|source| loader.parse(source)).unwrap_or_default();
     for (index, key) in all().enumerate() {
         let of_key = variables.iter().filter(|variable| variable.key == index);
         let mut candidates: Vec<_> = of_key.map(|variable| Candidate::from_variable(key, variable)).collect();
-        candidates.extend(loading.in_document(key, &document));
-        loading.resolve(key, candidates);
+        candidates.extend(loader.in_document(key, &document));
+        loader.resolve(key, candidates);
     }
-    if loading.builder.lacks_worker() {
+    if loader.builder.lacks_worker() {
         let (key, url) =
             ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL");
-        loading.warn(key, Source::Environment, format!("is set without a usable {url}"), "no logs at all");
+        loader.warn(key, Source::Environment, format!("is set without a usable {url}"), "no logs at all");
     }
     let unsupported = unsupported::requested(environment.iter().map(|(name, value)| (name, value)), &document);
-    let Loading { builder, warnings, discarded } = loading;
-    Loaded { config: builder.finish(), warnings, discarded, unsupported }
+    let ConfigLoader { builder, warnings, discarded } = loader;
+    LoadedConfig { config: builder.finish(), warnings, discarded, unsupported }
 }
 
 /// The names of all settings in the environment, those that this version does not support included.
@@ -90,7 +90,7 @@ pub fn names() -> impl Iterator<Item = String> {
 
 /// `datadog.yaml` without some of its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reduced {
+pub struct ReducedYaml {
     /// The rest, with scalars as they were written. It is JSON, which is YAML too.
     pub text: String,
     /// What was removed.
@@ -110,7 +110,7 @@ pub struct RemovedSetting {
 
 /// The text of `datadog.yaml` without the settings of the variables for which `is_unwanted` returns true, and without `further` dotted paths. `None` if it has
 /// none of them, or is no YAML.
-pub fn without(yaml: &str, is_unwanted: impl Fn(&str) -> bool, further: &[&'static str]) -> Option<Reduced> {
+pub fn without(yaml: &str, is_unwanted: impl Fn(&str) -> bool, further: &[&'static str]) -> Option<ReducedYaml> {
     let mut document = yaml::parse(yaml).ok()?;
     let unwanted = all().filter_map(|key| Some((key.variable(), key.yaml?))).filter(|(name, _)| is_unwanted(name));
     let further = further.iter().map(|path| (format!("DD_{}", path.replace('.', "_").to_ascii_uppercase()), *path));
@@ -126,7 +126,7 @@ pub fn without(yaml: &str, is_unwanted: impl Fn(&str) -> bool, further: &[&'stat
         })
         .collect();
     let text = serde_json::to_string(&document).ok()?;
-    (!removed.is_empty()).then_some(Reduced { text, removed })
+    (!removed.is_empty()).then_some(ReducedYaml { text, removed })
 }
 
 /// The log level alone, for a logger that must exist before the rest is loaded. Read from the environment; `info` if it is missing or invalid.
@@ -148,7 +148,7 @@ pub fn log_level(environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl 
 }
 
 #[derive(Default)]
-struct Loading {
+struct ConfigLoader {
     builder: ConfigBuilder,
     warnings: Vec<Warning>,
     discarded: Option<String>,
@@ -172,7 +172,7 @@ impl<'a> Candidate<'a> {
     }
 }
 
-impl Loading {
+impl ConfigLoader {
     fn parse(&mut self, source: &str) -> Map<String, Value> {
         yaml::parse(source).unwrap_or_else(|why| {
             self.discarded = Some(why);

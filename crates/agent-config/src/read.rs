@@ -179,7 +179,7 @@ impl<'a> RawValue<'a> {
     }
 
     /// `key:value` pairs separated by commas or blanks, or a YAML list of them, and whether all items were pairs.
-    pub(super) fn tags(self) -> Result<Parsed<Tag>, Reason> {
+    pub(super) fn tags(self) -> Result<ParsedList<Tag>, Reason> {
         let items = match self {
             Self::Text(_) => self.items(|c| c == ',' || c == ' ')?,
             Self::Tree(_) => self.items(|_| false)?,
@@ -189,11 +189,11 @@ impl<'a> RawValue<'a> {
             let (key, value) = (key.trim(), value.trim());
             (!key.is_empty() && !value.is_empty()).then(|| Tag { key: key.to_owned(), value: value.to_owned() })
         };
-        Parsed::collect(items.into_iter().map(pair)).ok_or("has no key:value pair in it")
+        ParsedList::collect(items.into_iter().map(pair)).ok_or("has no key:value pair in it")
     }
 
     /// `from:to` pairs separated by commas, or a YAML list or mapping of them. What follows a second colon is ignored, as Datadog's tracers do.
-    pub(super) fn pairs(self) -> Result<Parsed<(String, String)>, Reason> {
+    pub(super) fn pairs(self) -> Result<ParsedList<(String, String)>, Reason> {
         let pair = |item: &str| {
             let mut parts = item.split(':').map(str::trim);
             let (from, to) = (parts.next()?, parts.next()?);
@@ -201,37 +201,37 @@ impl<'a> RawValue<'a> {
         };
         let parsed = match self {
             Self::Tree(Value::Object(entries)) => {
-                Parsed::collect(entries.iter().map(|(from, to)| pair(&format!("{from}:{}", to.as_str()?))))
+                ParsedList::collect(entries.iter().map(|(from, to)| pair(&format!("{from}:{}", to.as_str()?))))
             }
-            _ => Parsed::collect(self.items(|c| c == ',')?.into_iter().map(pair)),
+            _ => ParsedList::collect(self.items(|c| c == ',')?.into_iter().map(pair)),
         };
         parsed.ok_or("has no from:to pair in it")
     }
 
     /// Formats of trace contexts, in any case, separated by commas, or a YAML list of them.
-    pub(super) fn styles(self) -> Result<Parsed<PropagationStyle>, Reason> {
+    pub(super) fn styles(self) -> Result<ParsedList<PropagationStyle>, Reason> {
         let style =
             |item: &str| STYLES.iter().find(|(name, _)| name.eq_ignore_ascii_case(item)).map(|(_, style)| *style);
-        Parsed::collect(self.items(|c| c == ',')?.into_iter().map(style)).ok_or("has no known style in it")
+        ParsedList::collect(self.items(|c| c == ',')?.into_iter().map(style)).ok_or("has no known style in it")
     }
 
     /// Rules: a JSON list in text, or a YAML list, of `{type, name, pattern, replace_placeholder}`.
-    pub(super) fn rules(self) -> Result<Parsed<Rule>, Reason> {
-        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
+    pub(super) fn rules(self) -> Result<ParsedList<Rule>, Reason> {
+        let Some(tree) = self.tree()? else { return Ok(ParsedList::default()) };
         let items = tree.as_array().ok_or("must be a list of rules")?;
-        Parsed::collect(items.iter().map(rule)).ok_or("has no usable rule in it")
+        ParsedList::collect(items.iter().map(rule)).ok_or("has no usable rule in it")
     }
 
     /// A JSON list in text, or a YAML list, of `{name, pattern, repl}`.
-    pub(super) fn replace_rules(self) -> Result<Parsed<ReplaceRule>, Reason> {
-        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
+    pub(super) fn replace_rules(self) -> Result<ParsedList<ReplaceRule>, Reason> {
+        let Some(tree) = self.tree()? else { return Ok(ParsedList::default()) };
         let items = tree.as_array().ok_or("must be a list of rules")?;
-        Parsed::collect(items.iter().map(replace_rule)).ok_or("has no usable rule in it")
+        ParsedList::collect(items.iter().map(replace_rule)).ok_or("has no usable rule in it")
     }
 
     /// A JSON object in text, or a YAML mapping, from URLs to lists of API keys. Items are pairs of a URL and a key.
-    pub(super) fn endpoints(self) -> Result<Parsed<Endpoint>, Reason> {
-        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
+    pub(super) fn endpoints(self) -> Result<ParsedList<Endpoint>, Reason> {
+        let Some(tree) = self.tree()? else { return Ok(ParsedList::default()) };
         let urls = tree.as_object().ok_or("must be a mapping from URLs to lists of API keys")?;
         let items = urls.iter().flat_map(|(url, keys)| {
             let url = RawValue::Text(url.trim()).url().ok().flatten();
@@ -240,14 +240,14 @@ impl<'a> RawValue<'a> {
             let missing = keys.is_empty().then_some(None);
             keys.iter().map(move |key| endpoint(url.clone()?, key)).chain(missing)
         });
-        Parsed::collect(items).ok_or("has no URL with an API key in it")
+        ParsedList::collect(items).ok_or("has no URL with an API key in it")
     }
 
     /// Log endpoints: a JSON list in text, or a YAML list, of `{api_key, Host, Port}`.
-    pub(super) fn log_endpoints(self) -> Result<Parsed<Endpoint>, Reason> {
-        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
+    pub(super) fn log_endpoints(self) -> Result<ParsedList<Endpoint>, Reason> {
+        let Some(tree) = self.tree()? else { return Ok(ParsedList::default()) };
         let items = tree.as_array().ok_or("must be a list of endpoints")?;
-        Parsed::collect(items.iter().map(log_endpoint)).ok_or("has no endpoint with a host and an API key in it")
+        ParsedList::collect(items.iter().map(log_endpoint)).ok_or("has no endpoint with a host and an API key in it")
     }
 
     /// The structured value, parsed as JSON if it is text; `None` if the text is blank.
@@ -285,19 +285,19 @@ impl<'a> RawValue<'a> {
 }
 
 /// The usable items of a list.
-pub(super) struct Parsed<T> {
+pub(super) struct ParsedList<T> {
     pub(super) items: Vec<T>,
     /// Number of unusable items.
     pub(super) skipped: usize,
 }
 
-impl<T> Default for Parsed<T> {
+impl<T> Default for ParsedList<T> {
     fn default() -> Self {
         Self { items: Vec::new(), skipped: 0 }
     }
 }
 
-impl<T> Parsed<T> {
+impl<T> ParsedList<T> {
     /// `None` if there are items and none is usable.
     fn collect(source: impl Iterator<Item = Option<T>>) -> Option<Self> {
         let mut parsed = Self::default();

@@ -3,15 +3,15 @@ use std::time::Duration;
 use super::keys::{Key, Kind, Scope};
 use super::*;
 
-pub(super) fn env<const N: usize>(variables: [(&str, &str); N]) -> Loaded {
+pub(super) fn env<const N: usize>(variables: [(&str, &str); N]) -> LoadedConfig {
     load(variables, None)
 }
 
-pub(super) fn default() -> Loaded {
-    Loaded { config: Config::default(), warnings: Vec::new(), discarded: None, unsupported: Vec::new() }
+pub(super) fn default() -> LoadedConfig {
+    LoadedConfig { config: Config::default(), warnings: Vec::new(), discarded: None, unsupported: Vec::new() }
 }
 
-pub(super) fn yaml(text: &str) -> Loaded {
+pub(super) fn yaml(text: &str) -> LoadedConfig {
     load([("PATH", "/usr/bin"); 1], Some(text))
 }
 
@@ -102,7 +102,7 @@ fn every_bad_value_changes_no_other_setting() {
     }
 }
 
-fn assert_one_warning(loaded: &Loaded, name: &str, value: &str) {
+fn assert_one_warning(loaded: &LoadedConfig, name: &str, value: &str) {
     let [warning] = loaded.warnings.as_slice() else { panic!("{name}: {:?}", loaded.warnings) };
     assert_eq!(warning.key, name);
     let line = warning.to_string();
@@ -345,7 +345,7 @@ fn unusable_urls_and_proxies_fall_back() {
 
 #[test]
 fn tags_keep_what_is_a_pair_and_say_what_is_not() {
-    let tags = |loaded: &Loaded| -> Vec<String> {
+    let tags = |loaded: &LoadedConfig| -> Vec<String> {
         loaded.config.tags.iter().map(|tag| format!("{}={}", tag.key, tag.value)).collect()
     };
     let loaded = env([("DD_TAGS", "team:a, url:http://x b:c lonely,:v,k: ")]);
@@ -464,7 +464,7 @@ fn whatever_is_given_the_result_can_be_used() {
             let quoted = serde_json::to_string(value).unwrap();
             let texts = [document(key, value), document(key, &quoted)].into_iter().flatten();
             let loaded = texts.map(|text| yaml(&text)).chain([env([(&key.variable(), value)])]);
-            for Loaded { config, warnings, .. } in loaded {
+            for LoadedConfig { config, warnings, .. } in loaded {
                 assert!(url::Url::parse(&config.logs.url).is_ok(), "{}={value}", key.name);
                 assert!(url::Url::parse(&config.metrics.url).is_ok(), "{}={value}", key.name);
                 assert!(!config.http.timeout.is_zero(), "{}={value}", key.name);

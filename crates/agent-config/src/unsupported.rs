@@ -9,7 +9,7 @@ use super::warning::Source;
 use super::yaml;
 
 /// An unsupported setting.
-pub(super) struct Unsupported {
+pub(super) struct UnsupportedSetting {
     /// The environment variable, without its prefix `DD_` or `DATADOG_`.
     pub(super) name: &'static str,
     /// Dotted path in `datadog.yaml`; `None` if only the environment can set it.
@@ -25,8 +25,8 @@ const fn first(paths: &[&'static str]) -> Option<&'static str> {
 
 macro_rules! unsupported {
     ($($name:ident $($yaml:literal)?,)*) => {
-        pub(super) static UNSUPPORTED: &[Unsupported] =
-            &[$(Unsupported { name: stringify!($name), yaml: first(&[$($yaml)?]) }),*];
+        pub(super) static UNSUPPORTED: &[UnsupportedSetting] =
+            &[$(UnsupportedSetting { name: stringify!($name), yaml: first(&[$($yaml)?]) }),*];
     };
 }
 
@@ -88,7 +88,7 @@ fn is_enabled(value: &str) -> bool {
 mod tests {
     use super::super::keys::all;
     use super::super::tests::default;
-    use super::super::{Config, Loaded, load};
+    use super::super::{Config, LoadedConfig, load};
     use super::*;
 
     fn document(path: &str, value: &str) -> String {
@@ -106,7 +106,7 @@ mod tests {
             for name in [format!("DD_{}", key.name), format!("datadog_{}", key.name.to_lowercase())] {
                 for value in ["true", "5", "[{", "é"] {
                     let loaded = load([(&name, value)], None);
-                    let expected = Loaded { unsupported: vec![name.clone()], ..default() };
+                    let expected = LoadedConfig { unsupported: vec![name.clone()], ..default() };
                     assert_eq!(loaded, expected);
                 }
             }

@@ -7,19 +7,19 @@ use crate::ascii;
 /// a character beyond ASCII counts as absent: ids and event types have none.
 #[must_use]
 pub fn string_field<'t>(text: &'t [u8], name: &str) -> Option<&'t str> {
-    let mut rest = Rest(text);
-    rest.token(b'{')?;
+    let mut scanner = JsonScanner(text);
+    scanner.token(b'{')?;
     let mut found = None;
-    if rest.peek() == Some(b'}') {
+    if scanner.peek() == Some(b'}') {
         return None;
     }
     loop {
-        rest.skip_blanks();
-        let key = rest.string()?;
-        rest.token(b':')?;
+        scanner.skip_blanks();
+        let key = scanner.string()?;
+        scanner.token(b':')?;
         let is_it = key == name.as_bytes();
-        if rest.peek() == Some(b'"') {
-            let value = rest.string()?;
+        if scanner.peek() == Some(b'"') {
+            let value = scanner.string()?;
             if is_it {
                 #[expect(
                     clippy::manual_contains,
@@ -29,23 +29,23 @@ pub fn string_field<'t>(text: &'t [u8], name: &str) -> Option<&'t str> {
                 found = ascii::text(value).filter(|_| is_plain);
             }
         } else {
-            rest.skip_value()?;
+            scanner.skip_value()?;
             if is_it {
                 found = None;
             }
         }
-        match rest.peek() {
-            Some(b',') => rest.token(b',')?,
+        match scanner.peek() {
+            Some(b',') => scanner.token(b',')?,
             Some(b'}') => return found,
             _ => return None,
         }
     }
 }
 
-/// What has not been read yet.
-struct Rest<'t>(&'t [u8]);
+/// A scanner over the part of a JSON text that has not been read yet.
+struct JsonScanner<'t>(&'t [u8]);
 
-impl<'t> Rest<'t> {
+impl<'t> JsonScanner<'t> {
     fn skip_blanks(&mut self) {
         self.0 = self.0.trim_ascii_start();
     }

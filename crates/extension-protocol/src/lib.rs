@@ -30,7 +30,7 @@ pub use handover::{Handover, SubscriptionState};
 pub use initialization::{INITIALIZATION_TYPE, Initialization};
 pub use listeners::{LISTENERS, Listener, Service};
 pub use request::{EXTENSION_NAME, Header, IDENTIFIER, RUNTIME_API, Request};
-pub use response::{MAX_RESPONSE_BYTES, Malformed, Parsed, Response};
+pub use response::{MAX_RESPONSE_BYTES, ParsedResponse, Response, ResponseError};
 pub use subscription::Subscription;
 
 /// Takes a text, part by part. It never fails: what becomes of a part that has no room is up to it. Neither generic nor with a result, because either would

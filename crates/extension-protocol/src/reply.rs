@@ -2,7 +2,7 @@
 
 use crate::{json, response::Response};
 
-/// What a registration gives.
+/// The response to a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Registration<'a> {
     /// The extension's id, which goes with every further request. It has no blanks.
@@ -11,9 +11,9 @@ pub struct Registration<'a> {
     pub account_id: Option<&'a str>,
 }
 
-/// What became of a subscription that was not refused.
+/// The outcome of a subscription that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subscribed {
+pub enum SubscriptionOutcome {
     /// Events will come.
     Active,
     /// The platform has no Telemetry API (the public emulator): no event will ever come.
@@ -61,16 +61,16 @@ pub fn registration<'a>(response: &Response<'a>) -> Result<Registration<'a>, Ref
 }
 
 /// Reads the response to [`Subscribe`](crate::Request::Subscribe). A subscription whose response was lost is there when it is repeated.
-pub fn subscribed(response: &Response<'_>) -> Result<Subscribed, Refusal> {
+pub fn subscribed(response: &Response<'_>) -> Result<SubscriptionOutcome, Refusal> {
     const ACCEPTED: u16 = 202;
     if contains(response.body, b"AlreadySubscribed") {
-        Ok(Subscribed::Active)
+        Ok(SubscriptionOutcome::Active)
     } else if !is_success(response.status) {
         Err(Refusal::Status(response.status))
     } else if response.status == ACCEPTED && contains(response.body, b"NotSupported") {
-        Ok(Subscribed::NotSupported)
+        Ok(SubscriptionOutcome::NotSupported)
     } else {
-        Ok(Subscribed::Active)
+        Ok(SubscriptionOutcome::Active)
     }
 }
 
@@ -113,14 +113,14 @@ mod tests {
 
     #[test]
     fn a_subscription_may_be_accepted_without_being_supported() {
-        assert_eq!(subscribed(&response(200, "OK")), Ok(Subscribed::Active));
+        assert_eq!(subscribed(&response(200, "OK")), Ok(SubscriptionOutcome::Active));
         let unsupported = r#"{"errorType":"Telemetry.NotSupported"}"#;
-        assert_eq!(subscribed(&response(202, unsupported)), Ok(Subscribed::NotSupported));
-        assert_eq!(subscribed(&response(200, unsupported)), Ok(Subscribed::Active));
+        assert_eq!(subscribed(&response(202, unsupported)), Ok(SubscriptionOutcome::NotSupported));
+        assert_eq!(subscribed(&response(200, unsupported)), Ok(SubscriptionOutcome::Active));
         assert_eq!(subscribed(&response(403, "")), Err(Refusal::Status(403)));
         assert_eq!(
             subscribed(&response(403, r#"{"errorType":"Telemetry.AlreadySubscribed"}"#)),
-            Ok(Subscribed::Active)
+            Ok(SubscriptionOutcome::Active)
         );
     }
 

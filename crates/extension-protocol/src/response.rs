@@ -20,7 +20,7 @@ pub struct Response<'a> {
 
 /// A response at the front of what was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parsed<'a> {
+pub struct ParsedResponse<'a> {
     pub response: Response<'a>,
     /// How many bytes it takes. What follows belongs to the next response.
     pub bytes: usize,
@@ -28,7 +28,7 @@ pub struct Parsed<'a> {
 
 /// Why bytes are not an HTTP/1.1 response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Malformed {
+pub enum ResponseError {
     StatusLine,
     Header,
     ContentLength,
@@ -40,7 +40,7 @@ pub enum Malformed {
     Truncated,
 }
 
-impl Malformed {
+impl ResponseError {
     /// What is wrong, for error messages.
     #[must_use]
     pub fn reason(self) -> &'static str {
@@ -56,57 +56,57 @@ impl Malformed {
     }
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for ResponseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("invalid HTTP/1.1 response: ")?;
         f.write_str(self.reason())
     }
 }
 
-impl Error for Malformed {}
+impl Error for ResponseError {}
 
-/// A whole response in what was read, whose parts have not been taken from there yet.
+/// The bounds of a whole response at the front of a buffer.
 #[derive(Debug, Clone, Copy)]
-pub struct Found {
+pub struct ResponseBounds {
     head: Head,
     /// The bytes of the body, with the lines around chunks.
     taken: usize,
 }
 
 /// Parses the response at the front of `buffer`; None if it is not all there. `ended`: no more bytes will come.
-pub fn parse(buffer: &mut [u8], ended: bool) -> Result<Option<Parsed<'_>>, Malformed> {
-    find(buffer, ended)?.map(|found| found.response(buffer)).transpose()
+pub fn parse(buffer: &mut [u8], ended: bool) -> Result<Option<ParsedResponse<'_>>, ResponseError> {
+    find(buffer, ended)?.map(|bounds| bounds.response(buffer)).transpose()
 }
 
 /// Looks for a whole response at the front of `buffer`; None if it is not all there. `ended`: no more bytes will come.
-pub fn find(buffer: &[u8], ended: bool) -> Result<Option<Found>, Malformed> {
+pub fn find(buffer: &[u8], ended: bool) -> Result<Option<ResponseBounds>, ResponseError> {
     let Some(head) = Head::parse(buffer)? else { return incomplete(buffer, ended) };
     let rest = buffer.get(head.bytes..).unwrap_or_default();
     let Some(taken) = head.body.measure(rest, ended)? else { return incomplete(buffer, ended) };
     bounded(head.bytes.saturating_add(taken))?;
-    Ok(Some(Found { head, taken }))
+    Ok(Some(ResponseBounds { head, taken }))
 }
 
-impl Found {
+impl ResponseBounds {
     /// The response, in the buffer in which it was found. A body that comes in chunks is joined there, so its bytes are to be removed before the next search.
-    pub fn response(self, buffer: &mut [u8]) -> Result<Parsed<'_>, Malformed> {
+    pub fn response(self, buffer: &mut [u8]) -> Result<ParsedResponse<'_>, ResponseError> {
         let Self { head: Head { status, body, closes, bytes }, taken } = self;
-        let (head, rest) = buffer.split_at_mut_checked(bytes).ok_or(Malformed::Truncated)?;
-        let rest = rest.get_mut(..taken).ok_or(Malformed::Truncated)?;
+        let (head, rest) = buffer.split_at_mut_checked(bytes).ok_or(ResponseError::Truncated)?;
+        let rest = rest.get_mut(..taken).ok_or(ResponseError::Truncated)?;
         let length = if matches!(body, BodyLength::Chunked) { join_chunks(rest)? } else { taken };
         let body = rest.get(..length).unwrap_or_default();
         let response = Response { status, identifier: identifier(head), body, closes };
-        Ok(Parsed { response, bytes: bytes + taken })
+        Ok(ParsedResponse { response, bytes: bytes + taken })
     }
 }
 
-fn incomplete(buffer: &[u8], ended: bool) -> Result<Option<Found>, Malformed> {
+fn incomplete(buffer: &[u8], ended: bool) -> Result<Option<ResponseBounds>, ResponseError> {
     bounded(buffer.len())?;
-    if ended { Err(Malformed::Truncated) } else { Ok(None) }
+    if ended { Err(ResponseError::Truncated) } else { Ok(None) }
 }
 
-fn bounded(bytes: usize) -> Result<(), Malformed> {
-    if bytes > MAX_RESPONSE_BYTES { Err(Malformed::TooLong) } else { Ok(()) }
+fn bounded(bytes: usize) -> Result<(), ResponseError> {
+    if bytes > MAX_RESPONSE_BYTES { Err(ResponseError::TooLong) } else { Ok(()) }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -129,7 +129,7 @@ enum BodyLength {
 
 impl Head {
     /// None if it is not all there.
-    fn parse(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
+    fn parse(bytes: &[u8]) -> Result<Option<Self>, ResponseError> {
         let mut rest = bytes;
         let mut head = None;
         while let Some(line) = next_line(&mut rest) {
@@ -147,33 +147,33 @@ impl Head {
         if head.is_none()
             && !rest.iter().skip_while(|byte| **byte == b'\r').zip(VERSION).all(|(byte, expected)| byte == expected)
         {
-            return Err(Malformed::StatusLine);
+            return Err(ResponseError::StatusLine);
         }
         Ok(None)
     }
 
-    fn of_status_line(line: &[u8]) -> Result<Self, Malformed> {
-        let text = line.strip_prefix(VERSION).ok_or(Malformed::StatusLine)?;
+    fn of_status_line(line: &[u8]) -> Result<Self, ResponseError> {
+        let text = line.strip_prefix(VERSION).ok_or(ResponseError::StatusLine)?;
         let (is_old, text) = match text {
             [b'0', b' ', text @ ..] => (true, text),
             [b'1', b' ', text @ ..] => (false, text),
-            _ => return Err(Malformed::StatusLine),
+            _ => return Err(ResponseError::StatusLine),
         };
-        let (digits, reason) = text.split_at_checked(3).ok_or(Malformed::StatusLine)?;
+        let (digits, reason) = text.split_at_checked(3).ok_or(ResponseError::StatusLine)?;
         let status = decimal::parse(digits).and_then(|status| u16::try_from(status).ok());
         match (status, reason) {
             (Some(status), [] | [b' ', ..]) => Ok(Self { status, body: BodyLength::Open, closes: is_old, bytes: 0 }),
-            _ => Err(Malformed::StatusLine),
+            _ => Err(ResponseError::StatusLine),
         }
     }
 
     /// Reads a header. A line without a name before a colon, or with a control character in its value, is refused.
-    fn read(&mut self, line: &[u8]) -> Result<(), Malformed> {
-        let end = line.iter().position(|byte| *byte == b':').ok_or(Malformed::Header)?;
-        let (name, value) = line.split_at_checked(end).ok_or(Malformed::Header)?;
+    fn read(&mut self, line: &[u8]) -> Result<(), ResponseError> {
+        let end = line.iter().position(|byte| *byte == b':').ok_or(ResponseError::Header)?;
+        let (name, value) = line.split_at_checked(end).ok_or(ResponseError::Header)?;
         let is_valid = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
         if !is_valid || value.iter().any(|byte| *byte != b'\t' && byte.is_ascii_control()) {
-            return Err(Malformed::Header);
+            return Err(ResponseError::Header);
         }
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         let has = |option: &[u8]| value.split(|byte| *byte == b',').any(|other| is_name(other.trim_ascii(), option));
@@ -184,7 +184,7 @@ impl Head {
             self.body = BodyLength::Chunked;
         } else if is_name(name, b"content-length") && matches!(self.body, BodyLength::Open) {
             let length = decimal::parse(value).filter(|length| *length <= MAX_RESPONSE_BYTES);
-            self.body = BodyLength::Bytes(length.ok_or(Malformed::ContentLength)?);
+            self.body = BodyLength::Bytes(length.ok_or(ResponseError::ContentLength)?);
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ fn identifier(mut head: &[u8]) -> Option<&str> {
 
 impl BodyLength {
     /// How many bytes the body takes of what follows the head; None if it is not all there.
-    fn measure(self, rest: &[u8], ended: bool) -> Result<Option<usize>, Malformed> {
+    fn measure(self, rest: &[u8], ended: bool) -> Result<Option<usize>, ResponseError> {
         match self {
             Self::Bytes(length) => Ok((rest.len() >= length).then_some(length)),
             Self::Open => Ok(ended.then_some(rest.len())),
@@ -245,7 +245,7 @@ impl BodyLength {
 }
 
 /// Moves the data of the chunks of a whole body to its front. Gives their length.
-fn join_chunks(body: &mut [u8]) -> Result<usize, Malformed> {
+fn join_chunks(body: &mut [u8]) -> Result<usize, ResponseError> {
     let (mut at, mut length) = (0, 0);
     while let Some(Chunk { data, end }) = Chunk::parse(body, at)? {
         if data.is_empty() {
@@ -267,10 +267,10 @@ struct Chunk {
 
 impl Chunk {
     /// The chunk that begins here; None if it is not all there.
-    fn parse(body: &[u8], start: usize) -> Result<Option<Self>, Malformed> {
+    fn parse(body: &[u8], start: usize) -> Result<Option<Self>, ResponseError> {
         let mut rest = body.get(start..).unwrap_or_default();
         let Some(line) = next_line(&mut rest) else { return Ok(None) };
-        let size = chunk_size(line).ok_or(Malformed::ChunkSize)?;
+        let size = chunk_size(line).ok_or(ResponseError::ChunkSize)?;
         let begin = body.len() - rest.len();
         let end = begin + size;
         if size == 0 {
@@ -285,7 +285,7 @@ impl Chunk {
         match body.get(end..end + 2) {
             None => Ok(None),
             Some(b"\r\n") => Ok(Some(Self { data: begin..end, end: end + 2 })),
-            Some(_) => Err(Malformed::ChunkEnd),
+            Some(_) => Err(ResponseError::ChunkEnd),
         }
     }
 }

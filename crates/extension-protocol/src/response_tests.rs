@@ -11,22 +11,22 @@ const RESPONSES: &[&str] = &[
 
 /// What a response is, with copies of its parts.
 #[derive(Debug, PartialEq, Eq)]
-struct Owned {
+struct OwnedResponse {
     status: u16,
     identifier: Option<String>,
     body: Vec<u8>,
     closes: bool,
 }
 
-fn ok() -> Owned {
-    Owned { status: 200, identifier: Some("id-1".into()), body: b"OK".to_vec(), closes: false }
+fn ok() -> OwnedResponse {
+    OwnedResponse { status: 200, identifier: Some("id-1".into()), body: b"OK".to_vec(), closes: false }
 }
 
 /// Takes a response off the front.
-fn take(buffer: &mut Vec<u8>, ended: bool) -> Result<Option<Owned>, Malformed> {
-    let Some(Parsed { response, bytes }) = parse(buffer, ended)? else { return Ok(None) };
+fn take(buffer: &mut Vec<u8>, ended: bool) -> Result<Option<OwnedResponse>, ResponseError> {
+    let Some(ParsedResponse { response, bytes }) = parse(buffer, ended)? else { return Ok(None) };
     let Response { status, identifier, body, closes } = response;
-    let owned = Owned { status, identifier: identifier.map(Into::into), body: body.to_vec(), closes };
+    let owned = OwnedResponse { status, identifier: identifier.map(Into::into), body: body.to_vec(), closes };
     buffer.drain(..bytes);
     Ok(Some(owned))
 }
@@ -59,7 +59,7 @@ fn responses_that_come_together_are_read_one_by_one() {
 fn a_response_without_a_length_ends_with_the_connection() {
     let mut buffer = b"HTTP/1.1 500 Oops\r\n\r\nwhy".to_vec();
     assert_eq!(take(&mut buffer, false), Ok(None));
-    let expected = Owned { status: 500, identifier: None, body: b"why".to_vec(), closes: true };
+    let expected = OwnedResponse { status: 500, identifier: None, body: b"why".to_vec(), closes: true };
     assert_eq!(take(&mut buffer, true), Ok(Some(expected)));
 }
 
@@ -86,39 +86,39 @@ fn responses_without_a_body_need_no_length() {
 #[test]
 fn what_is_no_response_is_refused_and_never_waited_for() {
     for (bytes, expected) in [
-        ("SSH-2.0-OpenSSH", Malformed::StatusLine),
-        ("HTTP/2.0 200 OK\r\n", Malformed::StatusLine),
-        ("HTTP/1.2 200 OK\r\n", Malformed::StatusLine),
-        ("HTTP/1.1 20 OK\r\n", Malformed::StatusLine),
-        ("HTTP/1.1 +20 OK\r\n", Malformed::StatusLine),
-        ("HTTP/1.1  200 OK\r\n", Malformed::StatusLine),
-        ("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", Malformed::Header),
-        ("HTTP/1.1 200 OK\r\n: nameless\r\n\r\n", Malformed::Header),
-        ("HTTP/1.1 200 OK\r\na: 1\r\n b: folded\r\n\r\n", Malformed::Header),
-        ("HTTP/1.1 200 OK\r\na: \0\r\n\r\n", Malformed::Header),
-        ("HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", Malformed::ContentLength),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", Malformed::ContentLength),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n", Malformed::ContentLength),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", Malformed::ChunkSize),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\r\n", Malformed::ChunkSize),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n", Malformed::ChunkEnd),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n", Malformed::ChunkSize),
+        ("SSH-2.0-OpenSSH", ResponseError::StatusLine),
+        ("HTTP/2.0 200 OK\r\n", ResponseError::StatusLine),
+        ("HTTP/1.2 200 OK\r\n", ResponseError::StatusLine),
+        ("HTTP/1.1 20 OK\r\n", ResponseError::StatusLine),
+        ("HTTP/1.1 +20 OK\r\n", ResponseError::StatusLine),
+        ("HTTP/1.1  200 OK\r\n", ResponseError::StatusLine),
+        ("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", ResponseError::Header),
+        ("HTTP/1.1 200 OK\r\n: nameless\r\n\r\n", ResponseError::Header),
+        ("HTTP/1.1 200 OK\r\na: 1\r\n b: folded\r\n\r\n", ResponseError::Header),
+        ("HTTP/1.1 200 OK\r\na: \0\r\n\r\n", ResponseError::Header),
+        ("HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", ResponseError::ContentLength),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", ResponseError::ContentLength),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n", ResponseError::ContentLength),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", ResponseError::ChunkSize),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\r\n", ResponseError::ChunkSize),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n", ResponseError::ChunkEnd),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n", ResponseError::ChunkSize),
     ] {
         assert_eq!(take(&mut bytes.as_bytes().to_vec(), false), Err(expected), "{bytes:?}");
     }
     let mut cut_off = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc".to_vec();
-    assert_eq!(take(&mut cut_off, true), Err(Malformed::Truncated));
+    assert_eq!(take(&mut cut_off, true), Err(ResponseError::Truncated));
 }
 
 #[test]
 fn a_response_that_is_too_long_is_refused() {
     let mut endless = b"HTTP/1.1 200 ".to_vec();
     endless.resize(MAX_RESPONSE_BYTES + 1, b'x');
-    assert_eq!(take(&mut endless, false), Err(Malformed::TooLong));
+    assert_eq!(take(&mut endless, false), Err(ResponseError::TooLong));
     let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
     let chunks = chunk.repeat(MAX_RESPONSE_BYTES / 0x1000);
     let mut long = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n").into_bytes();
-    assert_eq!(take(&mut long, false), Err(Malformed::TooLong));
+    assert_eq!(take(&mut long, false), Err(ResponseError::TooLong));
 }
 
 /// Bytes at random, near enough to HTTP to get deep into the parser; it may refuse them but must not panic or wait for ever.

@@ -1,6 +1,6 @@
 //! One plain connection to Lambda's APIs. Writing and reading are two steps, so that something useful can be done in between.
 
-use extension_protocol::{MAX_RESPONSE_BYTES, Malformed, Parsed, Request, Response, Sink, response};
+use extension_protocol::{MAX_RESPONSE_BYTES, ParsedResponse, Request, Response, ResponseError, Sink, response};
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     io::Errno,
@@ -15,8 +15,8 @@ const MAX_REQUEST_BYTES: usize = 2048;
 /// Space for what was read: a response of maximum size, and as much again as one call reads.
 pub type Space = [u8; MAX_RESPONSE_BYTES + 4096];
 
-/// What was read and not yet taken.
-pub struct Inbox {
+/// The bytes that were read and not yet taken.
+pub struct ReadBuffer {
     space: &'static mut Space,
     filled: usize,
     /// The bytes at the front that belong to the last response.
@@ -33,10 +33,10 @@ pub struct Connection {
 #[derive(Clone, Copy)]
 pub enum Cause {
     System(Errno),
-    Malformed(Malformed),
+    InvalidResponse(ResponseError),
 }
 
-impl Inbox {
+impl ReadBuffer {
     pub fn new(space: &'static mut Space) -> Self {
         Self { space, filled: 0, taken: 0 }
     }
@@ -62,8 +62,8 @@ impl Inbox {
 
 impl Connection {
     /// Connects. Nothing is sent.
-    pub fn open(api: &Api<'_>, inbox: &mut Inbox) -> Result<Self, Cause> {
-        inbox.clear();
+    pub fn open(api: &Api<'_>, buffer: &mut ReadBuffer) -> Result<Self, Cause> {
+        buffer.clear();
         let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let socket = above_standard(socket)?;
         sockopt::set_tcp_nodelay(&socket, true)?;
@@ -99,26 +99,26 @@ impl Connection {
     }
 
     /// Waits for the next response, however long that takes.
-    pub fn receive<'i>(&mut self, inbox: &'i mut Inbox) -> Result<Response<'i>, Cause> {
-        inbox.advance();
+    pub fn receive<'i>(&mut self, buffer: &'i mut ReadBuffer) -> Result<Response<'i>, Cause> {
+        buffer.advance();
         // Unless a response says otherwise, there is nothing more to come.
         self.ended = true;
         let mut no_more = false;
-        let found = loop {
-            let read = inbox.space.get(..inbox.filled).unwrap_or_default();
-            if let Some(found) = response::find(read, no_more)? {
-                break found;
+        let bounds = loop {
+            let read = buffer.space.get(..buffer.filled).unwrap_or_default();
+            if let Some(bounds) = response::find(read, no_more)? {
+                break bounds;
             }
-            let room = inbox.space.get_mut(inbox.filled..).unwrap_or_default();
+            let room = buffer.space.get_mut(buffer.filled..).unwrap_or_default();
             match recv(&self.socket, room, RecvFlags::empty()) {
                 Ok((0, _)) => no_more = true,
-                Ok((read, _)) => inbox.filled += read,
+                Ok((read, _)) => buffer.filled += read,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         };
-        let Parsed { response, bytes } = found.response(inbox.space.as_mut_slice())?;
-        inbox.taken = bytes;
+        let ParsedResponse { response, bytes } = bounds.response(buffer.space.as_mut_slice())?;
+        buffer.taken = bytes;
         self.ended = response.closes;
         Ok(response)
     }
@@ -140,9 +140,9 @@ impl Cause {
     pub fn write(self, out: Sink<'_>) {
         match self {
             Self::System(error) => log::write_system_error(error, out),
-            Self::Malformed(malformed) => {
+            Self::InvalidResponse(error) => {
                 out("invalid HTTP/1.1 response: ");
-                out(malformed.reason());
+                out(error.reason());
             }
         }
     }
@@ -154,8 +154,8 @@ impl From<Errno> for Cause {
     }
 }
 
-impl From<Malformed> for Cause {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
+impl From<ResponseError> for Cause {
+    fn from(error: ResponseError) -> Self {
+        Self::InvalidResponse(error)
     }
 }

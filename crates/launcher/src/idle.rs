@@ -8,7 +8,7 @@ use rustix::{
 
 use crate::{
     api::Api,
-    connection::{Cause, Connection, Inbox},
+    connection::{Cause, Connection, ReadBuffer},
 };
 
 /// The requests that are in flight on a connection.
@@ -23,11 +23,11 @@ pub enum InFlight {
 }
 
 /// Asks for one event after the other until SHUTDOWN, whatever the platform answers.
-pub fn idle(api: &Api<'_>, id: &str, connection: Option<Connection>, in_flight: InFlight, inbox: &mut Inbox) {
+pub fn idle(api: &Api<'_>, id: &str, connection: Option<Connection>, in_flight: InFlight, buffer: &mut ReadBuffer) {
     let mut poller = Poller { api, id, connection, in_flight };
     let mut backoff = Backoff::default();
     loop {
-        match poller.event(inbox) {
+        match poller.event(buffer) {
             Ok(Some(EventType::Shutdown)) => return,
             Ok(Some(EventType::Invoke)) => backoff = Backoff::default(),
             Ok(None) | Err(_) => sleep(backoff.pause()),
@@ -44,22 +44,22 @@ struct Poller<'a> {
 
 impl Poller<'_> {
     /// One attempt to get the next event; None where the response is not one.
-    fn event(&mut self, inbox: &mut Inbox) -> Result<Option<EventType>, Cause> {
+    fn event(&mut self, buffer: &mut ReadBuffer) -> Result<Option<EventType>, Cause> {
         let in_flight = core::mem::replace(&mut self.in_flight, InFlight::Nothing);
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => Connection::open(self.api, inbox)?,
+            None => Connection::open(self.api, buffer)?,
         };
         match in_flight {
             InFlight::Nothing => connection.send(self.api, &[Request::Next { id: self.id }])?,
             InFlight::Next => {}
             // Whatever it says, the next event comes behind it unless the connection has ended.
-            InFlight::SubscriptionAndNext => drop(connection.receive(inbox)?),
+            InFlight::SubscriptionAndNext => drop(connection.receive(buffer)?),
         }
         if connection.has_ended() {
             return Err(Errno::NOTCONN.into());
         }
-        let event = connection.receive(inbox).map(|response| event_type(&response));
+        let event = connection.receive(buffer).map(|response| event_type(&response));
         self.connection = (!connection.has_ended()).then_some(connection);
         event
     }

@@ -53,13 +53,13 @@ fn request(reader: &mut BufReader<TcpStream>) -> Option<String> {
     first.split(' ').nth(1).map(str::to_owned)
 }
 
-fn inbox() -> Inbox {
-    Inbox::new(Box::leak(vec![0; size_of::<Space>()].into_boxed_slice().try_into().unwrap()))
+fn buffer() -> ReadBuffer {
+    ReadBuffer::new(Box::leak(vec![0; size_of::<Space>()].into_boxed_slice().try_into().unwrap()))
 }
 
 /// A connection on which so many requests for an event are in flight.
-fn asked(api: &Api<'_>, times: usize, inbox: &mut Inbox) -> Connection {
-    let mut connection = Connection::open(api, inbox).ok().unwrap();
+fn asked(api: &Api<'_>, times: usize, buffer: &mut ReadBuffer) -> Connection {
+    let mut connection = Connection::open(api, buffer).ok().unwrap();
     for _ in 0..times {
         assert!(connection.send(api, &[Request::Next { id: "id-1" }]).is_ok());
     }
@@ -80,35 +80,35 @@ fn idle_asks_again_whatever_the_platform_answers_and_ends_at_shutdown() {
         INVOKE,
         SHUTDOWN,
     ]);
-    idle(&Api::parse(&host).unwrap(), "id-1", None, InFlight::Nothing, &mut inbox());
+    idle(&Api::parse(&host).unwrap(), "id-1", None, InFlight::Nothing, &mut buffer());
     assert_eq!(served.join().unwrap(), 10);
 }
 
 #[test]
 fn idle_goes_on_behind_a_refused_subscription() {
     let (host, served) = platform(&["HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno", INVOKE, SHUTDOWN]);
-    let (api, mut inbox) = (Api::parse(&host).unwrap(), inbox());
+    let (api, mut buffer) = (Api::parse(&host).unwrap(), buffer());
     // The first is a request without a body in the subscription's place.
-    let connection = asked(&api, 2, &mut inbox);
-    idle(&api, "id-1", Some(connection), InFlight::SubscriptionAndNext, &mut inbox);
+    let connection = asked(&api, 2, &mut buffer);
+    idle(&api, "id-1", Some(connection), InFlight::SubscriptionAndNext, &mut buffer);
     assert_eq!(served.join().unwrap(), 3);
 }
 
 #[test]
 fn idle_reconnects_if_the_connection_ends_with_the_subscription() {
     let (host, served) = platform(&["", SHUTDOWN]);
-    let (api, mut inbox) = (Api::parse(&host).unwrap(), inbox());
-    let connection = asked(&api, 1, &mut inbox);
-    idle(&api, "id-1", Some(connection), InFlight::SubscriptionAndNext, &mut inbox);
+    let (api, mut buffer) = (Api::parse(&host).unwrap(), buffer());
+    let connection = asked(&api, 1, &mut buffer);
+    idle(&api, "id-1", Some(connection), InFlight::SubscriptionAndNext, &mut buffer);
     assert_eq!(served.join().unwrap(), 2);
 }
 
 #[test]
 fn idle_takes_the_event_that_has_been_asked_for() {
     let (host, served) = platform(&[INVOKE, SHUTDOWN]);
-    let (api, mut inbox) = (Api::parse(&host).unwrap(), inbox());
-    let connection = asked(&api, 1, &mut inbox);
-    idle(&api, "id-1", Some(connection), InFlight::Next, &mut inbox);
+    let (api, mut buffer) = (Api::parse(&host).unwrap(), buffer());
+    let connection = asked(&api, 1, &mut buffer);
+    idle(&api, "id-1", Some(connection), InFlight::Next, &mut buffer);
     assert_eq!(served.join().unwrap(), 2);
 }
 
@@ -122,11 +122,11 @@ fn a_response_of_maximum_size_is_read_whole() {
         let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}{SHUTDOWN}", body.len());
         stream.write_all(response.as_bytes()).unwrap();
     });
-    let (api, mut inbox) = (Api::parse(&host).unwrap(), inbox());
-    let mut connection = Connection::open(&api, &mut inbox).ok().unwrap();
-    let length = connection.receive(&mut inbox).ok().unwrap().body.len();
+    let (api, mut buffer) = (Api::parse(&host).unwrap(), buffer());
+    let mut connection = Connection::open(&api, &mut buffer).ok().unwrap();
+    let length = connection.receive(&mut buffer).ok().unwrap().body.len();
     assert_eq!(length, extension_protocol::MAX_RESPONSE_BYTES - 100);
-    let event = connection.receive(&mut inbox).map(|response| event_type(&response));
+    let event = connection.receive(&mut buffer).map(|response| event_type(&response));
     assert_eq!(event.ok(), Some(Some(EventType::Shutdown)));
     served.join().unwrap();
 }

@@ -223,7 +223,7 @@ mod runtime {
 
     use super::{Process, asm};
     use crate::{
-        connection::{Inbox, Space},
+        connection::{ReadBuffer, Space},
         startup,
     };
 
@@ -264,7 +264,7 @@ mod runtime {
         let process = unsafe { Process::from_stack(stack) };
         // SAFETY: this runs once, and nothing else names it.
         let space = unsafe { (&raw mut SPACE).as_mut() }.unwrap_or_else(|| exit(ABORTED));
-        exit(startup::run(process, &mut Inbox::new(space)))
+        exit(startup::run(process, &mut ReadBuffer::new(space)))
     }
 
     fn exit(code: i32) -> ! {

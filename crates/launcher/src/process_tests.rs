@@ -54,22 +54,22 @@ fn a_refused_execution_changes_nothing_but_the_variable_of_that_name() {
 }
 
 /// A process that is moved into a child.
-struct Words(Process);
+struct SendableProcess(Process);
 
 // SAFETY: the child has a copy of all of it, and one thread.
-unsafe impl Send for Words {}
+unsafe impl Send for SendableProcess {}
 // SAFETY: as above.
-unsafe impl Sync for Words {}
+unsafe impl Sync for SendableProcess {}
 
 /// What a program says that is executed in the place of a child.
 fn output(arguments: &[&str], variables: &[&str], path: &'static CStr, variable: Option<&'static CStr>) -> String {
-    let words = Words(process(arguments, variables));
+    let sendable = SendableProcess(process(arguments, variables));
     let mut command = Command::new("/nonexistent");
     // SAFETY: the child makes one system call.
     unsafe {
-        let mut words = words;
+        let mut sendable = sendable;
         command.pre_exec(move || {
-            let Words(process) = &mut words;
+            let SendableProcess(process) = &mut sendable;
             Err(io::Error::from(process.execute(path, "H", variable)))
         });
     }

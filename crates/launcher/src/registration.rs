@@ -8,7 +8,7 @@ use extension_protocol::{
 
 use crate::{
     api::Api,
-    connection::{Cause, Connection, Inbox},
+    connection::{Cause, Connection, ReadBuffer},
     idle::sleep,
     text::Text,
 };
@@ -17,10 +17,10 @@ use crate::{
 const MAX_LOGGED_BYTES: usize = 512;
 
 /// A registration, from its request on. Its parts stay where they are, because moving them would take more code than filling them.
-pub struct Registering<'a> {
+pub struct PendingRegistration<'a> {
     pub api: Api<'a>,
     pub initialization: Initialization,
-    pub inbox: &'a mut Inbox,
+    pub buffer: &'a mut ReadBuffer,
     /// The extension's id.
     pub id: Text<'a>,
     /// The account that owns the function; empty where the platform does not say it.
@@ -29,17 +29,17 @@ pub struct Registering<'a> {
     pub failure: Text<'a>,
 }
 
-/// Whether what has failed may succeed later.
+/// Whether a failed registration may succeed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failed {
-    ForNow,
-    ForGood,
+pub enum FailureKind {
+    Temporary,
+    Permanent,
 }
 
-impl Registering<'_> {
+impl PendingRegistration<'_> {
     /// Connects, and sends the registration.
-    pub fn send(&mut self) -> Result<Connection, Failed> {
-        let opened = Connection::open(&self.api, self.inbox);
+    pub fn send(&mut self) -> Result<Connection, FailureKind> {
+        let opened = Connection::open(&self.api, self.buffer);
         let mut connection = opened.map_err(|cause| self.no_response("connect", cause))?;
         let request = Request::Register(self.initialization);
         let sent = connection.send(&self.api, &[request]);
@@ -48,10 +48,10 @@ impl Registering<'_> {
     }
 
     /// Waits for the response, and repeats a registration that has failed for now.
-    pub fn finish(&mut self, sent: Result<Connection, Failed>) -> Result<Connection, Failed> {
+    pub fn finish(&mut self, sent: Result<Connection, FailureKind>) -> Result<Connection, FailureKind> {
         let mut result = sent.and_then(|connection| self.receive(connection));
         for pause in Backoff::default().take(INIT_RETRIES) {
-            if !matches!(result, Err(Failed::ForNow)) {
+            if !matches!(result, Err(FailureKind::Temporary)) {
                 break;
             }
             sleep(pause);
@@ -60,9 +60,9 @@ impl Registering<'_> {
         result
     }
 
-    fn receive(&mut self, mut connection: Connection) -> Result<Connection, Failed> {
+    fn receive(&mut self, mut connection: Connection) -> Result<Connection, FailureKind> {
         const CALL: &str = "register";
-        let response = match connection.receive(self.inbox) {
+        let response = match connection.receive(self.buffer) {
             Ok(response) => response,
             Err(cause) => return Err(self.no_response(CALL, cause)),
         };
@@ -82,12 +82,12 @@ impl Registering<'_> {
         self.failure.clear();
         write_refusal(CALL, refusal, &response, &mut self.failure.sink());
         Err(match refusal {
-            Refusal::Status(status) if reply::is_temporary(status) => Failed::ForNow,
-            Refusal::Status(_) | Refusal::NoIdentifier => Failed::ForGood,
+            Refusal::Status(status) if reply::is_temporary(status) => FailureKind::Temporary,
+            Refusal::Status(_) | Refusal::NoIdentifier => FailureKind::Permanent,
         })
     }
 
-    fn no_response(&mut self, call: &str, cause: Cause) -> Failed {
+    fn no_response(&mut self, call: &str, cause: Cause) -> FailureKind {
         self.failure.clear();
         let out = &mut self.failure.sink();
         out(call);
@@ -96,7 +96,7 @@ impl Registering<'_> {
         out("; is AWS_LAMBDA_RUNTIME_API set? (");
         cause.write(out);
         out(")");
-        Failed::ForNow
+        FailureKind::Temporary
     }
 }
 
@@ -127,15 +127,15 @@ mod tests {
     use crate::connection::Space;
 
     /// The result of a registration that gets these responses, each on a connection of its own; the id, the account and the error.
-    fn register(responses: &[String]) -> (Result<(), Failed>, [String; 3]) {
+    fn register(responses: &[String]) -> (Result<(), FailureKind>, [String; 3]) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
-        let mut inbox = Inbox::new(Box::leak(vec![0; size_of::<Space>()].into_boxed_slice().try_into().unwrap()));
+        let mut buffer = ReadBuffer::new(Box::leak(vec![0; size_of::<Space>()].into_boxed_slice().try_into().unwrap()));
         let (mut id, mut account_id, mut failure) = ([0; 512], [0; 64], [0; 1024]);
-        let mut registering = Registering {
+        let mut registration = PendingRegistration {
             api: Api::parse(&host).unwrap(),
             initialization: Initialization::OnDemand,
-            inbox: &mut inbox,
+            buffer: &mut buffer,
             id: Text::new(&mut id),
             account_id: Text::new(&mut account_id),
             failure: Text::new(&mut failure),
@@ -148,10 +148,10 @@ mod tests {
                     stream.write_all(response.as_bytes()).unwrap();
                 }
             });
-            let sent = registering.send();
-            registering.finish(sent).map(drop)
+            let sent = registration.send();
+            registration.finish(sent).map(drop)
         });
-        let Registering { id, account_id, failure, .. } = registering;
+        let PendingRegistration { id, account_id, failure, .. } = registration;
         (result, [id, account_id, failure].map(|text| text.as_str().replace(&host, "API")))
     }
 
@@ -172,7 +172,10 @@ mod tests {
     fn a_refused_registration_is_not_repeated() {
         let refused = "HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno!".to_owned();
         let (result, [.., failure]) = register(&[refused]);
-        assert_eq!((result, failure.as_str()), (Err(Failed::ForGood), "register: Lambda answered 403 - Response: no!"));
+        assert_eq!(
+            (result, failure.as_str()),
+            (Err(FailureKind::Permanent), "register: Lambda answered 403 - Response: no!")
+        );
     }
 
     #[test]
@@ -181,6 +184,6 @@ mod tests {
         assert_eq!((result, id.len()), (Ok(()), 500));
         let (result, [.., failure]) = register(&[registered(&"x".repeat(600))]);
         let expected = "register: Lambda's answer makes no sense: no header lambda-extension-identifier";
-        assert_eq!((result, failure.as_str()), (Err(Failed::ForGood), expected));
+        assert_eq!((result, failure.as_str()), (Err(FailureKind::Permanent), expected));
     }
 }

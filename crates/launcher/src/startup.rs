@@ -12,13 +12,13 @@ use rustix::{io::Errno, process::getpid};
 use crate::{
     agent,
     api::Api,
-    connection::{Cause, Connection, Inbox},
+    connection::{Cause, Connection, ReadBuffer},
     descriptors::{find_spare, keep_open},
     idle::{InFlight, idle},
     listeners::Listeners,
     log,
     process::{self, Process},
-    registration::Registering,
+    registration::PendingRegistration,
     text::Text,
 };
 
@@ -26,7 +26,7 @@ const SUCCESS: i32 = 0;
 const FAILURE: i32 = 1;
 
 /// The whole of the program. Comes back only if the agent cannot be executed, with the exit code.
-pub fn run(mut process: Process, inbox: &mut Inbox) -> i32 {
+pub fn run(mut process: Process, buffer: &mut ReadBuffer) -> i32 {
     // A person asks something, which the agent answers. Lambda gives no arguments.
     if process.has_arguments() {
         let error = execute_agent(&mut process, None);
@@ -50,38 +50,38 @@ pub fn run(mut process: Process, inbox: &mut Inbox) -> i32 {
         return FAILURE;
     };
     let (mut id, mut account_id, mut failure) = ([0; 512], [0; 64], [0; 1024]);
-    let mut registering = Registering {
+    let mut registration = PendingRegistration {
         api,
         initialization,
-        inbox,
+        buffer,
         id: Text::new(&mut id),
         account_id: Text::new(&mut account_id),
         failure: Text::new(&mut failure),
     };
-    register_and_become_agent(&mut process, &mut registering, start, error)
+    register_and_become_agent(&mut process, &mut registration, start, error)
 }
 
 /// `start`: when the program began. `error`: why the agent could not be executed at once, where that was tried.
 fn register_and_become_agent(
     process: &mut Process,
-    registering: &mut Registering<'_>,
+    registration: &mut PendingRegistration<'_>,
     start: u64,
     error: Option<Errno>,
 ) -> i32 {
-    let sent = registering.send();
+    let sent = registration.send();
     let listeners = Listeners::bind();
     let bound = process::monotonic_ns();
-    let Ok(mut connection) = registering.finish(sent) else {
-        log::error(registering.failure.as_str(), None);
+    let Ok(mut connection) = registration.finish(sent) else {
+        log::error(registration.failure.as_str(), None);
         return FAILURE;
     };
     let registered = process::monotonic_ns();
-    let Registering { api, initialization, inbox, id, account_id, .. } = registering;
+    let PendingRegistration { api, initialization, buffer, id, account_id, .. } = registration;
     let id = id.as_str();
     // The agent drops log lines that are not wanted; asking for them here would need all of the settings.
     let (logs, initialization) = (true, *initialization);
     let subscription = listeners.telemetry_port().map(|port| Subscription { port, logs, initialization });
-    let sent = subscribe_and_ask(&mut connection, api, id, subscription);
+    let sent = subscribe_and_send_next(&mut connection, api, id, subscription);
     let next_sent = process::monotonic_ns();
     let in_flight = sent.unwrap_or(InFlight::Nothing);
     // The agent, or what is done without it, opens another one.
@@ -103,13 +103,13 @@ fn register_and_become_agent(
     // Nobody is going to answer: senders learn that at once.
     drop(listeners);
     log::error("The agent cannot be started, nothing will be collected: ", Some(error));
-    idle(api, id, connection, in_flight, inbox);
+    idle(api, id, connection, in_flight, buffer);
     SUCCESS
 }
 
 /// Sends the subscription and the request for the next event in one write. The platform answers the requests of one connection in their order, so that it
 /// knows of the subscription before it may consider the extension ready.
-fn subscribe_and_ask(
+fn subscribe_and_send_next(
     connection: &mut Connection,
     api: &Api<'_>,
     id: &str,

@@ -138,13 +138,13 @@ impl Context {
     pub fn evaluate(&mut self, id: u32, budget_us: u64, addresses: &[u8], out: &mut Vec<u8>) {
         let failed =
             |out: &mut Vec<u8>| Reply::write_outcome(out, id, WafStatus::Failed, |out| write_token(out, Token::Null));
-        let mut data = Owned::new();
+        let mut data = OwnedObject::new();
         let mut reader = Reader::new(addresses);
         // SAFETY: the object is one of ours, initialized and in no container.
         if unsafe { fill(&raw mut data.object, &mut reader, MAX_DEPTH) }.and_then(|()| reader.end()).is_err() {
             return failed(out);
         }
-        let mut result = Owned::new();
+        let mut result = OwnedObject::new();
         // SAFETY: the handle is one of `ddwaf_context_init`, and both objects are initialized. The library owns the data from here on, because it is told which allocator they
         // are of; what it may not own after an error is leaked rather than freed twice.
         let code = unsafe {
@@ -171,11 +171,11 @@ impl Context {
 }
 
 /// An object that is freed with what is in it.
-struct Owned {
+struct OwnedObject {
     object: Object,
 }
 
-impl Owned {
+impl OwnedObject {
     fn new() -> Self {
         let mut object = Object { bytes: [0; 16] };
         object.bytes[0] = tag::NULL;
@@ -197,7 +197,7 @@ impl Owned {
     }
 }
 
-impl Drop for Owned {
+impl Drop for OwnedObject {
     fn drop(&mut self) {
         // SAFETY: the object is initialized, and everything in it is of the default allocator.
         unsafe { ddwaf_object_destroy(&raw mut self.object, ddwaf_get_default_allocator()) }
@@ -205,9 +205,9 @@ impl Drop for Owned {
 }
 
 /// Adds a configuration, in JSON, to a builder. Gives the diagnostics.
-fn add(builder: Handle, path: &[u8], json: &[u8]) -> Result<Owned, &'static str> {
+fn add(builder: Handle, path: &[u8], json: &[u8]) -> Result<OwnedObject, &'static str> {
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or_default();
-    let (mut config, mut diagnostics) = (Owned::new(), Owned::new());
+    let (mut config, mut diagnostics) = (OwnedObject::new(), OwnedObject::new());
     // SAFETY: the pointers are of slices with the lengths that are passed, and of objects that are initialized; the builder is one of `ddwaf_builder_init`, and copies what it
     // keeps.
     unsafe {

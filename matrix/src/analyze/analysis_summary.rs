@@ -35,7 +35,7 @@ fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
     }
     for measure in MEASURES.iter().filter(|measure| SHOWN.contains(&measure.name)) {
         let row = |name: &str, estimate: Option<&Estimate>| {
-            estimate.map(|estimate| format!("    {name:<32} {}", Words { estimate, unit: measure.unit }))
+            estimate.map(|estimate| format!("    {name:<32} {}", EstimateSentence { estimate, unit: measure.unit }))
         };
         let comparisons = analysis.comparisons.iter().filter_map(|comparison| {
             row(
@@ -73,12 +73,12 @@ fn headline(analysis: &ConditionAnalysis) -> Option<usize> {
 }
 
 /// An estimate that displays as a sentence that can be quoted.
-struct Words<'a> {
+struct EstimateSentence<'a> {
     estimate: &'a Estimate,
     unit: &'static str,
 }
 
-impl Display for Words<'_> {
+impl Display for EstimateSentence<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let Self { estimate: Estimate { value, low, high, detectable, verdict, needed, .. }, unit } = self;
         match verdict {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::blocks::Blocks;
+use super::cell_contrasts::{CellContrast, estimate_contrasts};
 use super::context::Context;
 use super::estimate::Scale;
-use super::questions::{Contrasted, ask};
 use super::{Comparison, Estimate, Verdict};
 use crate::plan::CellKind;
 
@@ -38,9 +38,9 @@ pub fn comparisons(context: &Context<'_>, condition: &str, blocks: &Blocks<'_>, 
             programs.push(pair);
         }
     }
-    let asked: Vec<Contrasted<'_>> = programs
+    let sums: Vec<CellContrast<'_>> = programs
         .iter()
-        .map(|pair| Contrasted {
+        .map(|pair| CellContrast {
             names: [&[condition], &pair[..]].concat(),
             cells: pair.to_vec(),
             weights: vec![1.0, -1.0],
@@ -48,7 +48,7 @@ pub fn comparisons(context: &Context<'_>, condition: &str, blocks: &Blocks<'_>, 
         .collect();
     let mut comparisons: Vec<Comparison> = pairs.iter().map(empty).collect();
     for scale in [Scale::Difference, Scale::LogRatio] {
-        for (measure, estimates) in ask(context, blocks, &asked, scale, 1) {
+        for (measure, estimates) in estimate_contrasts(context, blocks, &sums, scale, 1) {
             for (comparison, pair) in comparisons.iter_mut().zip(pairs) {
                 let place = programs.iter().position(|program| *program == started(context, pair));
                 let estimate = match place {

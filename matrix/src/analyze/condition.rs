@@ -22,7 +22,7 @@ pub fn analysis(
     blocks: &Blocks<'_>,
     delivered: &[Delivery],
     notes: &mut Vec<String>,
-) -> Found {
+) -> ConditionResult {
     let cells = &context.plan.cells;
     let biases = control::biases(context, condition, blocks);
     let all: Vec<Pair<'_>> = pairs(context);
@@ -51,7 +51,7 @@ pub fn analysis(
     notes.extend(others.map(|bias| format!("No verdict about {}: {}", bias.measure, bias.reason)));
     apply_controls(context, &mut analysis);
     overrule(&mut analysis, &outcomes, &biases);
-    Found { analysis, aliases: found.aliases }
+    ConditionResult { analysis, aliases: found.aliases }
 }
 
 /// The text that the random draws of a condition are seeded with. It keeps this form, so that the same files give the same analysis in every version.
@@ -65,7 +65,7 @@ fn seed(condition: &Condition) -> String {
 }
 
 /// The results of one condition, with the aliases of its cells.
-pub struct Found {
+pub struct ConditionResult {
     pub analysis: ConditionAnalysis,
     pub aliases: Vec<Alias>,
 }

@@ -3,10 +3,10 @@
 //! The control shows bias and nothing else. Noise that affects both names alike does not make them differ; it widens the confidence intervals.
 
 use super::blocks::Blocks;
+use super::cell_contrasts::{CellContrast, GATES, paired_differences};
 use super::context::Context;
 use super::estimate::{ENOUGH, Exactness, Scale, p_value};
 use super::interval::BootstrapDistribution;
-use super::questions::{Contrasted, GATES, question};
 use crate::measure::sample::MEASURES;
 use crate::plan::{Cell, CellKind, Condition};
 
@@ -67,15 +67,15 @@ fn checks<'a>(context: &Context<'a>, condition: &Condition, blocks: &Blocks<'a>)
     let mut checks = Vec::new();
     for (again, of) in controls {
         let names = vec!["control", seed.as_str(), again];
-        let pair = Contrasted { names, cells: vec![again, context.measured_as(of)], weights: vec![1.0, -1.0] };
+        let pair = CellContrast { names, cells: vec![again, context.measured_as(of)], weights: vec![1.0, -1.0] };
         for measure in blocks.measures() {
-            let interval = question(blocks, &pair, measure, Scale::Difference).and_then(|question| {
+            let interval = paired_differences(blocks, &pair, measure, Scale::Difference).and_then(|differences| {
                 let names = [&pair.names[..], &[measure]].concat();
-                let interval = context.bootstrap.interval(&question, &names)?;
+                let interval = context.bootstrap.interval(&differences, &names)?;
                 // Two equal starts do not prove that a third is equal.
-                let shows = question.exactness == Exactness::Fixed
+                let shows = differences.exactness == Exactness::Fixed
                     || interval.location.error > 0.0
-                    || question.values.len() >= ENOUGH;
+                    || differences.values.len() >= ENOUGH;
                 shows.then_some(interval)
             });
             checks.extend(interval.map(|interval| Check { again, of, measure, interval }));

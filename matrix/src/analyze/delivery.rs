@@ -84,7 +84,7 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
     let of = |cell: &Cell| {
         let starts = blocks.starts(context.measured_as(&cell.id)).unwrap_or(&none);
         let is_absent = starts.good.is_empty() && starts.failed.is_empty() && starts.harness.is_empty();
-        let held = is_held(context, cell).then(|| Held { standard: standards.of_cell(context, cell) });
+        let held = is_held(context, cell).then(|| DeliveryRequirement { standard: standards.of_cell(context, cell) });
         // A machine starts only the yardsticks that it built. A cell whose payload differs by design is started for its times only.
         if is_absent && (cell.kind.is_yardstick() || condition.runtime == DELIVERY && held.is_none()) {
             return None;
@@ -137,7 +137,7 @@ pub fn is_held(context: &Context<'_>, cell: &Cell) -> bool {
 }
 
 /// The requirement on a cell that must deliver everything, with the expected digest if one is known.
-struct Held<'a> {
+struct DeliveryRequirement<'a> {
     standard: Option<&'a Standard<'a>>,
 }
 
@@ -205,7 +205,11 @@ fn made(starts: &Starts<'_>) -> usize {
 }
 
 /// The outcome and its reason. `due` is the number of planned starts, if the cell was started less often.
-fn judge(starts: &Starts<'_>, held: Option<&Held<'_>>, due: Option<usize>) -> (DeliveryOutcome, Option<String>) {
+fn judge(
+    starts: &Starts<'_>,
+    held: Option<&DeliveryRequirement<'_>>,
+    due: Option<usize>,
+) -> (DeliveryOutcome, Option<String>) {
     use DeliveryOutcome::{Delivered, DidNotStart, HarnessFailure, NotCompared, PayloadMismatch};
     let lost = held.and_then(|held| incomplete(starts).or_else(|| mismatch(starts, held.standard?)));
     let (good, failed) = (starts.good.len(), starts.failed.len());

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Direction;
+use super::cell_contrasts::ROUNDING;
 use super::linear::{centred, determined, independent, least_squares};
-use super::questions::ROUNDING;
 use crate::plan::{Alias, Cell};
 
 /// The effects that can be estimated from the cells.

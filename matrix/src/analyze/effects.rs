@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::blocks::Blocks;
+use super::cell_contrasts::{CellContrast, ROUNDING, estimate_contrasts};
 use super::comparisons::no_op;
 use super::context::Context;
 use super::design::Contrast;
 use super::estimate::Scale;
-use super::questions::{Contrasted, ROUNDING, ask};
 use super::{Effect, Verdict};
 
 /// The effects of these contrasts. Both gates of all contrasts are one family, which gets one of `parts` equal shares of the false alarm rate.
@@ -18,12 +18,12 @@ pub fn effects(
     contrasts: &[Contrast],
     parts: usize,
 ) -> Vec<Effect> {
-    let asked: Vec<Contrasted<'_>> = contrasts.iter().map(|contrast| started(context, condition, contrast)).collect();
+    let sums: Vec<CellContrast<'_>> = contrasts.iter().map(|contrast| started(context, condition, contrast)).collect();
     let mut effects: Vec<Effect> = contrasts.iter().map(empty).collect();
-    for (measure, estimates) in ask(context, blocks, &asked, Scale::Difference, parts) {
-        for (((effect, contrast), asked), estimate) in effects.iter_mut().zip(contrasts).zip(&asked).zip(estimates) {
+    for (measure, estimates) in estimate_contrasts(context, blocks, &sums, Scale::Difference, parts) {
+        for (((effect, contrast), sums), estimate) in effects.iter_mut().zip(contrasts).zip(&sums).zip(estimates) {
             // The factor changes no program.
-            let same = asked.cells.is_empty().then(|| no_op(Scale::Difference));
+            let same = sums.cells.is_empty().then(|| no_op(Scale::Difference));
             if let Some(mut estimate) = same.or(estimate) {
                 // A confounded effect may be its alias, and an alias may cancel a real effect.
                 let is_decided = !matches!(estimate.verdict, Verdict::NoOp | Verdict::Inconclusive);
@@ -38,14 +38,14 @@ pub fn effects(
 }
 
 /// A contrast in terms of the programs that were started.
-fn started<'a>(context: &'a Context<'_>, condition: &'a str, contrast: &'a Contrast) -> Contrasted<'a> {
+fn started<'a>(context: &'a Context<'_>, condition: &'a str, contrast: &'a Contrast) -> CellContrast<'a> {
     let mut weights: BTreeMap<&str, f64> = BTreeMap::new();
     for (cell, weight) in &contrast.weights {
         *weights.entry(context.measured_as(cell)).or_default() += weight;
     }
     weights.retain(|_, weight| weight.abs() > ROUNDING);
     let (cells, weights) = weights.into_iter().unzip();
-    Contrasted { names: vec![condition, &contrast.name], cells, weights }
+    CellContrast { names: vec![condition, &contrast.name], cells, weights }
 }
 
 fn empty(contrast: &Contrast) -> Effect {

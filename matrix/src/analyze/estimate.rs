@@ -1,4 +1,4 @@
-//! Estimates with intervals and verdicts, from the questions of one family.
+//! Estimates with intervals and verdicts, corrected for the tests of one family.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::location::{Location, freedom, to_f64};
 use super::power::{critical, detectable, heavier};
 use super::{Estimate, Verdict};
 
-/// Family-wise error rate: the probability of a false alarm among all questions of a family.
+/// Family-wise error rate: the probability of a false alarm among all tests of a family.
 pub const FAMILY_WISE: f64 = 0.05;
 /// Level of the confidence intervals that are shown.
 const LEVEL: f64 = 0.95;
@@ -21,12 +21,12 @@ pub const ENOUGH: usize = 6;
 /// Upper limit for the number of blocks that is recommended.
 const MOST: usize = 100_000;
 
-/// One value for each block. The test asks whether their location differs from zero.
+/// The differences of two cells, or a contrast of several: one value for each block. The test asks whether their location differs from zero.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Question {
+pub struct PairedDifferences {
     pub values: Vec<f64>,
     pub exactness: Exactness,
-    /// The smallest step between any two values of a cell behind this question; 0 if they never varied.
+    /// The smallest step between any two values of a cell behind the differences; 0 if they never varied.
     pub step: f64,
     pub scale: Scale,
 }
@@ -70,7 +70,7 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// A random number generator for one question. Each question has its own, so that other questions do not change its answer.
+    /// A random number generator for one test. Each test has its own, so that other tests do not change its result.
     ///
     /// Xoshiro256++ is the same in every version of `rand`; `rand` does not promise that for its standard generator.
     pub fn generator(self, names: &[&str]) -> Xoshiro256PlusPlus {
@@ -81,16 +81,16 @@ impl Bootstrap {
         Xoshiro256PlusPlus::seed_from_u64(self.seed ^ mixed)
     }
 
-    pub fn interval(self, question: &Question, names: &[&str]) -> Option<BootstrapDistribution> {
-        let mut sorted = question.values.clone();
+    pub fn interval(self, differences: &PairedDifferences, names: &[&str]) -> Option<BootstrapDistribution> {
+        let mut sorted = differences.values.clone();
         sorted.sort_unstable_by(f64::total_cmp);
-        BootstrapDistribution::of(&sorted, question.step, self.resamples, &mut self.generator(names))
+        BootstrapDistribution::of(&sorted, differences.step, self.resamples, &mut self.generator(names))
     }
 }
 
-/// A question with its interval, before the correction for its family.
+/// An estimate with its interval, before the correction for its family.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct UncorrectedEstimate {
     interval: BootstrapDistribution,
     pairs: usize,
     /// Whether the difference needs no test.
@@ -98,16 +98,16 @@ pub struct Answer {
     scale: Scale,
 }
 
-impl Answer {
-    /// Answers a question. `None` for fewer than two blocks, whose spread is unknown.
-    pub fn of(question: &Question, bootstrap: Bootstrap, names: &[&str]) -> Option<Self> {
-        let interval = bootstrap.interval(question, names)?;
-        let is_certain = match question.exactness {
+impl UncorrectedEstimate {
+    /// The estimate of these differences. `None` for fewer than two blocks, whose spread is unknown.
+    pub fn of(differences: &PairedDifferences, bootstrap: Bootstrap, names: &[&str]) -> Option<Self> {
+        let interval = bootstrap.interval(differences, names)?;
+        let is_certain = match differences.exactness {
             Exactness::Fixed => interval.location.error == 0.0,
-            Exactness::Counted => interval.location.error == 0.0 && question.values.len() >= ENOUGH,
+            Exactness::Counted => interval.location.error == 0.0 && differences.values.len() >= ENOUGH,
             Exactness::Measured => false,
         };
-        Some(Self { interval, pairs: question.values.len(), is_certain, scale: question.scale })
+        Some(Self { interval, pairs: differences.values.len(), is_certain, scale: differences.scale })
     }
 }
 
@@ -124,60 +124,60 @@ pub fn p_value(interval: &BootstrapDistribution) -> f64 {
     }
 }
 
-/// The estimates of a family, at the indexes of their answers; `None` where there is no answer. The questions share [`FAMILY_WISE`] equally with each other and
+/// The estimates of a family, at the indexes of their uncorrected estimates; `None` where there is none. The tests share [`FAMILY_WISE`] equally with each other and
 /// with `parts` − 1 families of the same size.
-pub fn family(answers: &[Option<Answer>], parts: usize) -> Vec<Option<Estimate>> {
-    let asked = answers.iter().flatten().filter(|answer| !answer.is_certain).count() * parts;
-    let mut family = Family::new(asked);
-    answers.iter().map(|answer| Some(family.estimate(answer.as_ref()?))).collect()
+pub fn family(uncorrected: &[Option<UncorrectedEstimate>], parts: usize) -> Vec<Option<Estimate>> {
+    let tests = uncorrected.iter().flatten().filter(|estimate| !estimate.is_certain).count() * parts;
+    let mut family = Family::new(tests);
+    uncorrected.iter().map(|estimate| Some(family.estimate(estimate.as_ref()?))).collect()
 }
 
 /// The Bonferroni correction of a family, with its minimum detectable effects by degrees of freedom.
 pub struct Family {
-    asked: usize,
+    tests: usize,
     reaches: BTreeMap<u64, f64>,
 }
 
 impl Family {
-    pub fn new(asked: usize) -> Self {
-        Self { asked, reaches: BTreeMap::new() }
+    pub fn new(tests: usize) -> Self {
+        Self { tests, reaches: BTreeMap::new() }
     }
 
     /// The minimum detectable effect in estimated standard errors: a difference of this size is found with probability [`POWER`].
     pub fn reach(&mut self, freedom: f64) -> f64 {
-        let level = FAMILY_WISE / to_f64(self.asked.max(1));
+        let level = FAMILY_WISE / to_f64(self.tests.max(1));
         // The standard error of a trimmed mean varies more than the root of a χ². That holds for the power as it does for the critical value.
         let compute = || detectable(critical(level, freedom), freedom, POWER) * heavier(freedom);
         *self.reaches.entry(freedom.to_bits()).or_insert_with(compute)
     }
 
-    fn estimate(&mut self, answer: &Answer) -> Estimate {
-        let Location { mean, error, freedom } = answer.interval.location;
-        let Interval { low, high } = answer.interval.ends(LEVEL);
+    fn estimate(&mut self, uncorrected: &UncorrectedEstimate) -> Estimate {
+        let Location { mean, error, freedom } = uncorrected.interval.location;
+        let Interval { low, high } = uncorrected.interval.ends(LEVEL);
         let detectable = if error == 0.0 { 0.0 } else { error * self.reach(freedom) };
-        let p = (p_value(&answer.interval) * to_f64(self.asked.max(1))).min(1.0);
+        let p = (p_value(&uncorrected.interval) * to_f64(self.tests.max(1))).min(1.0);
         let clear = !(Interval { low, high }).contains(0.0);
         let verdict = match () {
-            () if answer.is_certain && mean == 0.0 => Verdict::NoDetectableChange,
-            () if !answer.is_certain && answer.pairs < ENOUGH => Verdict::Inconclusive,
+            () if uncorrected.is_certain && mean == 0.0 => Verdict::NoDetectableChange,
+            () if !uncorrected.is_certain && uncorrected.pairs < ENOUGH => Verdict::Inconclusive,
             () if clear && p > FAMILY_WISE => Verdict::Inconclusive,
             () if !clear => Verdict::NoDetectableChange,
             () if mean < 0.0 => Verdict::Faster,
             () => Verdict::Slower,
         };
-        let needed = (verdict == Verdict::Inconclusive).then(|| self.needed(answer)).flatten();
+        let needed = (verdict == Verdict::Inconclusive).then(|| self.needed(uncorrected)).flatten();
         let estimate = Estimate {
             value: mean,
             low,
             high,
-            p: if answer.is_certain && mean != 0.0 { 0.0 } else { p },
+            p: if uncorrected.is_certain && mean != 0.0 { 0.0 } else { p },
             detectable,
             verdict,
-            pairs: answer.pairs,
-            family: if answer.is_certain { 0 } else { self.asked },
+            pairs: uncorrected.pairs,
+            family: if uncorrected.is_certain { 0 } else { self.tests },
             needed,
         };
-        match answer.scale {
+        match uncorrected.scale {
             Scale::Difference => estimate,
             Scale::LogRatio => Estimate {
                 value: finite(mean.exp()),
@@ -190,15 +190,15 @@ impl Family {
     }
 
     /// The number of blocks needed to find a difference of this size: more than there were, and at least [`ENOUGH`]. `None` above [`MOST`].
-    fn needed(&mut self, answer: &Answer) -> Option<usize> {
-        let Location { mean, error, .. } = answer.interval.location;
-        let mut blocks = (answer.pairs + 1).max(ENOUGH);
+    fn needed(&mut self, uncorrected: &UncorrectedEstimate) -> Option<usize> {
+        let Location { mean, error, .. } = uncorrected.interval.location;
+        let mut blocks = (uncorrected.pairs + 1).max(ENOUGH);
         // The standard error of so few blocks is too uncertain to extrapolate from.
-        if answer.pairs < ENOUGH {
+        if uncorrected.pairs < ENOUGH {
             return Some(blocks);
         }
         while blocks < MOST {
-            let error = error * (to_f64(answer.pairs) / to_f64(blocks)).sqrt();
+            let error = error * (to_f64(uncorrected.pairs) / to_f64(blocks)).sqrt();
             if error * self.reach(freedom(blocks)) <= mean.abs() {
                 return Some(blocks);
             }

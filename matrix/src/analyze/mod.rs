@@ -8,13 +8,14 @@
 //! ```
 //!
 //! In each block every cell is started once, in random order. Drift over the run affects all starts of a block alike and cancels in their differences, which
-//! give one value for each block. The estimate is their 20 % trimmed mean. It is tested with Yuen's t, at a level that all questions of its family share
-//! (Bonferroni). So any number of questions can be decided from [`estimate::ENOUGH`] blocks on, and the minimum detectable effect at a stated power has a valid
+//! give one value for each block. The estimate is their 20 % trimmed mean. It is tested with Yuen's t, at a level that all tests of its family share
+//! (Bonferroni). So any number of effects can be decided from [`estimate::ENOUGH`] blocks on, and the minimum detectable effect at a stated power has a valid
 //! formula. Every module but `read` and `files` is pure.
 
 mod analysis;
 pub mod analysis_summary;
 mod blocks;
+pub(crate) mod cell_contrasts;
 mod checked;
 mod comparisons;
 mod condition;
@@ -30,7 +31,6 @@ pub mod interval;
 mod linear;
 pub mod location;
 pub mod power;
-pub(crate) mod questions;
 pub mod read;
 pub mod summary;
 

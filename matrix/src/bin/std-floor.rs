@@ -50,7 +50,7 @@ struct Platform {
     api: String,
 }
 
-struct Answer {
+struct Response {
     identifier: String,
     body: String,
 }
@@ -65,7 +65,7 @@ impl Platform {
         self.stream.get_mut().write_all(request.as_bytes())
     }
 
-    fn answer(&mut self) -> io::Result<Answer> {
+    fn answer(&mut self) -> io::Result<Response> {
         let (mut identifier, mut length) = (String::new(), 0);
         let mut line = String::new();
         loop {
@@ -86,7 +86,7 @@ impl Platform {
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok(Answer { identifier, body: String::from_utf8_lossy(&body).into_owned() })
+        Ok(Response { identifier, body: String::from_utf8_lossy(&body).into_owned() })
     }
 }
 

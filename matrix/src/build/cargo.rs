@@ -38,7 +38,7 @@ pub struct CargoCommand {
     features: Vec<String>,
     variables: BTreeMap<String, String>,
     manifest: PathBuf,
-    place: Place,
+    place: BuildDirectories,
     profile: Profile,
     /// Whether the program keeps its names.
     named: bool,
@@ -46,7 +46,7 @@ pub struct CargoCommand {
 
 /// The directories of a build.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum BuildDirectories {
     /// Of one whose flags decide what it becomes.
     Isolated(Isolation),
     /// Of one that has none, and is only to show whether something works.
@@ -118,16 +118,16 @@ impl CargoCommand {
             variables.insert("BOTTLECAP_GIT_SHA".to_owned(), revision);
         }
         variables.extend(tools.variables.clone());
-        Self { options, variables, ..Self::bare(binary, recipe, tools, root, Place::Isolated(isolation)) }
+        Self { options, variables, ..Self::bare(binary, recipe, tools, root, BuildDirectories::Isolated(isolation)) }
     }
 
     /// To see whether features work.
     fn quick(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, place: QuickBuilds) -> Self {
         let variables = place.variables(root).collect();
-        Self { variables, ..Self::bare(binary, recipe, tools, root, Place::Quick(place)) }
+        Self { variables, ..Self::bare(binary, recipe, tools, root, BuildDirectories::Quick(place)) }
     }
 
-    fn bare(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, place: Place) -> Self {
+    fn bare(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, place: BuildDirectories) -> Self {
         Self {
             binary,
             package: match binary {
@@ -157,8 +157,10 @@ impl CargoCommand {
     /// The target directory of an isolated build of what is measured or shipped.
     pub fn release_directory(&self) -> Option<&Path> {
         match &self.place {
-            Place::Isolated(isolation) if self.profile == Profile::Release => Some(&isolation.target_directory),
-            Place::Isolated(_) | Place::Quick(_) => None,
+            BuildDirectories::Isolated(isolation) if self.profile == Profile::Release => {
+                Some(&isolation.target_directory)
+            }
+            BuildDirectories::Isolated(_) | BuildDirectories::Quick(_) => None,
         }
     }
 
@@ -172,11 +174,11 @@ impl CargoCommand {
         arguments.extend(self.options.iter().map(Into::into));
         arguments.extend(["--manifest-path".into(), self.manifest.clone().into()]);
         let target_directory = match &self.place {
-            Place::Isolated(isolation) => {
+            BuildDirectories::Isolated(isolation) => {
                 arguments.extend(["--target".into(), self.target.clone().into()]);
                 &isolation.target_directory
             }
-            Place::Quick(quick) => {
+            BuildDirectories::Quick(quick) => {
                 arguments.extend(workspace::AS_TESTS_ARE_BUILT.map(Into::into));
                 &quick.target_directory
             }
@@ -205,8 +207,8 @@ impl CargoCommand {
         let home = r#"PATH="$PATH" HOME="$HOME" ${RUSTUP_HOME:+RUSTUP_HOME="$RUSTUP_HOME"}"#;
         let root = self.manifest.parent().unwrap_or(&self.manifest);
         let directory = match &self.place {
-            Place::Isolated(_) => Path::new(environment::WORKING_DIRECTORY),
-            Place::Quick(quick) => quick.working_directory(root),
+            BuildDirectories::Isolated(_) => Path::new(environment::WORKING_DIRECTORY),
+            BuildDirectories::Quick(quick) => quick.working_directory(root),
         };
         format!("(cd {} && env -i {home} {call})", quoted(&directory.to_string_lossy()))
     }
@@ -218,12 +220,12 @@ impl CargoCommand {
             .as_ref()
             .map_or_else(workspace::cargo, |program| workspace::shell_environment(Command::new(program)));
         let closed = match &self.place {
-            Place::Isolated(isolation) => {
+            BuildDirectories::Isolated(isolation) => {
                 environment::restrict(&mut command, variables);
                 command.current_dir(environment::WORKING_DIRECTORY);
                 environment::prepare_cargo_home(&isolation.home, root, environment::user_cargo_home().as_deref())
             }
-            Place::Quick(quick) => quick.close(&mut command, root, variables),
+            BuildDirectories::Quick(quick) => quick.close(&mut command, root, variables),
         };
         closed.map_err(|error| Failure { command: self.shell(), output: error.to_string() })?;
         command.envs(&self.variables);

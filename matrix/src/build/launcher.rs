@@ -6,8 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use object::elf::PT_DYNAMIC;
-use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,6 +14,7 @@ use super::cargo::{CargoCommand, Outcome};
 use super::file_report;
 use super::recipe::Recipe;
 use crate::elf::Linkage;
+use crate::elf::program::Program;
 use crate::flavour::{Toolchain, Tools};
 use crate::materials::packages::{self, Packages};
 use crate::target::Architecture;
@@ -104,7 +103,7 @@ pub fn objections(program: &[u8], architecture: &str) -> Vec<String> {
     if let Some(interpreter) = &linkage.interpreter {
         objections.push(format!("it needs the loader {interpreter}"));
     }
-    if is_dynamic(program) {
+    if Program::parse(program).is_ok_and(|program| program.is_dynamic()) {
         objections.push("it has a dynamic segment, so that it has to be relocated".to_owned());
     }
     if program.len() > MAX_BYTES {
@@ -119,12 +118,6 @@ pub fn objections(program: &[u8], architecture: &str) -> Vec<String> {
 /// The same of a file.
 pub fn objections_to_file(program: &Path, architecture: &str) -> Vec<String> {
     fs::read(program).map_or_else(|error| vec![error.to_string()], |bytes| objections(&bytes, architecture))
-}
-
-fn is_dynamic(program: &[u8]) -> bool {
-    let Ok(elf) = ElfFile64::<object::Endianness>::parse(program) else { return false };
-    let segments = elf.elf_header().program_headers(elf.endian(), program).unwrap_or_default();
-    segments.iter().any(|segment| segment.p_type(elf.endian()) == PT_DYNAMIC)
 }
 
 #[cfg(test)]

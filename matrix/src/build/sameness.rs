@@ -4,9 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use object::read::elf::ElfFile64;
-use object::{Object as _, ObjectSection as _};
-
+use crate::elf::program::Program;
 use crate::hash;
 
 /// The first bytes of the record of compiler flags in an agent, and its size: those of `src/build_info/flags.rs`.
@@ -29,10 +27,9 @@ pub fn of_files<'p>(paths: impl IntoIterator<Item = &'p Path>) -> io::Result<Str
 /// Overwrites the record of compiler flags with zeros, and the linker's hash, which changes with it. A program without a record, or with several, stays as it is.
 fn blank(program: &mut [u8]) {
     let Some(start) = only_record(program) else { return };
-    let build_id = build_id(program);
-    for (start, size) in [(start, SIZE)].into_iter().chain(build_id) {
-        let end = start.saturating_add(size);
-        program.get_mut(start..end).unwrap_or_default().fill(0);
+    let build_id = Program::parse(program).ok().and_then(|program| program.section(BUILD_ID));
+    for place in [start..start.saturating_add(SIZE)].into_iter().chain(build_id) {
+        program.get_mut(place).unwrap_or_default().fill(0);
     }
 }
 
@@ -40,13 +37,6 @@ fn only_record(program: &[u8]) -> Option<usize> {
     let mut places =
         program.windows(MARK.len()).enumerate().filter(|(_, bytes)| *bytes == MARK).map(|(place, _)| place);
     places.next().filter(|_| places.next().is_none())
-}
-
-/// The place and the size of the linker's hash.
-fn build_id(program: &[u8]) -> Option<(usize, usize)> {
-    let elf = ElfFile64::<object::Endianness>::parse(program).ok()?;
-    let (start, size) = elf.section_by_name(BUILD_ID)?.file_range()?;
-    Some((usize::try_from(start).ok()?, usize::try_from(size).ok()?))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use super::waf_artefact::{Artefact, Error, Pinned, pinned};
+pub use super::waf_artefact::{Artefact, Error, PinnedArtefact, pinned};
 pub(crate) use super::waf_artefact::{FILE as PINS, TEXT as PINS_TEXT};
 
 use super::Failure;

@@ -23,7 +23,7 @@ pub(crate) const TEXT: &str = include_str!("../../waf.toml");
 /// What is pinned.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Pinned {
+pub struct PinnedArtefact {
     pub package: String,
     pub version: String,
     python: String,
@@ -70,11 +70,11 @@ pub enum Error {
 }
 
 /// What is pinned, as it was when this program was built.
-pub fn pinned() -> Result<Pinned, Error> {
+pub fn pinned() -> Result<PinnedArtefact, Error> {
     Ok(toml::from_str(TEXT)?)
 }
 
-impl Pinned {
+impl PinnedArtefact {
     /// The SHA-256 of the library for a processor.
     pub fn library_sha256(&self, architecture: &str) -> Option<&str> {
         self.wheel.get(architecture).map(|wheel| wheel.library_sha256.as_str())
@@ -103,7 +103,7 @@ impl Artefact {
 
     /// What of it is in a layer, with its terms.
     pub fn parts(&self) -> Result<Vec<Part>, Error> {
-        let Pinned { library_version, rules_version, .. } = pinned()?;
+        let PinnedArtefact { library_version, rules_version, .. } = pinned()?;
         let failed = |path: &PathBuf| {
             let path = path.clone();
             |source| Error::File { path, source }
@@ -148,7 +148,13 @@ fn home(target: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Keeps the few files that are needed of a wheel.
-fn install(pinned: &Pinned, wheel: &Wheel, home: &Path, folder: &Path, progress: &dyn Fn(&str)) -> Result<(), Error> {
+fn install(
+    pinned: &PinnedArtefact,
+    wheel: &Wheel,
+    home: &Path,
+    folder: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::File { path, source }
@@ -157,7 +163,7 @@ fn install(pinned: &Pinned, wheel: &Wheel, home: &Path, folder: &Path, progress:
     let python = Venv::ensure("python3", &home.join("python"), &nothing, progress)?;
     let unpacked = tempfile::tempdir_in(home).map_err(failed(home))?;
     let requirements = unpacked.path().join("requirements.txt");
-    let Pinned { package, version, .. } = pinned;
+    let PinnedArtefact { package, version, .. } = pinned;
     let line = format!("{package}=={version} --hash=sha256:{}\n", wheel.sha256);
     fs::write(&requirements, line).map_err(failed(&requirements))?;
     let step = format!("installing the WAF of {package} {version}");

@@ -67,7 +67,7 @@ struct Calls {
 }
 
 /// The files of a cell.
-struct Made {
+struct CellFiles {
     program: PathBuf,
     agent: Option<PathBuf>,
     /// Crates of the program that is not a launcher.
@@ -76,7 +76,7 @@ struct Made {
     launcher: Option<LauncherTime>,
 }
 
-impl Made {
+impl CellFiles {
     /// Without anything having been compiled.
     fn of(program: PathBuf, agent: Option<PathBuf>) -> Self {
         Self { program, agent, compiled: 0, brought: BTreeSet::new(), launcher: None }
@@ -146,7 +146,7 @@ impl BuildContext<'_> {
         built
     }
 
-    fn make(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> Result<Made, Failure> {
+    fn make(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> Result<CellFiles, Failure> {
         let calls = match &job.task {
             Task::Yardstick(source) => return self.yardstick(job, source, progress),
             Task::External(path) => return self.external(job, path),
@@ -162,7 +162,7 @@ impl BuildContext<'_> {
             executable::copy(from, &new.path().join(name)).map_err(|error| self.trouble(job, &error))
         };
         let folder = self.folder(job.cell);
-        let mut made = Made { compiled: main.compiled, brought, ..Made::of(folder.join(PROGRAM), None) };
+        let mut made = CellFiles { compiled: main.compiled, brought, ..CellFiles::of(folder.join(PROGRAM), None) };
         match &calls.launcher {
             None => place(&main.program, PROGRAM)?,
             Some(launcher) => {
@@ -181,7 +181,7 @@ impl BuildContext<'_> {
     }
 
     /// What was made elsewhere is measured from where it is, unless it has to be unpacked.
-    fn external(&self, job: &Job, path: &Path) -> Result<Made, Failure> {
+    fn external(&self, job: &Job, path: &Path) -> Result<CellFiles, Failure> {
         let folder = match Form::of(path) {
             Some(Form::Folder) => path.to_owned(),
             Some(Form::Layer) => {
@@ -190,10 +190,10 @@ impl BuildContext<'_> {
                 self.replace(job, &new)?;
                 self.folder(job.cell)
             }
-            Some(Form::Program) | None => return Ok(Made::of(path.to_owned(), None)),
+            Some(Form::Program) | None => return Ok(CellFiles::of(path.to_owned(), None)),
         };
         let Files { program, agent } = external::of_folder(&folder).map_err(|error| self.trouble(job, &error))?;
-        Ok(Made::of(program, agent))
+        Ok(CellFiles::of(program, agent))
     }
 
     /// An empty folder beside the cell's, for what is not finished yet: one for each process, because two may build the same cell.
@@ -285,7 +285,7 @@ impl BuildContext<'_> {
         job: &Job,
         source: &yardstick::Source,
         progress: &(dyn Fn(&str) + Sync),
-    ) -> Result<Made, Failure> {
+    ) -> Result<CellFiles, Failure> {
         let new = self.unfinished(job)?;
         let program = new.path().join(PROGRAM);
         let place = |from: &Path| executable::copy(from, &program).map_err(|error| self.trouble(job, &error));
@@ -303,17 +303,17 @@ impl BuildContext<'_> {
             yardstick::Source::Beside(file) => place(file)?,
         }
         self.replace(job, &new)?;
-        Ok(Made { compiled, ..Made::of(self.folder(job.cell).join(PROGRAM), None) })
+        Ok(CellFiles { compiled, ..CellFiles::of(self.folder(job.cell).join(PROGRAM), None) })
     }
 
-    fn account(&self, job: &Job, made: Made) -> io::Result<BuildRecord> {
+    fn account(&self, job: &Job, made: CellFiles) -> io::Result<BuildRecord> {
         let files: Vec<&Path> = [Some(made.program.as_path()), made.agent.as_deref()].into_iter().flatten().collect();
         let sizes = files.iter().map(|file| Ok(fs::metadata(file)?.len()));
         let bytes = sizes.sum::<io::Result<u64>>()?;
         let sha256 = hash::of_files(files)?;
         fs::create_dir_all(self.folder(job.cell))?;
         files::write(&self.folder(job.cell).join(STAMP), &job.stamp)?;
-        let Made { program, agent, compiled, brought, launcher } = made;
+        let CellFiles { program, agent, compiled, brought, launcher } = made;
         let origin = matches!(job.task, Task::Build(_)).then(|| self.origin.clone());
         let is_measured = origin.is_some() && self.tools.agent.profile == Profile::Release;
         Ok(BuildRecord {

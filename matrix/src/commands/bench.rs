@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args};
 
 use crate::measure::{self, Error, Options, Summary, not_produced_here};
 use crate::plan::circumstances::describe;
-use crate::plan::{Condition, Partition};
+use crate::plan::{Condition, ShardIndex};
 use crate::workspace::target_directory;
 use crate::{interrupt, terminal};
 
@@ -71,8 +71,8 @@ pub struct Arguments {
     pub blocks: Option<u32>,
 
     /// Run every N-th block only, beginning with block M, counted from 0 [default: as planned]
-    #[arg(long = "shard", value_name = "M/N", requires = "planned")]
-    pub partition: Option<Partition>,
+    #[arg(long, value_name = "M/N", requires = "planned")]
+    pub shard: Option<ShardIndex>,
 
     /// Stop if this machine cannot produce one of the conditions, instead of leaving it out
     #[arg(long)]
@@ -113,16 +113,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         };
     }
     let builds = arguments.in_out(arguments.builds.as_ref(), "builds.jsonl");
-    let Arguments { blocks, partition, require, .. } = *arguments;
-    let options = Options {
-        out: arguments.out(),
-        blocks,
-        partition,
-        require,
-        stop: Arc::clone(&stop),
-        waf: None,
-        deliveries: true,
-    };
+    let Arguments { blocks, shard, require, .. } = *arguments;
+    let options =
+        Options { out: arguments.out(), blocks, shard, require, stop: Arc::clone(&stop), waf: None, deliveries: true };
     match measure::run_files(&arguments.plan(), &builds, &options) {
         Ok(summary) => {
             eprintln!("{}", text(&summary));

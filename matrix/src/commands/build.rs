@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::build::{self, BuildRecord, End, Error};
 use crate::workspace::Profile;
-use crate::{planning, terminal};
+use crate::{estimate, terminal};
 
 const AFTER: &str = "\
 Examples:
@@ -42,7 +42,7 @@ pub struct Arguments {
 
 /// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match build::build(&arguments.what, arguments.profile, &planning::build_minutes) {
+    match build::build(&arguments.what, arguments.profile, &estimate::build_minutes) {
         Ok(End::All(lines)) => summary(&lines),
         Ok(End::Interrupted(lines)) => {
             eprintln!("interrupted; {} cells are built, and the same command goes on from there", lines.len());

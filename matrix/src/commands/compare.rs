@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::comparison::{Circumstances, alone, follow};
+use super::comparison::{MachineCapabilities, alone, follow};
 use super::steps::Step;
 use crate::plan::arguments::External;
 use crate::plan::external::{self, Form};
@@ -84,8 +84,8 @@ struct Side {
 
 /// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    let store = match Circumstances::here(false) {
-        Ok(circumstances) => circumstances.store(),
+    let store = match MachineCapabilities::here(false) {
+        Ok(capabilities) => capabilities.store(),
         Err(error) => return terminal::exit_with_error(&error, terminal::SETUP_FAILED),
     };
     let sides = match sides(arguments) {
@@ -177,15 +177,8 @@ fn side(given: &str) -> Result<Side, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::test_arguments::parse;
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
@@ -198,7 +191,7 @@ mod tests {
     }
 
     fn arguments(words: &[&str]) -> Arguments {
-        Line::try_parse_from([&["compare"], words].concat()).unwrap().arguments
+        parse(words)
     }
 
     #[test]

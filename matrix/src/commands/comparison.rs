@@ -25,11 +25,11 @@ const JUDGED: [u8; 3] = [terminal::PAYLOAD_MISMATCH, terminal::DID_NOT_START, te
 /// What this machine cannot produce is left out before anything is built; with `require` it is an error.
 pub fn run(blocks: Option<u32>, require: bool) -> ExitCode {
     let folder = target_directory().join("matrix/bench");
-    let circumstances = match Circumstances::here(require) {
-        Ok(circumstances) => circumstances,
+    let capabilities = match MachineCapabilities::here(require) {
+        Ok(capabilities) => capabilities,
         Err(error) => return terminal::exit_with_error(&error, terminal::SETUP_FAILED),
     };
-    let steps = steps(&folder, blocks.unwrap_or(BLOCKS), &circumstances);
+    let steps = steps(&folder, blocks.unwrap_or(BLOCKS), &capabilities);
     alone(&folder, || {
         eprintln!(
             "The first run builds three extensions, which takes minutes; then it starts each of them many times."
@@ -94,24 +94,24 @@ fn set_aside(folder: &Path) -> Result<bool, measure::Error> {
     Ok(true)
 }
 
-/// The conditions that a machine can produce.
+/// The capabilities of a machine: which conditions it can produce.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances {
+pub struct MachineCapabilities {
     /// Whether a start can be throttled to the share of its memory tier.
     throttles: bool,
     store: TrustStore,
 }
 
-impl Circumstances {
+impl MachineCapabilities {
     /// The operating system's trust store in the sandbox.
     pub fn store(&self) -> TrustStore {
         self.store
     }
 
-    /// The conditions of a machine that refuses nothing.
+    /// A machine that can produce every condition.
     pub const ALL: Self = Self { throttles: true, store: TrustStore::Al2023 };
 
-    /// The conditions of this machine. With `require`, a condition that it cannot produce is an error.
+    /// The capabilities of this machine. With `require`, a condition that it cannot produce is an error.
     pub fn here(require: bool) -> Result<Self, measure::Error> {
         let refused = |condition: &Condition, instead: &str| -> Result<bool, measure::Error> {
             let Some(reason) = measure::not_produced_here(condition)? else { return Ok(false) };
@@ -130,13 +130,13 @@ impl Circumstances {
 }
 
 /// The steps of the default comparison.
-pub fn steps(folder: &Path, blocks: u32, circumstances: &Circumstances) -> Vec<Step> {
+pub fn steps(folder: &Path, blocks: u32, capabilities: &MachineCapabilities) -> Vec<Step> {
     let faults = folder.join("faults");
     let plan = |folder: &Path| {
-        let trust_store = vec![circumstances.store];
+        let trust_store = vec![capabilities.store];
         Arguments { trust_store, ..Arguments::new(DesignName::Sets, folder) }
     };
-    let regimes = [Some(Regime::Boosted), circumstances.throttles.then_some(Regime::Throttled)];
+    let regimes = [Some(Regime::Boosted), capabilities.throttles.then_some(Regime::Throttled)];
     let timed = Arguments { blocks, regime: regimes.into_iter().flatten().collect(), ..plan(folder) };
     let injected = vec![InjectedFault::Intake, InjectedFault::Telemetry, InjectedFault::Platform];
     let faulty = Arguments { blocks: FAULT_BLOCKS, fault: injected, ..plan(&faults) };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::gate::{self, Baseline, Budgets, Error, Format, Outcome, Sides, outcome};
+use crate::gate::{self, Baseline, Budgets, ComparedCells, Error, Format, Outcome, outcome};
 use crate::report::{Experiment, Files};
 use crate::{files, terminal};
 
@@ -118,7 +118,7 @@ fn judge(arguments: &Arguments) -> Result<Outcome, Error> {
         return Err(Error::Limit { path: arguments.budgets.clone(), what });
     }
     let baseline = Baseline::read_all(&arguments.baseline)?;
-    let sides = Sides::of(&experiment.plan, &arguments.candidate, arguments.reference.as_deref())?;
+    let sides = ComparedCells::of(&experiment.plan, &arguments.candidate, arguments.reference.as_deref())?;
     if sides.reference.is_none() && baseline.is_none() && arguments.save_baseline.is_none() {
         return Err(Error::NothingToCompare);
     }

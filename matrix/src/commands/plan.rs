@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
+use crate::estimate::{self, hosted};
 use crate::plan::arguments::Format;
 use crate::plan::{Arguments, Error};
-use crate::planning::{self, hosted};
 use crate::terminal;
 
 /// Runs the verb and returns its exit status.
@@ -18,7 +18,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn print(arguments: &Arguments) -> Result<(), Error> {
-    let planned = planning::plan(arguments)?;
+    let planned = estimate::plan(arguments)?;
     match arguments.format {
         Format::Json => {
             terminal::print_json(&planned);

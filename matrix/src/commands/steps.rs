@@ -43,7 +43,7 @@ impl Step {
             builds: None,
             out: Some(folder.to_owned()),
             blocks: None,
-            partition: None,
+            shard: None,
             require: false,
             dry_run: false,
         })

@@ -1,17 +1,17 @@
 //! What a program needs to be started, read from its file.
 
-pub mod loading;
+pub mod loader_work;
+pub mod program;
 
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use object::elf::{
-    DF_1_NOW, DF_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_NEEDED, EM_AARCH64, EM_X86_64, FileHeader64, PT_GNU_RELRO,
-};
+use object::elf::{DF_1_NOW, DF_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_NEEDED, FileHeader64, PT_GNU_RELRO};
 use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable};
-use object::{Object as _, ObjectSymbol};
 use serde::{Deserialize, Serialize};
+
+use self::program::{Program, architecture_name};
 
 /// The systems of Lambda's runtimes, with their C library.
 pub const SYSTEMS: [System; 2] = [
@@ -94,11 +94,8 @@ impl Linkage {
     pub fn of(file: &[u8]) -> Option<Self> {
         let elf = ElfFile64::<object::Endianness>::parse(file).ok()?;
         let (endian, header) = (elf.endian(), elf.elf_header());
-        let architecture = match header.e_machine(endian) {
-            EM_X86_64 => "x86_64".to_owned(),
-            EM_AARCH64 => "arm64".to_owned(),
-            other => format!("{other:?}"),
-        };
+        let machine = header.e_machine(endian);
+        let architecture = architecture_name(machine).map_or_else(|| format!("{machine:?}"), str::to_owned);
         let segments = header.program_headers(endian, file).ok()?;
         let interpreter = segments.iter().find_map(|segment| segment.interpreter(endian, file).ok().flatten());
         let sections = header.sections(endian, file).ok()?;
@@ -165,12 +162,7 @@ impl Linkage {
 
 /// The names of what a program takes from its libraries; none of what is no 64-bit ELF file.
 pub fn imports(file: &[u8]) -> Vec<String> {
-    let Ok(elf) = ElfFile64::<object::Endianness>::parse(file) else { return Vec::new() };
-    let symbols = elf.dynamic_symbols().filter(ObjectSymbol::is_undefined);
-    let mut names: Vec<String> = symbols.filter_map(|symbol| symbol.name().ok().map(str::to_owned)).collect();
-    names.retain(|name| !name.is_empty());
-    names.sort();
-    names
+    Program::parse(file).map(|program| program.imports()).unwrap_or_default()
 }
 
 /// What is protected of the tables of addresses; where there are none, all of them are.

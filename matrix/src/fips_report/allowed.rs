@@ -74,7 +74,7 @@ pub struct PackagesOfPrograms {
 /// The list. A key is a name and a version with a space between them, a value the SHA-256 of the archive that the registry has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Allowed {
+pub struct PackageAllowlist {
     /// Those whose code is in the program.
     pub linked: BTreeMap<String, String>,
     /// Those that are only compiled, or run while the program is built.
@@ -92,7 +92,7 @@ pub struct Allowed {
     pub own: BTreeMap<String, String>,
 }
 
-impl Allowed {
+impl PackageAllowlist {
     /// What this program was built with.
     pub fn embedded() -> Result<Self, toml::de::Error> {
         Self::read(TEXT)
@@ -240,15 +240,15 @@ mod tests {
         Packages(keyed.collect())
     }
 
-    fn list() -> Allowed {
+    fn list() -> PackageAllowlist {
         let listed = |name: &str| BTreeMap::from([(format!("{name} 1.0.0"), "aa".to_owned())]);
         let foreign = BTreeMap::from([("c-sys".to_owned(), "C".to_owned())]);
-        Allowed {
+        PackageAllowlist {
             linked: listed("c-sys"),
             build: listed("cc"),
             launcher: listed("rustix"),
             foreign,
-            ..Allowed::default()
+            ..PackageAllowlist::default()
         }
     }
 
@@ -284,7 +284,7 @@ mod tests {
                 .concat()
                 .contains("sha1 1.0.0 has the checksum none")
         );
-        let told = Allowed { foreign: BTreeMap::new(), ..list() };
+        let told = PackageAllowlist { foreign: BTreeMap::new(), ..list() };
         assert!(
             told.problems(Program::Agent, &packages(&GOOD), foreign)
                 .concat()
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn cargo_deny_has_the_same_lists() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let allowed = Allowed::embedded().unwrap();
+        let allowed = PackageAllowlist::embedded().unwrap();
         for program in PROGRAMS {
             let configuration = fs::read_to_string(root.join(program.deny_file())).unwrap();
             assert_eq!(allowed.in_deny(program, &configuration).unwrap(), configuration);
@@ -352,7 +352,7 @@ mod tests {
         bundled::mark_replaced(&mut agent).unwrap();
         let launcher = launcher::packages(root, &crate::target::plain()).unwrap();
         let worker = waf::packages(root, &crate::target::plain()).unwrap();
-        let allowed = Allowed::embedded().unwrap();
+        let allowed = PackageAllowlist::embedded().unwrap();
         let all = PackagesOfPrograms { agent, launcher, worker };
         assert_eq!(allowed.rewritten(&all, is_foreign), TEXT);
         assert!(allowed.foreign.values().all(|about| !about.is_empty()));

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::certificate::Certified;
+use super::certificate::CertifiedModule;
 use super::proof::{Facts, Proof};
 
 /// The provider's name in `--version=json`.
@@ -31,7 +31,7 @@ impl BuildReport {
     }
 
     /// Which module it is, and in which mode.
-    pub fn module(&self, certified: &Certified, command: &str) -> Proof {
+    pub fn module(&self, certified: &CertifiedModule, command: &str) -> Proof {
         let mut facts = Facts::default();
         facts.note(self.provider == PROVIDER, format!("its provider is {}", self.provider));
         let module = self.module.as_deref().unwrap_or("none, or one that is out of its FIPS mode");
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_certified_module_in_its_mode_is_what_is_claimed() {
-        let certified = Certified::embedded().unwrap();
+        let certified = CertifiedModule::embedded().unwrap();
         let holds = |told: BuildReport| told.module(&certified, "").holds;
         assert!(holds(build_report()));
         assert!(!holds(BuildReport { module: Some("AWS-LC FIPS 3.2.0".to_owned()), ..build_report() }));

@@ -9,7 +9,7 @@ use crate::build::pinned::PinnedSource;
 /// The file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all(deserialize = "kebab-case"))]
-pub struct Certified {
+pub struct CertifiedModule {
     /// As the module calls itself.
     pub module: String,
     /// The package that it comes in.
@@ -124,7 +124,7 @@ pub struct Environment {
     pub machine: String,
 }
 
-impl Certified {
+impl CertifiedModule {
     /// What this program was built with.
     pub fn embedded() -> Result<Self, toml::de::Error> {
         toml::from_str(include_str!("../../fips.toml"))
@@ -139,8 +139,8 @@ mod tests {
 
     #[test]
     fn every_fact_has_a_source() {
-        let certified = Certified::embedded().unwrap();
-        let Certified { certificate, environments, .. } = &certified;
+        let certified = CertifiedModule::embedded().unwrap();
+        let CertifiedModule { certificate, environments, .. } = &certified;
         assert!(certificate.page.ends_with(&certificate.number.to_string()));
         assert!(certificate.policy.contains(&certificate.number.to_string()));
         assert!(!certificate.status_source.is_empty() && certificate.status_read.len() == "2026-11-28".len());
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_module_is_among_the_pinned_sources() {
-        let certified = Certified::embedded().unwrap();
+        let certified = CertifiedModule::embedded().unwrap();
         let module = certified.sources.iter().find(|source| source.package == certified.package).unwrap();
         assert_eq!(module.version, certified.package_version);
         assert!(certified.sources.iter().all(|source| source.sha256.len() == 64));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::allowed::{self, Allowed};
+use super::allowed::{self, PackageAllowlist};
 use super::more_than_rust;
 use super::proof::{Facts, Proof};
 use crate::build::waf;
@@ -41,7 +41,7 @@ pub struct Call {
 
 /// What was found of all calls.
 #[derive(Default)]
-struct Found {
+struct CompiledFiles {
     /// How many lists of files there are: one for each crate and build script.
     lists: usize,
     /// Our own files, relative to the root.
@@ -56,11 +56,11 @@ struct Found {
 }
 
 /// Looks at everything below the target directories of these calls, of the repository in `root`.
-pub fn look(calls: &[Call], root: &Path, packages: &Packages, allowed: &Allowed) -> io::Result<Proof> {
+pub fn look(calls: &[Call], root: &Path, packages: &Packages, allowed: &PackageAllowlist) -> io::Result<Proof> {
     let root = root.canonicalize()?;
     let others = packages.0.values().filter(|package| package.origin != Origin::Path);
     let folders: BTreeSet<PathBuf> = others.filter_map(|package| package.folder.canonicalize().ok()).collect();
-    let mut found = Found::default();
+    let mut found = CompiledFiles::default();
     for call in calls {
         let call = Call { target: call.target.canonicalize()?, workspace: call.workspace.clone() };
         found.walk(&call.target, &call, &root, &folders)?;
@@ -68,7 +68,7 @@ pub fn look(calls: &[Call], root: &Path, packages: &Packages, allowed: &Allowed)
     Ok(judge(&found, &own_files(&root, &found.own)?, packages, allowed))
 }
 
-impl Found {
+impl CompiledFiles {
     fn walk(&mut self, folder: &Path, call: &Call, root: &Path, folders: &BTreeSet<PathBuf>) -> io::Result<()> {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
@@ -174,9 +174,14 @@ fn own_files(root: &Path, read: &BTreeSet<PathBuf>) -> io::Result<BTreeMap<Strin
     Ok(found)
 }
 
-fn judge(found: &Found, special: &BTreeMap<String, &'static str>, packages: &Packages, allowed: &Allowed) -> Proof {
+fn judge(
+    found: &CompiledFiles,
+    special: &BTreeMap<String, &'static str>,
+    packages: &Packages,
+    allowed: &PackageAllowlist,
+) -> Proof {
     let mut facts = Facts::default();
-    let Found { lists, own, of_packages, written, linked, problems } = found;
+    let CompiledFiles { lists, own, of_packages, written, linked, problems } = found;
     for problem in problems {
         facts.note(false, problem.clone());
     }
@@ -255,20 +260,20 @@ mod tests {
             write(&self.folder.path().join(name), text);
         }
 
-        fn judged(&self, allowed: &Allowed) -> Proof {
+        fn judged(&self, allowed: &PackageAllowlist) -> Proof {
             let root = self.folder.path().join("root");
             let call = Call { workspace: root.clone(), target: self.folder.path().join("target") };
             look(&[call], &root, &self.packages, allowed).unwrap()
         }
 
         fn against(&self) -> String {
-            self.judged(&Allowed::default()).against.join("; ")
+            self.judged(&PackageAllowlist::default()).against.join("; ")
         }
     }
 
     #[test]
     fn compiled_files_are_classified_as_sources_packages_or_build_scripts() {
-        let proof = Home::new().judged(&Allowed::default());
+        let proof = Home::new().judged(&PackageAllowlist::default());
         assert!(proof.holds, "{proof:?}");
         let counts =
             "in 2 crates and build scripts, rustc has read 1 files of these sources, 1 of packages, and 1 that";
@@ -307,7 +312,7 @@ mod tests {
         let linked = "part has linked: rustc-link-arg=/tmp/evil.o, rustc-link-search, and is not listed";
         assert!(home.against().contains(linked), "{}", home.against());
         let foreign = [("part".to_owned(), "C".to_owned())].into();
-        assert!(home.judged(&Allowed { foreign, ..Allowed::default() }).holds);
+        assert!(home.judged(&PackageAllowlist { foreign, ..PackageAllowlist::default() }).holds);
         let loader = Home::new();
         loader.write(output, &LOADERS.map(|line| format!("cargo::{line}\n")).concat());
         assert_eq!(loader.against(), "");
@@ -366,18 +371,21 @@ mod tests {
                 "{file}"
             );
             let own = [(file.to_owned(), "known".to_owned())].into();
-            let listed = Allowed { own, ..Allowed::default() };
+            let listed = PackageAllowlist { own, ..PackageAllowlist::default() };
             assert!(home.judged(&listed).holds, "{file}: {:?}", home.judged(&listed));
         }
         let own = [("src/gone.S".to_owned(), "known".to_owned())].into();
-        assert!(!Home::new().judged(&Allowed { own, ..Allowed::default() }).holds, "it is not needed any more");
+        assert!(
+            !Home::new().judged(&PackageAllowlist { own, ..PackageAllowlist::default() }).holds,
+            "it is not needed any more"
+        );
     }
 
     #[test]
     fn a_file_of_ours_that_rustc_reads_under_another_name_has_to_be_listed() {
         let home = Home::new();
         home.write("root/src/planted.txt", "fn f() {}");
-        assert!(home.judged(&Allowed::default()).holds, "nothing reads it");
+        assert!(home.judged(&PackageAllowlist::default()).holds, "nothing reads it");
         home.write("root/src/main.rs", "#[path = \"planted.txt\"] mod planted;");
         home.write("target/release/deps/bottlecap-1.d", "src/planted.txt:\n");
         assert!(home.against().contains("src/planted.txt was read by rustc, and is no file of Rust by its name"));
@@ -386,7 +394,7 @@ mod tests {
     #[test]
     fn our_own_files_that_are_more_than_rust_are_listed() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let (special, allowed) = (own_files(root, &BTreeSet::new()).unwrap(), Allowed::embedded().unwrap());
+        let (special, allowed) = (own_files(root, &BTreeSet::new()).unwrap(), PackageAllowlist::embedded().unwrap());
         let names: Vec<_> = special.keys().collect();
         assert_eq!(names, allowed.own.keys().collect::<Vec<_>>());
         assert!(allowed.own.values().all(|about| !about.is_empty()));
@@ -401,7 +409,7 @@ mod tests {
         let (_, target) = launcher::with_names(root, &tools, builds.path()).unwrap();
         let packages = launcher::packages(root, &crate::target::plain()).unwrap();
         let calls = [Call { workspace: root.join(launcher::FOLDER), target }];
-        let proof = look(&calls, root, &packages, &Allowed::embedded().unwrap()).unwrap();
+        let proof = look(&calls, root, &packages, &PackageAllowlist::embedded().unwrap()).unwrap();
         assert!(proof.holds, "{proof:#?}");
     }
 }

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use super::allowed::{self, Allowed, PackagesOfPrograms};
+use super::allowed::{self, PackageAllowlist, PackagesOfPrograms};
 use super::build_report::BuildReport;
-use super::certificate::Certified;
+use super::certificate::CertifiedModule;
 use super::compiled::{self, Call};
 use super::distribution;
-use super::document::{BesideTheAgent, ProgramUnderTest};
+use super::document::{ProgramBuild, ProgramUnderTest};
 use super::error::Error;
 use super::gather::{Program, ShippedWorker, check, read};
-use super::graph::{self, HeldBack};
+use super::graph::{self, HeldBackPackage};
 use super::integrity::ModuleBytes;
 use super::launcher::{self, Evidence};
 use super::layer::ProgramFile;
@@ -39,7 +39,7 @@ pub(super) struct Context<'m> {
     pub(super) root: PathBuf,
     pub(super) cell: Cell,
     pub(super) toolchain: Toolchain,
-    pub(super) certified: Certified,
+    pub(super) certified: CertifiedModule,
     /// Where target directories are.
     pub(super) builds: PathBuf,
     /// What the WAF worker is built with; none where there is no worker, and until it is installed.
@@ -58,15 +58,15 @@ pub(super) struct AllPackages {
 }
 
 /// The programs with the names of what is in them, and where those beside the agent were compiled.
-pub(super) struct Named {
+pub(super) struct ProgramsWithSymbols {
     command: String,
     agent: Outcome,
     launcher: Option<(Outcome, PathBuf)>,
-    worker: Option<NamedWorker>,
+    worker: Option<WorkerWithSymbols>,
 }
 
 /// The WAF worker, which is built for the report alone.
-pub(super) struct NamedWorker {
+pub(super) struct WorkerWithSymbols {
     /// As it is shipped, without names.
     built: Vec<u8>,
     /// What is put beside it.
@@ -77,7 +77,7 @@ pub(super) struct NamedWorker {
     command: String,
 }
 
-impl NamedWorker {
+impl WorkerWithSymbols {
     /// What a layer would have of it.
     pub(super) fn files(&self) -> WorkerFiles<'_> {
         WorkerFiles { program: &self.built, library: &self.library, rules: &self.rules }
@@ -151,12 +151,12 @@ impl Context<'_> {
             self.tools().flavour.triple,
             recipe.features.join(",")
         );
-        let allowed = Allowed::embedded().map_err(Error::Allowed)?;
+        let allowed = PackageAllowlist::embedded().map_err(Error::Allowed)?;
         Ok(graph::judge(packages, &self.certified, &allowed, allowed::is_foreign, &command))
     }
 
     /// The programs with names, and the command that makes the agent.
-    pub(super) fn named(&self, interrupted: &AtomicBool) -> Result<Named, Error> {
+    pub(super) fn named(&self, interrupted: &AtomicBool) -> Result<ProgramsWithSymbols, Error> {
         let (command, agent) = build::named(self.manifest, &self.cell, self.tools(), &self.builds);
         // The signal has reached the compiler as well, so that its failure says nothing.
         check(interrupted)?;
@@ -168,11 +168,11 @@ impl Context<'_> {
         check(interrupted)?;
         let worker = self.artefact.as_ref().map(|artefact| self.named_worker(artefact)).transpose();
         check(interrupted)?;
-        Ok(Named { command, agent, launcher: launcher.transpose().map_err(failed)?, worker: worker? })
+        Ok(ProgramsWithSymbols { command, agent, launcher: launcher.transpose().map_err(failed)?, worker: worker? })
     }
 
     /// The worker as it is shipped, and then with names, which takes the place of the other.
-    fn named_worker(&self, artefact: &Artefact) -> Result<NamedWorker, Error> {
+    fn named_worker(&self, artefact: &Artefact) -> Result<WorkerWithSymbols, Error> {
         let (root, tools, builds) = (&self.root, &self.toolchain.launcher, &self.builds);
         let failed = |failure| Error::Failed { cell: waf::NAME.to_owned(), failure };
         let built = waf::build(root, tools, builds, artefact, &|_| {}).map_err(failed)?;
@@ -180,18 +180,18 @@ impl Context<'_> {
         let (named, target) = waf::with_names(root, tools, builds, artefact).map_err(failed)?;
         let command = waf::command(root, tools, builds, artefact);
         let rules = artefact.compressed_rules().map_err(Error::Directory)?;
-        Ok(NamedWorker { built, library: read(&artefact.library)?, rules, named, target, command })
+        Ok(WorkerWithSymbols { built, library: read(&artefact.library)?, rules, named, target, command })
     }
 
-    pub(super) fn module(&self, named: &Named) -> Result<ModuleBuild, Error> {
-        let Certified { package, package_version, .. } = &self.certified;
+    pub(super) fn module(&self, named: &ProgramsWithSymbols) -> Result<ModuleBuild, Error> {
+        let CertifiedModule { package, package_version, .. } = &self.certified;
         let script = named.agent.script(package, package_version);
         let script = script.ok_or_else(|| Error::ModuleBuild(format!("cargo names no build of {package}")))?;
         ModuleBuild::read(script).map_err(Error::ModuleBuild)
     }
 
     /// What rustc has read for both programs.
-    pub(super) fn compiled(&self, named: &Named, packages: &Packages) -> Result<Proof, Error> {
+    pub(super) fn compiled(&self, named: &ProgramsWithSymbols, packages: &Packages) -> Result<Proof, Error> {
         let target = build::directory(self.manifest, &self.cell, self.tools(), &self.builds);
         let agent = Call { workspace: self.recipe().workspace(&self.root), target };
         // Both of them are of the same workspace.
@@ -200,14 +200,14 @@ impl Context<'_> {
         let targets = launcher.into_iter().chain(named.worker.as_ref().map(|worker| &worker.target));
         let calls = targets.map(|target| Call { workspace: beside.clone(), target: target.clone() });
         let calls: Vec<Call> = [agent].into_iter().chain(calls).collect();
-        let allowed = Allowed::embedded().map_err(Error::Allowed)?;
+        let allowed = PackageAllowlist::embedded().map_err(Error::Allowed)?;
         compiled::look(&calls, &self.root, packages, &allowed).map_err(Error::Directory)
     }
 
     /// That the program in front of the agent is the launcher; none without one.
     pub(super) fn launcher(
         &self,
-        named: &Named,
+        named: &ProgramsWithSymbols,
         program: &Program,
         packages: &AllPackages,
     ) -> Result<Option<Proof>, Error> {
@@ -226,13 +226,13 @@ impl Context<'_> {
             module: &self.certified.module,
             command: &build::launcher::command(&self.root, tools, &self.builds),
         };
-        Ok(Some(launcher::judge(&evidence, &Allowed::embedded().map_err(Error::Allowed)?)))
+        Ok(Some(launcher::judge(&evidence, &PackageAllowlist::embedded().map_err(Error::Allowed)?)))
     }
 
     /// That what the agent starts for `AppSec` is the WAF worker, and what is beside it; none without one.
     pub(super) fn worker(
         &self,
-        named: &Named,
+        named: &ProgramsWithSymbols,
         program: &Program,
         packages: &AllPackages,
     ) -> Result<Option<Proof>, Error> {
@@ -246,7 +246,7 @@ impl Context<'_> {
             module: &self.certified.module,
             command: &worker.command,
         };
-        let allowed = Allowed::embedded().map_err(Error::Allowed)?;
+        let allowed = PackageAllowlist::embedded().map_err(Error::Allowed)?;
         Ok(Some(worker::judge(&evidence, &allowed, &waf::pinned()?)))
     }
 
@@ -282,14 +282,14 @@ impl Context<'_> {
     }
 
     /// The packages that no build without the module has in this version.
-    pub(super) fn held_back(&self, packages: &Packages) -> Result<Vec<HeldBack>, Error> {
+    pub(super) fn held_back(&self, packages: &Packages) -> Result<Vec<HeldBackPackage>, Error> {
         Ok(graph::held_back(packages, &packages::locked(&self.root)?))
     }
 
     /// What is in the program by its names, and where the module is in it.
     pub(super) fn names(
         &self,
-        Named { command, agent: named, .. }: &Named,
+        ProgramsWithSymbols { command, agent: named, .. }: &ProgramsWithSymbols,
         program: &Program,
     ) -> Result<(Proof, Result<ModuleBytes, String>), Error> {
         let symbols = |bytes: &[u8], path: &Path| Symbols::of(bytes).ok_or_else(|| Error::Program(path.to_owned()));
@@ -304,15 +304,15 @@ impl Context<'_> {
         &self,
         built: &BuildRecord,
         program: &Program,
-        named: &Named,
+        named: &ProgramsWithSymbols,
         tools: Vec<BuildTool>,
     ) -> Result<ProgramUnderTest, Error> {
         let origin = built.origin.as_ref();
         let lock = |recipe: Recipe| read(&recipe.workspace(&self.root).join("Cargo.lock"));
         // Launcher and worker have one lock file.
-        let beside = |command: String| -> Result<BesideTheAgent, Error> {
+        let beside = |command: String| -> Result<ProgramBuild, Error> {
             let lock = lock(Recipe::of_launcher(self.toolchain.launcher.flavour.architecture))?;
-            Ok(BesideTheAgent { lock_sha256: hash::hexadecimal(&lock), command })
+            Ok(ProgramBuild { lock_sha256: hash::hexadecimal(&lock), command })
         };
         let launcher = self
             .has_launcher()

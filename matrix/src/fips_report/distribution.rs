@@ -19,7 +19,7 @@ const OF_CMAKE: [&str; 4] = ["ccmake", "cpack", "ctest", "gui"];
 
 /// A file as a package has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Listed {
+struct PackageFile {
     /// The package, with its version where the database has one.
     package: String,
     md5: String,
@@ -45,11 +45,11 @@ pub(super) fn compare(tools: &[BuildTool], database: &Path) -> Facts {
     let (mut same, mut packages) = (0_usize, BTreeSet::new());
     for (BuildTool { name, path: tool, .. }, path) in &files {
         match (listed.get(path.as_path()), sums.get(path.as_path())) {
-            (Some(Listed { package, md5 }), Some(sum)) if md5 == sum => {
+            (Some(PackageFile { package, md5 }), Some(sum)) if md5 == sum => {
                 same += 1;
                 packages.insert(package.as_str());
             }
-            (Some(Listed { package, .. }), _) => {
+            (Some(PackageFile { package, .. }), _) => {
                 let path = path.display();
                 facts.note(false, format!("{name}: {path} is not as the package {package} has it"));
             }
@@ -102,7 +102,7 @@ fn files(tools: &[BuildTool]) -> Vec<(&BuildTool, PathBuf)> {
 }
 
 /// What the packages have of these files.
-fn listed<'p>(database: &Path, paths: &BTreeSet<&'p Path>) -> io::Result<BTreeMap<&'p Path, Listed>> {
+fn listed<'p>(database: &Path, paths: &BTreeSet<&'p Path>) -> io::Result<BTreeMap<&'p Path, PackageFile>> {
     // Where `/bin` is a link to `/usr/bin`, packages may name the link.
     let without_usr = |path: &Path| path.strip_prefix("/usr").map(|path| Path::new("/").join(path)).ok();
     let mut names: BTreeMap<PathBuf, &Path> = paths.iter().map(|path| (path.to_path_buf(), *path)).collect();
@@ -122,7 +122,7 @@ fn listed<'p>(database: &Path, paths: &BTreeSet<&'p Path>) -> io::Result<BTreeMa
             if let Some(path) = names.get(&Path::new("/").join(path)) {
                 let name = package.split(':').next().unwrap_or_default();
                 let version = versions.get(name).map(|version| format!(" {version}")).unwrap_or_default();
-                found.insert(*path, Listed { package: package.clone() + &version, md5: md5.to_owned() });
+                found.insert(*path, PackageFile { package: package.clone() + &version, md5: md5.to_owned() });
             }
         }
     }

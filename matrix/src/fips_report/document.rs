@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::certificate::Certified;
-use super::graph::HeldBack;
+use super::benchmark::Benchmark;
+use super::certificate::CertifiedModule;
+use super::graph::HeldBackPackage;
 use super::layer::{LayerDocument, ProgramFile};
-use super::price::Price;
 use super::procedure::Step;
 use super::proof::Proof;
 use super::tools::BuildTool;
@@ -36,15 +36,15 @@ pub struct Document {
     pub subject: ProgramUnderTest,
     pub tree: Tree,
     /// What this program has in other versions than builds without the module.
-    pub held_back: Vec<HeldBack>,
+    pub held_back: Vec<HeldBackPackage>,
     /// The layer's zip file, if the report is about one.
     pub layer: Option<LayerDocument>,
-    pub certified: Certified,
+    pub certified: CertifiedModule,
     /// What the security policy's procedure asks of a build of the module, beside what was done.
     pub procedure: Vec<Step>,
     pub proofs: Vec<Proof>,
     /// None if it was not asked for.
-    pub price: Option<Price>,
+    pub benchmark: Option<Benchmark>,
     pub machine: Machine,
     pub not_claimed: Vec<&'static str>,
 }
@@ -68,9 +68,9 @@ pub struct ProgramUnderTest {
     /// What makes it.
     pub command: String,
     /// What is in front of it; none without a launcher.
-    pub launcher: Option<BesideTheAgent>,
+    pub launcher: Option<ProgramBuild>,
     /// What the agent starts for `AppSec`; none without the WAF.
-    pub worker: Option<BesideTheAgent>,
+    pub worker: Option<ProgramBuild>,
     /// Each program by itself, by its place below `/opt`.
     pub programs: Vec<ProgramFile>,
     /// What has built the module and the programs.
@@ -79,7 +79,7 @@ pub struct ProgramUnderTest {
 
 /// The launcher or the WAF worker, beside what the programs have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct BesideTheAgent {
+pub struct ProgramBuild {
     /// Of its own `Cargo.lock`.
     pub lock_sha256: String,
     /// What makes it.
@@ -119,7 +119,7 @@ pub(super) fn sample(holds: bool) -> Document {
     }
     let text = str::to_owned;
     Document {
-        schema: 6,
+        schema: 7,
         holds,
         date: text("2026-01-02T03:04:05Z"),
         subject: ProgramUnderTest {
@@ -138,12 +138,12 @@ pub(super) fn sample(holds: bool) -> Document {
             tools: vec![BuildTool::of("cc", std::path::Path::new("/nowhere/cc"), false)],
         },
         tree: Tree { sources: text("abc"), lists: Vec::new(), tool_sha256: text("22dd") },
-        held_back: vec![HeldBack { name: text("rustls"), version: text("0.1.0"), others: vec![text("0.2.0")] }],
+        held_back: vec![HeldBackPackage { name: text("rustls"), version: text("0.1.0"), others: vec![text("0.2.0")] }],
         layer: None,
-        certified: Certified::embedded().unwrap(),
+        certified: CertifiedModule::embedded().unwrap(),
         procedure: vec![Step { about: "Flags", asked: text("cmake3 -DFIPS=1"), done: text("`-O3`"), same: false }],
         proofs: vec![Proof::new("symbols", "Nothing else is in it.", "`nm a_program`", facts)],
-        price: None,
+        benchmark: None,
         machine: Machine { cpu: text("Cpu"), cores: 2, kernel: text("Linux 6"), load: text("7.00 6.00 5.00") },
         not_claimed: NOT_CLAIMED.to_vec(),
     }

@@ -8,20 +8,20 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::allowed::{self, Allowed};
-use super::certificate::Certified;
-use super::context::{AllPackages, Context, Named, has_worker};
+use super::allowed::{self, PackageAllowlist};
+use super::benchmark::Benchmark;
+use super::certificate::CertifiedModule;
+use super::context::{AllPackages, Context, ProgramsWithSymbols, has_worker};
 use super::document::{Document, Machine, NOT_CLAIMED, ProgramUnderTest};
 use super::error::Error;
-use super::graph::HeldBack;
+use super::graph::HeldBackPackage;
 use super::handshake;
 use super::integrity::ModuleBytes;
-use super::layer::{Expected, LayerFile, ProgramFile};
+use super::layer::{ExpectedLayer, LayerFile, ProgramFile};
 use super::module_build::ModuleBuild;
-use super::price::Price;
 use super::procedure::Step;
 use super::proof::{Facts, Proof};
-use super::runs::{self, Runs};
+use super::runs::{self, RunContext};
 use super::rust_tools;
 use super::sources;
 use super::tools::{self, BuildTool, BuildTools};
@@ -51,26 +51,26 @@ pub struct Request {
 }
 
 /// What was found, and judged.
-pub struct Found {
+pub struct GatheredEvidence {
     pub proofs: Vec<Proof>,
     pub subject: ProgramUnderTest,
     pub layer: Option<LayerFile>,
-    pub certified: Certified,
+    pub certified: CertifiedModule,
     pub tree: Tree,
-    pub held_back: Vec<HeldBack>,
+    pub held_back: Vec<HeldBackPackage>,
     /// The policy's procedure beside what was done.
     pub procedure: Vec<Step>,
 }
 
 /// What was there before the build.
-struct Before {
+struct PreBuildState {
     tree: Tree,
     sources: Facts,
     tools: Vec<BuildTool>,
 }
 
-/// All proofs but that of the price.
-pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Error> {
+/// All proofs but that of the benchmark.
+pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<GatheredEvidence, Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
     let (cell, notes) = plan::cell(manifest, &request.set)?;
     for note in notes {
@@ -87,11 +87,11 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
     let flavours = Flavours::embedded().map_err(build::Error::from)?;
     flavours.check_programs(iter::once(&cell.levels)).map_err(build::Error::from)?;
     let folder = empty_folder()?;
-    let certified = Certified::embedded()?;
+    let certified = CertifiedModule::embedded()?;
     let builds = folder.path().to_owned();
     let mut context = Context { manifest, root, cell, toolchain, certified, builds, artefact: None };
     let packages = context.packages()?;
-    let before = Before::look(&context, tree, &packages.all);
+    let before = PreBuildState::look(&context, tree, &packages.all);
     rust_tools::check(&before.tools, &context.certified.build, request.architecture, &context.root)?;
     context.install_artefact()?;
     eprintln!("{}: building it from nothing", context.cell.id);
@@ -99,27 +99,27 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
     let built = built.ok_or(Error::Interrupted)?;
     let program = Program::of(&context, &built, layer.as_ref())?;
     let (certified, architecture) = (&context.certified, request.architecture);
-    let runs = Runs { subject: &program.subject, bytes: &program.bytes, certified, architecture, interrupted };
+    let runs = RunContext { subject: &program.subject, bytes: &program.bytes, certified, architecture, interrupted };
     eprintln!("{}: the same once more, with the names of what is in it, and handshakes meanwhile", context.cell.id);
     // The one is a linker that keeps a processor busy, and the others mostly wait.
-    let (named, lives) = thread::scope(|scope| {
+    let (named, run_proofs) = thread::scope(|scope| {
         let named = scope.spawn(|| context.named(interrupted));
-        let lives = runs.lives();
-        (named.join().unwrap_or_else(|gone| panic::resume_unwind(gone)), lives)
+        let run_proofs = runs.in_sandboxes();
+        (named.join().unwrap_or_else(|gone| panic::resume_unwind(gone)), run_proofs)
     });
-    let (named, lives) = (named?, lives?);
-    let Built { mut proofs, tree, module, tools, place } =
-        Built::look(&context, before, &packages, &program, &named, &built)?;
-    let ran = runs::proofs(&runs, lives, place)?;
-    proofs.extend(ran.proofs);
-    let procedure = context.procedure(&module, &tools, &packages.agent, ran.told.as_ref());
+    let (named, run_proofs) = (named?, run_proofs?);
+    let BuildOutputs { mut proofs, tree, module, tools, place } =
+        BuildOutputs::look(&context, before, &packages, &program, &named, &built)?;
+    let results = runs::proofs(&runs, run_proofs, place)?;
+    proofs.extend(results.proofs);
+    let procedure = context.procedure(&module, &tools, &packages.agent, results.build_report.as_ref());
     let held_back = context.held_back(&packages.agent)?;
     let subject = context.subject(&built, &program, &named, tools.after)?;
-    Ok(Found { proofs, subject, layer, certified: context.certified, tree, held_back, procedure })
+    Ok(GatheredEvidence { proofs, subject, layer, certified: context.certified, tree, held_back, procedure })
 }
 
 /// What the build has left behind, and the proofs of that.
-struct Built {
+struct BuildOutputs {
     proofs: Vec<Proof>,
     tree: Tree,
     module: ModuleBuild,
@@ -128,13 +128,13 @@ struct Built {
     place: Result<ModuleBytes, String>,
 }
 
-impl Built {
+impl BuildOutputs {
     fn look(
         context: &Context<'_>,
-        before: Before,
+        before: PreBuildState,
         packages: &AllPackages,
         program: &Program,
-        named: &Named,
+        named: &ProgramsWithSymbols,
         built: &BuildRecord,
     ) -> Result<Self, Error> {
         let module = context.module(named)?;
@@ -155,7 +155,7 @@ impl Built {
     }
 }
 
-impl Before {
+impl PreBuildState {
     fn look(context: &Context<'_>, tree: Tree, packages: &Packages) -> Self {
         let sources = sources::look(packages, &context.certified.sources);
         Self { tree, sources, tools: tools::at_hand(&context.root, &context.used_tools()) }
@@ -165,7 +165,8 @@ impl Before {
 impl Request {
     fn open(&self, cell: &Cell) -> Result<Option<LayerFile>, Error> {
         let (architecture, runs) = (self.architecture.to_string(), emulator::can_start(self.architecture));
-        let expected = Expected { cell: &cell.id, architecture: &architecture, has_worker: has_worker(cell), runs };
+        let expected =
+            ExpectedLayer { cell: &cell.id, architecture: &architecture, has_worker: has_worker(cell), runs };
         Ok(self.layer.as_ref().map(|path| LayerFile::open(path, &expected)).transpose()?)
     }
 
@@ -189,13 +190,13 @@ fn empty_folder() -> Result<TempDir, Error> {
     tempfile::Builder::new().prefix("build-").tempdir_in(reports).map_err(Error::Directory)
 }
 
-impl Found {
+impl GatheredEvidence {
     /// Here and now.
-    pub fn document(self, price: Option<Price>) -> Document {
+    pub fn document(self, benchmark: Option<Benchmark>) -> Document {
         let Self { proofs, subject, layer, certified, tree, held_back, procedure } = self;
         let date = OffsetDateTime::now_utc().replace_nanosecond(0).ok().and_then(|now| now.format(&Rfc3339).ok());
         Document {
-            schema: 6,
+            schema: 7,
             holds: proofs.iter().all(|proof| proof.holds),
             date: date.unwrap_or_default(),
             subject,
@@ -205,7 +206,7 @@ impl Found {
             certified,
             procedure,
             proofs,
-            price,
+            benchmark,
             machine: machine(),
             not_claimed: NOT_CLAIMED.to_vec(),
         }
@@ -293,11 +294,11 @@ pub fn write_packages(set: &str) -> Result<Vec<PathBuf>, Error> {
     let (cell, _) = plan::cell(manifest, set)?;
     let root = workspace::root();
     let toolchain = Toolchain::plain(&root, Profile::Release).map_err(build::Error::from)?;
-    let (certified, builds) = (Certified::embedded()?, workspace::builds_directory());
+    let (certified, builds) = (CertifiedModule::embedded()?, workspace::builds_directory());
     let context = Context { manifest, root, cell, toolchain, certified, builds, artefact: None };
-    let allowed = Allowed::embedded().map_err(Error::Allowed)?;
+    let allowed = PackageAllowlist::embedded().map_err(Error::Allowed)?;
     let text = allowed.rewritten(&context.packages_of_programs()?, allowed::is_foreign);
-    let written = Allowed::read(&text).map_err(Error::Allowed)?;
+    let written = PackageAllowlist::read(&text).map_err(Error::Allowed)?;
     let mut files = vec![(context.root.join(allowed::FILE), text)];
     for program in allowed::PROGRAMS {
         let deny = context.root.join(program.deny_file());

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::allowed::{Allowed, FILE, Program};
-use super::certificate::Certified;
+use super::allowed::{FILE, PackageAllowlist, Program};
+use super::certificate::CertifiedModule;
 use super::proof::{Facts, Proof};
 use crate::materials::packages::{Key, Package, Packages, ROOT};
 
 /// A package of a FIPS build that no other build has in this version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HeldBack {
+pub struct HeldBackPackage {
     pub name: String,
     pub version: String,
     /// The versions in other builds; none where they do without it.
@@ -19,9 +19,9 @@ pub struct HeldBack {
 }
 
 /// The packages that are in no version of those in `others`, the lock file of builds without the module.
-pub fn held_back(packages: &Packages, others: &BTreeSet<Key>) -> Vec<HeldBack> {
+pub fn held_back(packages: &Packages, others: &BTreeSet<Key>) -> Vec<HeldBackPackage> {
     let own = packages.0.keys().filter(|key| key.name != ROOT && !others.contains(*key));
-    own.map(|key| HeldBack {
+    own.map(|key| HeldBackPackage {
         name: key.name.clone(),
         version: key.version.clone(),
         others: others.iter().filter(|other| other.name == key.name).map(|other| other.version.clone()).collect(),
@@ -42,8 +42,8 @@ const REMARKS: [(&str, &str); 2] = [
 /// and `command` is what shows the same packages to a person.
 pub fn judge(
     packages: &Packages,
-    certified: &Certified,
-    allowed: &Allowed,
+    certified: &CertifiedModule,
+    allowed: &PackageAllowlist,
     foreign: impl Fn(&Package) -> bool,
     command: &str,
 ) -> Proof {
@@ -92,8 +92,8 @@ mod tests {
 
     fn judged(names: &[[&str; 2]]) -> Proof {
         let listed = [MODULE, ["tokio", "1.0.0"]].map(|[name, version]| (format!("{name} {version}"), "aa".to_owned()));
-        let allowed = Allowed { linked: listed.into(), ..Allowed::default() };
-        judge(&packages(names), &Certified::embedded().unwrap(), &allowed, |_| false, "cargo tree")
+        let allowed = PackageAllowlist { linked: listed.into(), ..PackageAllowlist::default() };
+        judge(&packages(names), &CertifiedModule::embedded().unwrap(), &allowed, |_| false, "cargo tree")
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Whom the program talks to: its lives beside TLS servers, to which one of its clients is sent.
+//! TLS handshakes of the program with test servers, to which one of its clients connects.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::error::Error;
 use super::hello::Offer;
 use super::proof::{Facts, Proof};
-use super::server::{Seen, Server, ServerCertificate, ServerTlsConfig};
+use super::server::{ObservedConnection, Server, ServerCertificate, ServerTlsConfig};
 
 pub use super::clients::{CLIENTS, Client};
-pub use super::life::{Life, Lived, Surroundings};
+pub use super::sandbox_run::{RepeatedRun, RunOptions, SandboxRun};
 
 /// What a client may offer: the suites and groups that rustls offers of the module in its FIPS mode.
 const APPROVED_SUITES: [&str; 7] = [
@@ -65,20 +65,20 @@ impl ProgramUnderTest {
 pub struct HandshakeResult {
     /// Which client was sent there.
     pub client: &'static str,
-    pub lived: Lived,
+    pub runs: RepeatedRun,
     /// What the same server agreed on with a client that offers everything.
     pub control: Option<String>,
 }
 
 impl HandshakeResult {
-    /// Starts the program beside a server of that taste, to which that client is sent and whose certificate `DD_TLS_CERT_FILE` names: so that a build with other roots
-    /// talks to it as well, as far as it likes the taste.
-    pub fn arrange(subject: &ProgramUnderTest, taste: ServerTlsConfig, client: Client) -> Result<Self, Error> {
-        let server = Server::new(taste, ServerCertificate::Good)?;
+    /// Starts the program beside a server with that TLS configuration, to which that client is sent and whose certificate `DD_TLS_CERT_FILE` names: so that a build with other roots
+    /// talks to it as well, as far as it accepts the configuration.
+    pub fn arrange(subject: &ProgramUnderTest, tls: ServerTlsConfig, client: Client) -> Result<Self, Error> {
+        let server = Server::new(tls, ServerCertificate::Good)?;
         let directory = tempfile::tempdir().map_err(Error::Directory)?;
         let store = server.save(directory.path()).map_err(Error::Directory)?;
         let environment = vec![("DD_TLS_CERT_FILE".to_owned(), store.display().to_string())];
-        Self::with(subject, server, client, &Surroundings { environment, ..Surroundings::default() })
+        Self::with(subject, server, client, &RunOptions { environment, ..RunOptions::default() })
     }
 
     /// Starts the program beside that server.
@@ -86,21 +86,21 @@ impl HandshakeResult {
         subject: &ProgramUnderTest,
         server: Server,
         client: Client,
-        around: &Surroundings,
+        options: &RunOptions,
     ) -> Result<Self, Error> {
         let other = server.serves_others()?;
         let control = other.agreed.or_else(|| (other.alert == Some(TOO_EARLY)).then(|| OLD.to_owned()));
-        Ok(Self { client: client.name(), lived: Lived::beside(subject, server, client, around)?, control })
+        Ok(Self { client: client.name(), runs: RepeatedRun::beside(subject, server, client, options)?, control })
     }
 
-    /// The program's connections in the life that counts.
-    fn seen(&self) -> &[Seen] {
-        &self.lived.life.seen
+    /// The program's connections in the run that counts.
+    fn seen(&self) -> &[ObservedConnection] {
+        &self.runs.run.seen
     }
 
-    /// Those of a life that was repeated as well: what may not happen may not happen there either.
-    fn all_seen(&self) -> impl Iterator<Item = &Seen> {
-        self.lived.before.iter().flat_map(|before| &before.seen).chain(self.seen())
+    /// Those of a run that was repeated as well: what may not happen may not happen there either.
+    fn all_seen(&self) -> impl Iterator<Item = &ObservedConnection> {
+        self.runs.before.iter().flat_map(|before| &before.seen).chain(self.seen())
     }
 
     /// Whether data arrived.
@@ -118,12 +118,12 @@ impl HandshakeResult {
         self.all_seen().any(|seen| seen.agreed.is_some() || seen.data > 0)
     }
 
-    /// Whether there was time for a life. A server that may get nothing is judged by what it got, all the same.
+    /// Whether there was time for a run. A server that may get nothing is judged by what it got, all the same.
     fn was_run(&self) -> bool {
-        self.lived.life.out_of_time.is_none()
+        self.runs.run.out_of_time.is_none()
     }
 
-    /// Notes whether every server that may get data got some, and every other none. `case` says what the server shows, where that is not the same in all lives.
+    /// Notes whether every server that may get data got some, and every other none. `case` says what the server shows, where that is not the same in all runs.
     pub(super) fn judge(&self, case: &str, may_get_data: bool, facts: &mut Facts) {
         self.note(case, facts);
         let case = if case.is_empty() { case.to_owned() } else { format!("{case} is {}trusted: ", self.not()) };
@@ -144,17 +144,17 @@ impl HandshakeResult {
             Some(suite) => facts.note(true, format!("to a careless client with ring, the same server speaks {suite}")),
             None => facts.note(false, "the same server speaks with nobody else either"),
         }
-        let Lived { life, before } = &self.lived;
+        let RepeatedRun { run, before } = &self.runs;
         let about = if case.is_empty() { self.client.to_owned() } else { format!("{}, {case}", self.client) };
         let first = before.as_ref().and_then(|before| before.out_of_time.as_deref()).unwrap_or_default();
-        match (&life.out_of_time, &life.harmed) {
+        match (&run.out_of_time, &run.harmed) {
             (Some(reason), _) => {
                 facts.not_run.push(format!("{about}: could not be run, because time was up twice: {first}; {reason}"));
             }
             (None, Some(harmed)) => facts.note(false, harmed.clone()),
             (None, None) => facts.note(true, "the function was served, and the program ended by itself"),
         }
-        if life.out_of_time.is_none() && before.is_some() {
+        if run.out_of_time.is_none() && before.is_some() {
             facts.note(true, format!("{about}: run once more, because time was up: {first}"));
         }
     }
@@ -200,7 +200,7 @@ pub fn extended_master_secret(meetings: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
     for meeting in meetings {
         meeting.note("", &mut facts);
-        let goes_on = |seen: &Seen| seen.alert.is_some_and(|alert| alert != REFUSED);
+        let goes_on = |seen: &ObservedConnection| seen.alert.is_some_and(|alert| alert != REFUSED);
         let never_goes_on = !meeting.has_agreed() && !meeting.all_seen().any(goes_on);
         let refused = never_goes_on && meeting.seen().iter().all(|seen| seen.alert == Some(REFUSED));
         let alerts: BTreeSet<_> = meeting.all_seen().map(|seen| seen.alert).collect();
@@ -232,7 +232,7 @@ pub fn offer(meetings: &[HandshakeResult]) -> Proof {
         } else {
             meeting.note("", &mut facts);
         }
-        for Seen { offer, .. } in meeting.all_seen() {
+        for ObservedConnection { offer, .. } in meeting.all_seen() {
             if told.contains(offer) {
                 continue;
             }
@@ -279,23 +279,27 @@ mod tests {
         }
     }
 
-    fn meeting(seen: Vec<Seen>) -> HandshakeResult {
-        let lived = Lived { life: Life { seen, ..Life::default() }, before: None };
-        HandshakeResult { client: "logs", lived, control: Some("TLS13_X".to_owned()) }
+    fn meeting(seen: Vec<ObservedConnection>) -> HandshakeResult {
+        let runs = RepeatedRun { run: SandboxRun { seen, ..SandboxRun::default() }, before: None };
+        HandshakeResult { client: "logs", runs, control: Some("TLS13_X".to_owned()) }
     }
 
-    fn served() -> Seen {
-        Seen { agreed: Some("TLS13_AES_256_GCM_SHA384".to_owned()), data: 9, ..Seen::default() }
+    fn served() -> ObservedConnection {
+        ObservedConnection {
+            agreed: Some("TLS13_AES_256_GCM_SHA384".to_owned()),
+            data: 9,
+            ..ObservedConnection::default()
+        }
     }
 
     #[test]
     fn data_has_to_arrive_where_it_may_and_only_there() {
-        let accepted = |seen: Vec<Seen>| accepted(&[meeting(seen)]).holds;
-        let refused = |seen: Vec<Seen>| refused("chacha", "it", &[meeting(seen)]).holds;
+        let accepted = |seen: Vec<ObservedConnection>| accepted(&[meeting(seen)]).holds;
+        let refused = |seen: Vec<ObservedConnection>| refused("chacha", "it", &[meeting(seen)]).holds;
         assert!(accepted(vec![served()]));
-        assert!(!accepted(vec![Seen::default()]) && !accepted(Vec::new()));
-        assert!(refused(vec![Seen::default()]));
-        assert!(!refused(vec![Seen::default(), served()]));
+        assert!(!accepted(vec![ObservedConnection::default()]) && !accepted(Vec::new()));
+        assert!(refused(vec![ObservedConnection::default()]));
+        assert!(!refused(vec![ObservedConnection::default(), served()]));
         assert!(!refused(Vec::new()), "who was never asked has refused nothing");
         assert!(!super::accepted(&[meeting(vec![served()]), meeting(Vec::new())]).holds, "every client has to");
         assert!(!super::refused("chacha", "it", &[]).holds && !super::accepted(&[]).holds);
@@ -303,54 +307,71 @@ mod tests {
 
     #[test]
     fn a_server_that_serves_nobody_proves_nothing() {
-        let broken = HandshakeResult { control: None, ..meeting(vec![Seen::default()]) };
+        let broken = HandshakeResult { control: None, ..meeting(vec![ObservedConnection::default()]) };
         assert!(!refused("chacha", "it", &[broken]).holds);
-        let mut harmed = meeting(vec![Seen::default()]);
-        harmed.lived.life.harmed = Some("the program ended with signal: 6".to_owned());
+        let mut harmed = meeting(vec![ObservedConnection::default()]);
+        harmed.runs.run.harmed = Some("the program ended with signal: 6".to_owned());
         assert!(!refused("chacha", "it", &[harmed]).holds);
     }
 
-    /// What came of a client whose first life had no time, and whose second one was like this.
-    fn repeated(first: Vec<Seen>, second: Life) -> [HandshakeResult; 1] {
+    /// What came of a client whose first run had no time, and whose second one was like this.
+    fn repeated(first: Vec<ObservedConnection>, second: SandboxRun) -> [HandshakeResult; 1] {
         let out_of_time = Some("the first one".to_owned());
-        let lived = Lived { life: second, before: Some(Life { seen: first, harmed: None, out_of_time }) };
-        [HandshakeResult { lived, ..meeting(Vec::new()) }]
+        let runs = RepeatedRun { run: second, before: Some(SandboxRun { seen: first, harmed: None, out_of_time }) };
+        [HandshakeResult { runs, ..meeting(Vec::new()) }]
     }
 
-    fn life(seen: Vec<Seen>) -> Life {
-        Life { seen, ..Life::default() }
+    fn run(seen: Vec<ObservedConnection>) -> SandboxRun {
+        SandboxRun { seen, ..SandboxRun::default() }
     }
 
     #[test]
     fn a_life_that_was_repeated_is_judged_by_the_second_one_and_told() {
-        let proof = accepted(&repeated(Vec::new(), life(vec![served()])));
+        let proof = accepted(&repeated(Vec::new(), run(vec![served()])));
         assert!(proof.holds, "{proof:?}");
         assert!(proof.evidence.contains(&"logs: run once more, because time was up: the first one".to_owned()));
-        assert!(!accepted(&repeated(vec![served()], life(vec![Seen::default()]))).holds, "the second one counts");
-        assert!(refused("chacha", "it", &repeated(vec![Seen::default()], life(vec![Seen::default()]))).holds);
-        let alert = |alert: u8| vec![Seen { alert: Some(alert), ..Seen::default() }];
-        assert!(extended_master_secret(&repeated(vec![Seen::default()], life(alert(REFUSED)))).holds, "it was cut off");
+        assert!(
+            !accepted(&repeated(vec![served()], run(vec![ObservedConnection::default()]))).holds,
+            "the second one counts"
+        );
+        assert!(
+            refused(
+                "chacha",
+                "it",
+                &repeated(vec![ObservedConnection::default()], run(vec![ObservedConnection::default()]))
+            )
+            .holds
+        );
+        let alert = |alert: u8| vec![ObservedConnection { alert: Some(alert), ..ObservedConnection::default() }];
+        assert!(
+            extended_master_secret(&repeated(vec![ObservedConnection::default()], run(alert(REFUSED)))).holds,
+            "it was cut off"
+        );
     }
 
     #[test]
     fn violation_in_repeated_run_fails_proof() {
-        let proof = refused("chacha", "it", &repeated(vec![served()], life(vec![Seen::default()])));
+        let proof = refused("chacha", "it", &repeated(vec![served()], run(vec![ObservedConnection::default()])));
         assert!(!proof.holds && proof.against.concat().contains("1 were completed"), "{proof:?}");
-        let alert = |alert: u8| vec![Seen { alert: Some(alert), ..Seen::default() }];
-        assert!(!extended_master_secret(&repeated(alert(TOO_EARLY), life(alert(REFUSED)))).holds);
+        let alert = |alert: u8| vec![ObservedConnection { alert: Some(alert), ..ObservedConnection::default() }];
+        assert!(!extended_master_secret(&repeated(alert(TOO_EARLY), run(alert(REFUSED)))).holds);
         let bad = Offer { groups: vec!["X25519".to_owned()], ..good() };
-        let [first, second] = [bad, good()].map(|offer| vec![Seen { offer, ..Seen::default() }]);
-        assert!(!offer(&repeated(first, life(second))).holds);
+        let [first, second] =
+            [bad, good()].map(|offer| vec![ObservedConnection { offer, ..ObservedConnection::default() }]);
+        assert!(!offer(&repeated(first, run(second))).holds);
     }
 
     #[test]
     fn two_lives_without_time_could_not_be_run_and_are_never_accepted() {
-        let starved = |seen: Vec<Seen>| {
+        let starved = |seen: Vec<ObservedConnection>| {
             let out_of_time = Some("the second one".to_owned());
-            repeated(Vec::new(), Life { seen, harmed: None, out_of_time })
+            repeated(Vec::new(), SandboxRun { seen, harmed: None, out_of_time })
         };
         let told = "logs: could not be run, because time was up twice: the first one; the second one";
-        let (cut, fine) = (starved(vec![Seen::default()]), starved(vec![Seen { offer: good(), ..served() }]));
+        let (cut, fine) = (
+            starved(vec![ObservedConnection::default()]),
+            starved(vec![ObservedConnection { offer: good(), ..served() }]),
+        );
         for proof in
             [accepted(&cut), accepted(&fine), refused("chacha", "it", &cut), extended_master_secret(&cut), offer(&fine)]
         {
@@ -359,14 +380,16 @@ mod tests {
         }
         let leaked = refused("chacha", "it", &fine);
         assert_eq!(leaked.outcome(), "fails", "what arrived has arrived: {leaked:?}");
-        let mixed = accepted(&[starved(Vec::new()), [meeting(vec![Seen::default()])]].concat());
+        let mixed = accepted(&[starved(Vec::new()), [meeting(vec![ObservedConnection::default()])]].concat());
         assert_eq!(mixed.outcome(), "fails", "another client fails: {mixed:?}");
     }
 
     #[test]
     fn an_old_server_has_to_be_refused_by_the_alert_that_says_so() {
-        let holds =
-            |alert: Option<u8>| extended_master_secret(&[meeting(vec![Seen { alert, ..Seen::default() }])]).holds;
+        let holds = |alert: Option<u8>| {
+            extended_master_secret(&[meeting(vec![ObservedConnection { alert, ..ObservedConnection::default() }])])
+                .holds
+        };
         assert!(holds(Some(REFUSED)));
         assert!(!holds(Some(TOO_EARLY)) && !holds(None));
         assert!(!extended_master_secret(&[meeting(Vec::new())]).holds);
@@ -374,7 +397,7 @@ mod tests {
 
     #[test]
     fn unapproved_offer_in_any_connection_fails_proof() {
-        let seen = |offer: Offer| Seen { offer, ..Seen::default() };
+        let seen = |offer: Offer| ObservedConnection { offer, ..ObservedConnection::default() };
         let proof = offer(&[meeting(vec![seen(good())])]);
         assert!(proof.holds, "{proof:?}");
         assert!(proof.evidence.iter().any(|fact| fact.contains("X25519 alone is not offered")), "{proof:?}");

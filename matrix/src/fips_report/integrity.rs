@@ -8,10 +8,9 @@ use std::time::Duration;
 use std::{fs, io};
 
 use nix::sys::signal::Signal;
-use object::read::elf::ElfFile64;
-use object::{Endianness, Object as _, ObjectSegment as _, ObjectSymbol as _};
 
 use super::proof::{Facts, Proof};
+use crate::elf::program::Program;
 use crate::{emulator, executable};
 
 /// The module's own names of where its code and constants begin and end. Source: `crypto/fipsmodule/bcm.c` and `util/fipstools/delocate/delocate.go`.
@@ -46,24 +45,16 @@ pub struct Run {
 impl ModuleBytes {
     /// Finds the module by the names in a program, which has to have the same bytes there as the one that is shipped without names.
     pub fn of(named: &[u8], shipped: &[u8]) -> Result<Self, String> {
-        let elf = ElfFile64::<Endianness>::parse(named).map_err(|error| error.to_string())?;
+        let program = Program::parse(named).map_err(|error| error.to_string())?;
         let [start, end] = BOUNDS.map(|bound| {
-            let found = elf.symbols().find(|symbol| symbol.name().is_ok_and(|name| name.ends_with(bound)));
+            let found = program.symbols().find(|symbol| symbol.name.ends_with(bound));
             found
-                .map(|symbol| symbol.address())
+                .map(|symbol| symbol.address)
                 .ok_or_else(|| format!("there is no {bound} in it, so that where the module is cannot be told"))
         });
         let (start, end) = (start?, end?);
         let nowhere = || format!("no segment has the module, which is at {start:#x} to {end:#x}");
-        let place = |file: &[u8]| {
-            let elf = ElfFile64::<Endianness>::parse(file).ok()?;
-            let segment = elf.segments().find(|segment| {
-                let at = segment.address();
-                at <= start && start < end && end <= at.saturating_add(segment.file_range().1)
-            })?;
-            let offset = |address: u64| usize::try_from(segment.file_range().0 + address - segment.address()).ok();
-            Some(offset(start)?..offset(end)?)
-        };
+        let place = |file: &[u8]| Program::parse(file).ok()?.loaded_at(start..end);
         let (there, here) = (place(named).ok_or_else(nowhere)?, place(shipped).ok_or_else(nowhere)?);
         let same = named.get(there).zip(shipped.get(here.clone())).is_some_and(|(there, here)| there == here);
         if same {

@@ -1,7 +1,7 @@
 //! The program in front of the agent: that it is the launcher of these sources, and that there is no cryptography in it.
 
-use super::allowed::{self, Allowed, FILE, Program};
-use super::price;
+use super::allowed::{self, FILE, PackageAllowlist, Program};
+use super::benchmark;
 use super::proof::{Facts, Proof};
 use super::symbols::Symbols;
 use crate::build::launcher;
@@ -28,7 +28,7 @@ pub struct Evidence<'a> {
 }
 
 /// The launcher is what these sources make, and encrypts and signs nothing.
-pub fn judge(evidence: &Evidence<'_>, allowed: &Allowed) -> Proof {
+pub fn judge(evidence: &Evidence<'_>, allowed: &PackageAllowlist) -> Proof {
     let Evidence { built, shipped, named, packages, architecture, module, command } = *evidence;
     let mut facts = Facts::default();
     let (of_built, of_shipped) = (hash::hexadecimal(built), hash::hexadecimal(shipped));
@@ -53,14 +53,14 @@ pub fn judge(evidence: &Evidence<'_>, allowed: &Allowed) -> Proof {
         (Some(named), Some(shipped)) => note_symbols(&named, &shipped, &mut facts),
         _ => facts.note(false, "its names cannot be read, because it is no ELF file of 64 bits"),
     }
-    let has_module = price::names(shipped, module);
+    let has_module = benchmark::names(shipped, module);
     facts.note(!has_module, format!("the text {module} is {}in it", if has_module { "" } else { "not " }));
     let claim = "The program that Lambda starts is the launcher of these sources: static, made of listed packages alone, with no cryptography in it, so that it encrypts and signs nothing. It speaks HTTP with Lambda's API and executes the agent, which the proofs are about for which a program runs: `module` and `integrity` ask the agent itself, all others start it by the launcher, but in an emulator.";
     let how = format!("`{command}`, `nm` of the same with names, and the list in `{FILE}`");
     Proof::new("launcher", claim, how, facts)
 }
 
-fn note_packages(packages: &Packages, allowed: &Allowed, facts: &mut Facts) {
+fn note_packages(packages: &Packages, allowed: &PackageAllowlist, facts: &mut Facts) {
     let problems = allowed.problems(Program::Launcher, packages, allowed::is_foreign);
     if problems.is_empty() {
         let names: Vec<_> = allowed.launcher.keys().cloned().collect();
@@ -142,7 +142,8 @@ mod tests {
     fn the_launcher_of_these_sources_alone_is_what_is_claimed() {
         let (built, with_names) = (fs::read(launcher::for_tests().unwrap()).unwrap(), named(root()));
         let packages = launcher::packages(root(), &crate::target::plain()).unwrap();
-        let (allowed, architecture) = (Allowed::embedded().unwrap(), Architecture::of_this_machine().to_string());
+        let (allowed, architecture) =
+            (PackageAllowlist::embedded().unwrap(), Architecture::of_this_machine().to_string());
         let good = Evidence {
             built: &built,
             shipped: &built,

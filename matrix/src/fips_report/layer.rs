@@ -70,7 +70,7 @@ pub struct ProgramFile {
 
 /// The layer that a report was asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Expected<'a> {
+pub struct ExpectedLayer<'a> {
     /// The name of the cell.
     pub cell: &'a str,
     /// Lambda's name of the processor.
@@ -83,7 +83,7 @@ pub struct Expected<'a> {
 
 impl LayerFile {
     /// Reads and inspects a zip file.
-    pub fn open(path: &Path, expected: &Expected<'_>) -> Result<Self, Error> {
+    pub fn open(path: &Path, expected: &ExpectedLayer<'_>) -> Result<Self, Error> {
         let bytes = files::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let no_layer = |source| Error::Inspect { path: path.to_owned(), source };
         let seen = inspect::look(&path.display().to_string(), &bytes, expected.runs).map_err(no_layer)?;
@@ -187,7 +187,7 @@ fn differences(found: &[Entry], made: &[Entry]) -> Vec<String> {
 }
 
 /// Why a file is not the layer that was asked for, before anything of it is compared with a build.
-fn problems(seen: &inspect::Document, entries: &[Entry], expected: &Expected<'_>) -> Vec<String> {
+fn problems(seen: &inspect::Document, entries: &[Entry], expected: &ExpectedLayer<'_>) -> Vec<String> {
     if seen.kind == inspect::Kind::Program {
         return vec!["it is a program, not a layer's zip file".to_owned()];
     }
@@ -208,7 +208,7 @@ fn problems(seen: &inspect::Document, entries: &[Entry], expected: &Expected<'_>
 }
 
 /// What `cargo matrix layer` does not write. Runtimes, loaders and users look for files of their own in many places below `/opt`, and a list of those would never be complete.
-fn problem(entry: &Entry, expected: &Expected<'_>) -> Option<String> {
+fn problem(entry: &Entry, expected: &ExpectedLayer<'_>) -> Option<String> {
     const TERMS: [&str; 2] = ["html", "txt"];
     let place = entry.file.place.as_str();
     let is_elf = Linkage::of(&entry.file.bytes).is_some();
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn what_cargo_matrix_layer_does_not_write_is_a_problem() {
         let told = |has_worker: bool, place: &str, bytes: &[u8], executable, link| {
-            let expected = Expected { cell: "ship-fips", architecture: "x86_64", has_worker, runs: false };
+            let expected = ExpectedLayer { cell: "ship-fips", architecture: "x86_64", has_worker, runs: false };
             super::problem(&entry(place, bytes, executable, link), &expected)
         };
         let problem = |place: &str, bytes: &[u8], executable, link| told(false, place, bytes, executable, link);

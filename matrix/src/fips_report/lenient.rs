@@ -7,9 +7,9 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
 /// Accepts every certificate, of whoever has the key to it.
 #[derive(Debug)]
-pub struct Lenient(pub WebPkiSupportedAlgorithms);
+pub struct InsecureVerifier(pub WebPkiSupportedAlgorithms);
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for InsecureVerifier {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

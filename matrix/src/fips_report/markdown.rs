@@ -1,9 +1,9 @@
 //! The report as a page that is read from top to bottom.
 
-use super::certificate::{Certificate, Certified, Environments, Procedure};
+use super::benchmark::Benchmark;
+use super::certificate::{Certificate, CertifiedModule, Environments, Procedure};
 use super::document::{Document, ProgramUnderTest};
-use super::graph::HeldBack;
-use super::price::Price;
+use super::graph::HeldBackPackage;
 use super::procedure::Step;
 use super::proof::Proof;
 use crate::report::escaped;
@@ -18,9 +18,9 @@ pub fn write(document: &Document) -> String {
     blocks.extend(module(&document.certified));
     blocks.push("## The build procedure".to_owned());
     blocks.extend(procedure(&document.certified.procedure, &document.procedure));
-    if let Some(price) = &document.price {
+    if let Some(benchmark) = &document.benchmark {
         blocks.push("## What it costs at the start".to_owned());
-        blocks.extend(self::price(price, document));
+        blocks.extend(self::benchmark(benchmark, document));
     }
     blocks.push("## What is not claimed".to_owned());
     let claims: Vec<_> = document.not_claimed.iter().map(|claim| format!("- {}", escaped(claim))).collect();
@@ -88,7 +88,7 @@ fn sentence(text: &str) -> String {
     parts.map(|(place, part)| if place % 2 == 1 { format!("`{part}`") } else { escaped(part) }).collect()
 }
 
-fn module(certified: &Certified) -> Vec<String> {
+fn module(certified: &CertifiedModule) -> Vec<String> {
     let Certificate { standard, number, name, page, policy, status, status_source, status_read, .. } =
         &certified.certificate;
     let Certificate { source, read, caveats, algorithms, .. } = &certified.certificate;
@@ -138,21 +138,21 @@ fn procedure(Procedure { source, read, .. }: &Procedure, steps: &[Step]) -> Vec<
     vec![lines.join("\n"), format!("Source of what is asked: {}; read {read}. {computed}", escaped(source))]
 }
 
-fn price(price: &Price, document: &Document) -> Vec<String> {
+fn benchmark(benchmark: &Benchmark, document: &Document) -> Vec<String> {
     let number = |value: f64| format!("{value:.2}");
-    let rows = price.rows.iter().map(|row| {
+    let rows = benchmark.rows.iter().map(|row| {
         let counts = [row.starts.to_string(), row.bytes.to_string()];
         [vec![row.cell.clone()], counts.to_vec(), vec![number(row.register), number(row.ready)]].concat()
     });
-    let differences = price.differences.iter().map(|difference| {
+    let differences = benchmark.differences.iter().map(|difference| {
         vec![difference.cell.clone(), difference.reference.clone(), difference.gate.to_owned(), difference.text()]
     });
     let machine = &document.machine;
     let mut blocks = vec![
         format!(
             "Medians in ms, from exec to the registration and to the first request for an event. {} blocks; {}. The programs differ in whose cryptography they have, and in whether a launcher comes before them; with the module, {}.",
-            price.blocks,
-            escaped(&price.circumstances),
+            benchmark.blocks,
+            escaped(&benchmark.condition),
             escaped(&held_back(&document.held_back))
         ),
         table(&["Cell", "Starts", "Bytes", "Register", "Ready"], rows),
@@ -166,15 +166,16 @@ fn price(price: &Price, document: &Document) -> Vec<String> {
             machine.load
         ),
     ];
-    blocks
-        .extend(price.invalid.as_ref().map(|reason| format!("**Nothing of it may be believed:** {}", escaped(reason))));
-    blocks.extend(price.notes.iter().map(|note| escaped(note)));
+    blocks.extend(
+        benchmark.invalid.as_ref().map(|reason| format!("**Nothing of it may be believed:** {}", escaped(reason))),
+    );
+    blocks.extend(benchmark.notes.iter().map(|note| escaped(note)));
     blocks
 }
 
 /// Which packages have other versions with the module, and which there are only with it.
-fn held_back(held: &[HeldBack]) -> String {
-    let told = held.iter().map(|HeldBack { name, version, others }| match others.as_slice() {
+fn held_back(held: &[HeldBackPackage]) -> String {
+    let told = held.iter().map(|HeldBackPackage { name, version, others }| match others.as_slice() {
         [] => format!("{name} {version} (elsewhere there is none)"),
         others => format!("{name} {version} (elsewhere {})", others.join(", ")),
     });
@@ -229,8 +230,8 @@ fn subject(document: &Document) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fips_report::benchmark::{Difference, Row};
     use crate::fips_report::document::sample;
-    use crate::fips_report::price::{Difference, Row};
     use crate::fips_report::tree::Tree;
 
     #[test]
@@ -261,7 +262,7 @@ mod tests {
 
     #[test]
     fn packages_that_are_held_back_are_told_by_name() {
-        let held = |name: &str, others: &[&str]| HeldBack {
+        let held = |name: &str, others: &[&str]| HeldBackPackage {
             name: name.to_owned(),
             version: "1.0.0".to_owned(),
             others: others.iter().map(|other| (*other).to_owned()).collect(),
@@ -307,8 +308,8 @@ mod tests {
         let sha256 = String::new();
         let row = Row { cell: cell.clone(), starts: 20, bytes: 6_818_568, sha256, register: 9.25, ready: 9.5 };
         let difference = Difference { cell, reference, gate: "register", value: 6.5, low: 6.25, high: 6.75 };
-        let price = Price {
-            circumstances: "1024 MB".to_owned(),
+        let benchmark = Benchmark {
+            condition: "1024 MB".to_owned(),
             blocks: 20,
             rows: vec![row],
             differences: vec![difference],
@@ -316,7 +317,7 @@ mod tests {
             notes: vec!["A note.".to_owned()],
             invalid: None,
         };
-        let page = write(&Document { price: Some(price), ..sample(true) });
+        let page = write(&Document { benchmark: Some(benchmark), ..sample(true) });
         for part in [
             "| ship-fips | 20 | 6818568 | 9.25 | 9.50 |",
             "+6.50 ms \\[6.25, 6.75\\]",

@@ -9,7 +9,7 @@
 //!   launcher, worker,            │                        procedure ────────┘
 //!   build_report,                │
 //!   integrity, handshake, roots ─┤
-//!   cold starts ─▶ price ────────┘
+//!   cold starts ─▶ benchmark ────┘
 //! ```
 //!
 //! Every judgement is a pure function of what was found; `gather` finds it, before the build, by the build and after it.
@@ -17,10 +17,12 @@
 mod algorithms;
 pub mod allowed;
 mod archives;
+pub mod benchmark;
 pub mod build_report;
 pub mod certificate;
 pub mod clients;
 mod compiled;
+pub mod concurrency;
 mod context;
 mod distribution;
 pub mod document;
@@ -33,17 +35,15 @@ pub mod integrity;
 mod launcher;
 pub mod layer;
 mod lenient;
-mod life;
-pub mod lives;
 pub mod markdown;
 pub mod module_build;
 mod more_than_rust;
-pub mod price;
 pub mod procedure;
 pub mod proof;
 pub mod roots;
 mod runs;
 mod rust_tools;
+mod sandbox_run;
 pub mod server;
 pub mod sources;
 pub mod symbols;
@@ -64,13 +64,13 @@ use crate::measure::{self, Options};
 use crate::plan::{self, DesignName};
 use crate::target::Architecture;
 use crate::workspace::{Profile, target_directory};
-use crate::{files, interrupt, planning, terminal};
+use crate::{estimate, files, interrupt, terminal};
 
 pub use error::Error;
 
+use benchmark::Cells;
 use document::Document;
 use gather::Request;
-use price::Cells;
 
 const AFTER: &str = "\
 Examples:
@@ -199,18 +199,18 @@ fn report(arguments: &Arguments) -> Result<Document, Error> {
     let (set, layer, allow_dirty) = (arguments.set.clone(), arguments.layer.clone(), arguments.allow_dirty);
     let request = Request { set, layer, architecture, allow_dirty };
     let mut found = gather::proofs(&request, &interrupted)?;
-    let price = match &arguments.measured {
+    let benchmark = match &arguments.measured {
         // What another processor costs, an emulator cannot tell.
         _ if arguments.no_benchmark || architecture != Architecture::of_this_machine() => None,
-        Some(measured) => Some(price::read(measured, &cells, &found.certified.module)?),
+        Some(measured) => Some(benchmark::read(measured, &cells, &found.certified.module)?),
         None => {
             measure(&folder, &cells, arguments.blocks, &interrupted)?;
-            Some(price::read(&folder, &cells, &found.certified.module)?)
+            Some(benchmark::read(&folder, &cells, &found.certified.module)?)
         }
     };
-    let price = price.map(|price| price.beside(&found.subject.cell, &found.subject.sha256));
-    found.proofs.extend(price.as_ref().map(|price| price.hidden(&cells)));
-    let document = found.document(price);
+    let benchmark = benchmark.map(|benchmark| benchmark.beside(&found.subject.cell, &found.subject.sha256));
+    found.proofs.extend(benchmark.as_ref().map(|benchmark| benchmark.proof(&cells)));
+    let document = found.document(benchmark);
     write(out, JSON, &(serde_json::to_string_pretty(&document)? + "\n"))?;
     write(out, MARKDOWN, &markdown::write(&document))?;
     terminal::print(&format!("{}\n", out.join(MARKDOWN).display()));
@@ -227,12 +227,12 @@ fn measure(folder: &Path, cells: &Cells, blocks: u32, interrupted: &Arc<AtomicBo
         _ => {}
     }
     let list = cells.list().split(',').map(str::to_owned).collect();
-    planning::plan(&plan::Arguments { cells: list, blocks, ..plan::Arguments::new(DesignName::Cells, folder) })?;
-    let built = build::build(&folder.display().to_string(), Profile::Release, &planning::build_minutes)?;
+    estimate::plan(&plan::Arguments { cells: list, blocks, ..plan::Arguments::new(DesignName::Cells, folder) })?;
+    let built = build::build(&folder.display().to_string(), Profile::Release, &estimate::build_minutes)?;
     let End::All(built) = built else { return Err(Error::Interrupted) };
     all_built(built)?;
     let (out, stop) = (folder.to_owned(), Arc::clone(interrupted));
-    let options = Options { out, blocks: None, partition: None, require: false, stop, waf: None, deliveries: true };
+    let options = Options { out, blocks: None, shard: None, require: false, stop, waf: None, deliveries: true };
     let summary = measure::run_files(&folder.join("plan.json"), &folder.join(build::FILE), &options);
     // The signal reached the start in progress as well, so its failure means nothing.
     if interrupted.load(Ordering::Relaxed) {
@@ -274,7 +274,7 @@ mod tests {
         let request = Request { set: "no-such-set".to_owned(), layer: None, architecture, allow_dirty: true };
         let error = gather::proofs(&request, &interrupted).err().unwrap();
         assert_eq!(error.status(), terminal::USAGE, "{error}");
-        let line = r#"{"schema":2,"cell":"ship-fips","program":null,"agent":null,"sha256":"","bytes":0,"seconds":1.0,"cached":false,"origin":null,"same_as":null,"failure":{"command":"","output":""}}"#;
+        let line = r#"{"schema":3,"cell":"ship-fips","program":null,"agent":null,"sha256":"","bytes":0,"seconds":1.0,"cached":false,"origin":null,"same_as":null,"failure":{"command":"","output":""}}"#;
         let error = all_built(vec![serde_json::from_str(line).unwrap()]).unwrap_err();
         assert_eq!(error.status(), terminal::BUILD_FAILED, "{error}");
         assert_eq!(Error::from(measure::Error::NothingToMeasure).status(), terminal::USAGE);

@@ -212,7 +212,7 @@ fn compare_flags(found: &[String], pinned: &[String], facts: &mut Facts) {
 mod tests {
     use std::process::Command;
 
-    use super::super::certificate::Certified;
+    use super::super::certificate::CertifiedModule;
     use super::super::tools::BuildTool;
     use super::*;
 
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_module_that_was_built_in_another_way_is_caught() {
-        let pinned = Certified::embedded().unwrap().build;
+        let pinned = CertifiedModule::embedded().unwrap().build;
         let (package, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (build, tools) = good(package.path(), &pinned);
         let proof = judge(&build, package.path(), &tools, (9, 5), &pinned, Architecture::X86_64, Facts::default());
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn flags_that_are_pinned_for_another_processor_judge_nothing() {
-        let pinned = Certified::embedded().unwrap().build;
+        let pinned = CertifiedModule::embedded().unwrap().build;
         let package = tempfile::tempdir().unwrap();
         let (mut build, tools) = good(package.path(), &pinned);
         build.flags = ["-O3", "-fno-jump-tables"].map(str::to_owned).to_vec();
@@ -344,7 +344,7 @@ mod tests {
 
     /// The module's own sources on this machine, of which `CMake` writes the files of a build with these further arguments; make has not run.
     fn configured(folder: &Path, package: &Path, further: &[&str]) -> Result<ModuleBuild, String> {
-        let certified = Certified::embedded().unwrap();
+        let certified = CertifiedModule::embedded().unwrap();
         let script = folder.join("out");
         let mut command = Command::new("cmake");
         command.arg(package).arg("-B").arg(script.join(BUILD));
@@ -375,7 +375,7 @@ mod tests {
             &recipe.features,
             &crate::target::plain(),
         );
-        let certified = Certified::embedded().unwrap();
+        let certified = CertifiedModule::embedded().unwrap();
         let packages = packages.unwrap();
         let (_, package) = packages.0.iter().find(|(key, _)| key.name == certified.package).unwrap();
         let ours = crate::flavour::Toolchain::plain(root, crate::workspace::Profile::Release).unwrap().agent;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::build_report::BuildReport;
-use super::certificate::{Certified, StepKind};
+use super::certificate::{CertifiedModule, StepKind};
 use super::module_build::ModuleBuild;
 use super::tools::{BuildTools, C_COMPILER, CMAKE, GO, MAKE, PERL};
 
@@ -29,7 +29,7 @@ pub struct Step {
 /// What a build was, and what its program says.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    pub certified: &'a Certified,
+    pub certified: &'a CertifiedModule,
     pub module: &'a ModuleBuild,
     pub tools: &'a BuildTools,
     /// The SHA-256 of the archive of the module's package.
@@ -61,7 +61,7 @@ pub fn steps(evidence: &Evidence<'_>) -> Vec<Step> {
 impl Evidence<'_> {
     /// Nobody here has the archive of the policy.
     fn sources(&self) -> (String, bool) {
-        let Certified { package, package_version, sources, .. } = self.certified;
+        let CertifiedModule { package, package_version, sources, .. } = self.certified;
         let files = sources.iter().find(|source| source.package == *package).map_or("none", |source| &source.sha256);
         let done = format!(
             "the copy in the package {package} {package_version}, whose archive has SHA-256 {} and whose files have {files} as a whole; they were not compared with the policy's archive",
@@ -170,7 +170,7 @@ mod tests {
 
     /// The steps, by what they are about.
     fn done(module: &ModuleBuild, system: &str, told: Option<&BuildReport>) -> BTreeMap<&'static str, Step> {
-        let certified = Certified::embedded().unwrap();
+        let certified = CertifiedModule::embedded().unwrap();
         let [name, path, sha256, version] = [CMAKE, "/usr/bin/cmake", "ff", "cmake version 3.25.1"].map(str::to_owned);
         let after = vec![BuildTool { name, path, sha256, is_elf: true, version }];
         let tools = BuildTools { before: Vec::new(), after };
@@ -211,7 +211,7 @@ mod tests {
     fn a_build_as_the_policy_asks_for_it_would_be_the_same() {
         let cache = [["CMAKE_GENERATOR", "Unix Makefiles"], ["BUILD_SHARED_LIBS", "0"]];
         let told = BuildReport::of(&serde_json::json!({ "crypto": {
-            "provider": "aws-lc-fips", "module": Certified::embedded().unwrap().module, "fips": true, "roots": "operating system"
+            "provider": "aws-lc-fips", "module": CertifiedModule::embedded().unwrap().module, "fips": true, "roots": "operating system"
         }}));
         let steps = done(&module(&["-DFIPS=1"], &["-fPIC"], &cache), AMAZON, Some(&told.unwrap()));
         let differing: Vec<_> = steps.values().filter(|step| !step.same).map(|step| step.about).collect();

@@ -101,13 +101,13 @@ mod tests {
     fn partly_run_proof_never_holds() {
         let mut facts = Facts::default();
         facts.note(true, "for");
-        facts.not_run.push("a life was too short".to_owned());
+        facts.not_run.push("a sandbox run was too short".to_owned());
         let proof = Proof::new("name", "claim", "how", facts.clone());
         assert!(!proof.holds && proof.against.is_empty(), "{proof:?}");
-        assert_eq!((proof.outcome(), proof.not_run.as_deref()), ("not run", Some("a life was too short")));
+        assert_eq!((proof.outcome(), proof.not_run.as_deref()), ("not run", Some("a sandbox run was too short")));
         facts.note(false, "against");
         let proof = Proof::new("name", "claim", "how", facts);
         assert_eq!((proof.outcome(), proof.not_run), ("fails", None));
-        assert_eq!(proof.against, ["against", "a life was too short"]);
+        assert_eq!(proof.against, ["against", "a sandbox run was too short"]);
     }
 }

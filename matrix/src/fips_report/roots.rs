@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::build_report::BuildReport;
 use super::error::Error;
-use super::handshake::{CLIENTS, Client, HandshakeResult, ProgramUnderTest, Surroundings};
+use super::handshake::{CLIENTS, Client, HandshakeResult, ProgramUnderTest, RunOptions};
 use super::proof::{Facts, Proof};
 use super::server::{Server, ServerCertificate, ServerTlsConfig};
 use crate::sandbox::setup::Mount;
@@ -60,16 +60,16 @@ impl Case {
         let server = Server::new(ServerTlsConfig::Approved, shown)?;
         let stranger = Server::new(ServerTlsConfig::Approved, ServerCertificate::Good)?;
         let folder = tempfile::tempdir().map_err(Error::Directory)?;
-        let mut around = store.surroundings(&server, &stranger, &folder).map_err(Error::Directory)?;
+        let mut options = store.run_options(&server, &stranger, &folder).map_err(Error::Directory)?;
         let further = further.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        around.environment.extend(further);
+        options.environment.extend(further);
         let trusted = shown == ServerCertificate::Good && store != Store::Nowhere;
-        Ok(Self { name, trusted, meeting: HandshakeResult::with(subject, server, client, &around)? })
+        Ok(Self { name, trusted, meeting: HandshakeResult::with(subject, server, client, &options)? })
     }
 }
 
 impl Store {
-    fn surroundings(self, server: &Server, stranger: &Server, folder: &TempDir) -> std::io::Result<Surroundings> {
+    fn run_options(self, server: &Server, stranger: &Server, folder: &TempDir) -> std::io::Result<RunOptions> {
         let place = folder.path();
         let set = |name: &str, path: &Path| vec![(name.to_owned(), path.display().to_string())];
         let (mut environment, mut mounts) = (Vec::new(), Vec::new());
@@ -94,14 +94,14 @@ impl Store {
                 }
             }
         }
-        Ok(Surroundings { environment, mounts, ..Surroundings::default() })
+        Ok(RunOptions { environment, mounts, ..RunOptions::default() })
     }
 }
 
-/// Judges whom the program trusted. `told` is what it says of where its roots come from.
-pub fn judge(told: &BuildReport, cases: &[Case]) -> Proof {
+/// Judges whom the program trusted. `build_report` says where its roots come from.
+pub fn judge(build_report: &BuildReport, cases: &[Case]) -> Proof {
     let mut facts = Facts::default();
-    facts.note(told.has_system_roots(), format!("it says that its roots come from: {}", told.roots));
+    facts.note(build_report.has_system_roots(), format!("it says that its roots come from: {}", build_report.roots));
     for Case { name, trusted, meeting } in cases {
         meeting.judge(name, *trusted, &mut facts);
     }
@@ -118,8 +118,8 @@ pub fn judge(told: &BuildReport, cases: &[Case]) -> Proof {
 
 #[cfg(test)]
 mod tests {
-    use super::super::handshake::{Life, Lived};
-    use super::super::server::Seen;
+    use super::super::handshake::{RepeatedRun, SandboxRun};
+    use super::super::server::ObservedConnection;
     use super::*;
 
     fn told(roots: &str) -> BuildReport {
@@ -132,12 +132,12 @@ mod tests {
         let case = |((name, shown, store), client): ((&'static str, ServerCertificate, Store), Client)| {
             let trusted = shown == ServerCertificate::Good && store != Store::Nowhere;
             let seen = if trusted {
-                Seen { agreed: Some("TLS13_X".to_owned()), data: 9, ..Seen::default() }
+                ObservedConnection { agreed: Some("TLS13_X".to_owned()), data: 9, ..ObservedConnection::default() }
             } else {
-                Seen::default()
+                ObservedConnection::default()
             };
-            let lived = Lived { life: Life { seen: vec![seen], ..Life::default() }, before: None };
-            let meeting = HandshakeResult { client: client.name(), lived, control: Some("TLS13_X".to_owned()) };
+            let runs = RepeatedRun { run: SandboxRun { seen: vec![seen], ..SandboxRun::default() }, before: None };
+            let meeting = HandshakeResult { client: client.name(), runs, control: Some("TLS13_X".to_owned()) };
             Case { name, trusted, meeting }
         };
         CASES.into_iter().flat_map(|one| CLIENTS.map(|client| case((one, client)))).collect()
@@ -164,8 +164,8 @@ mod tests {
     fn a_case_without_time_is_named_and_leaves_the_proof_open() {
         let mut starved = cases();
         let out_of_time = Some("killed".to_owned());
-        let short = Life { out_of_time, ..Life::default() };
-        starved[0].meeting.lived = Lived { life: short.clone(), before: Some(short) };
+        let short = SandboxRun { out_of_time, ..SandboxRun::default() };
+        starved[0].meeting.runs = RepeatedRun { run: short.clone(), before: Some(short) };
         let proof = judge(&told("operating system"), &starved);
         assert_eq!(proof.outcome(), "not run", "{proof:?}");
         let told = "logs, a certificate in SSL_CERT_FILE: could not be run, because time was up twice: killed; killed";

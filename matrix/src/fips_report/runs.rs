@@ -3,25 +3,25 @@
 use std::sync::atomic::AtomicBool;
 
 use super::build_report::BuildReport;
-use super::certificate::Certified;
+use super::certificate::CertifiedModule;
+use super::concurrency;
 use super::error::Error;
 use super::gather::check;
 use super::handshake::{self, CLIENTS, HandshakeResult, ProgramUnderTest};
 use super::integrity::{self, ModuleBytes};
-use super::lives;
 use super::proof::{Facts, Proof};
 use super::roots::{self, CASES, Case};
 use super::server::ServerTlsConfig;
 use crate::target::Architecture;
 use crate::{build, emulator};
 
-/// What is run.
+/// The program that the proofs run, and how.
 #[derive(Clone, Copy)]
-pub struct Runs<'a> {
+pub struct RunContext<'a> {
     pub subject: &'a ProgramUnderTest,
     /// Of the agent.
     pub bytes: &'a [u8],
-    pub certified: &'a Certified,
+    pub certified: &'a CertifiedModule,
     pub architecture: Architecture,
     pub interrupted: &'a AtomicBool,
 }
@@ -30,29 +30,33 @@ pub struct Runs<'a> {
 const NAMES: [&str; 8] =
     ["module", integrity::NAME, "offer", "accepted", "chacha", "x25519", "extended-master-secret", "roots"];
 
-/// What came of the lives of a program that something here can start.
-pub struct Lives {
+/// The results of the sandbox runs of a program that can be started here.
+pub struct RunProofs {
     /// What the program says of itself.
-    told: BuildReport,
-    /// Those of the lives.
+    build_report: BuildReport,
+    /// The proofs from sandbox runs.
     proofs: Vec<Proof>,
 }
 
-/// What came of it.
-pub struct Ran {
+/// The results of all proofs for which the program runs.
+pub struct ProofResults {
     pub proofs: Vec<Proof>,
     /// What the program says of itself; none where nothing can start it.
-    pub told: Option<BuildReport>,
+    pub build_report: Option<BuildReport>,
 }
 
 /// All of these proofs. `place` is where the module is in the program, or why that cannot be told.
-pub fn proofs(runs: &Runs<'_>, lives: Option<Lives>, place: Result<ModuleBytes, String>) -> Result<Ran, Error> {
-    let Some(Lives { told, proofs: of_lives }) = lives else {
-        return Ok(Ran { proofs: not_run(runs.architecture), told: None });
+pub fn proofs(
+    runs: &RunContext<'_>,
+    sandboxed: Option<RunProofs>,
+    place: Result<ModuleBytes, String>,
+) -> Result<ProofResults, Error> {
+    let Some(RunProofs { build_report, proofs: from_sandboxes }) = sandboxed else {
+        return Ok(ProofResults { proofs: not_run(runs.architecture), build_report: None });
     };
     let asked = format!("{} --version=json", runs.subject.agent().display());
-    let mut proofs = vec![told.module(runs.certified, &asked), runs.integrity(place)?];
-    proofs.extend(of_lives);
+    let mut proofs = vec![build_report.module(runs.certified, &asked), runs.integrity(place)?];
+    proofs.extend(from_sandboxes);
     if runs.is_emulated() {
         let note = format!(
             "run in an emulator of {}, not by such a processor, and without a launcher before it",
@@ -62,7 +66,7 @@ pub fn proofs(runs: &Runs<'_>, lives: Option<Lives>, place: Result<ModuleBytes, 
             proof.evidence.push(note.clone());
         }
     }
-    Ok(Ran { proofs, told: Some(told) })
+    Ok(ProofResults { proofs, build_report: Some(build_report) })
 }
 
 /// The same where nothing can start the program.
@@ -72,29 +76,31 @@ fn not_run(architecture: Architecture) -> Vec<Proof> {
     NAMES.iter().map(|name| Proof::not_run(name, "What the program does when it runs.", how, &reason)).collect()
 }
 
-impl Runs<'_> {
-    /// Has the program live beside each server, which needs nothing but the program; none where nothing can start it.
-    pub fn lives(&self) -> Result<Option<Lives>, Error> {
+impl RunContext<'_> {
+    /// Runs the program beside each server, which needs nothing but the program; none where nothing can start it.
+    pub fn in_sandboxes(&self) -> Result<Option<RunProofs>, Error> {
         if !emulator::can_start(self.architecture) {
             return Ok(None);
         }
         // An emulator does not start what the program that it runs executes.
         let alone = ProgramUnderTest { program: self.subject.agent().to_owned(), agent: None };
-        let runs = Runs { subject: if self.is_emulated() { &alone } else { self.subject }, ..*self };
-        let told = build::BuildReport::document(runs.subject.agent()).and_then(|told| BuildReport::of(&told));
-        let told = told.map_err(|reason| Error::Mute { program: runs.subject.agent().to_owned(), reason })?;
+        let runs = RunContext { subject: if self.is_emulated() { &alone } else { self.subject }, ..*self };
+        let document = build::BuildReport::document(runs.subject.agent());
+        let build_report = document.and_then(|document| BuildReport::of(&document));
+        let build_report =
+            build_report.map_err(|reason| Error::Mute { program: runs.subject.agent().to_owned(), reason })?;
         let mut proofs = runs.handshakes()?;
-        proofs.push(runs.roots(&told)?);
-        Ok(Some(Lives { told, proofs }))
+        proofs.push(runs.roots(&build_report)?);
+        Ok(Some(RunProofs { build_report, proofs }))
     }
 
     fn is_emulated(&self) -> bool {
         self.architecture != Architecture::of_this_machine()
     }
 
-    /// How many lives there may be at once. An emulator keeps a processor busy with each.
+    /// Maximum number of concurrent runs. An emulator keeps a processor busy with each.
     fn at_once(&self) -> usize {
-        if self.is_emulated() { 2 } else { lives::AT_ONCE }
+        if self.is_emulated() { 2 } else { concurrency::AT_ONCE }
     }
 
     fn integrity(&self, place: Result<ModuleBytes, String>) -> Result<Proof, Error> {
@@ -110,10 +116,10 @@ impl Runs<'_> {
     }
 
     fn handshakes(&self) -> Result<Vec<Proof>, Error> {
-        let approved = self.meet(ServerTlsConfig::Approved)?;
-        let chacha = self.meet(ServerTlsConfig::ChaCha)?;
-        let x25519 = self.meet(ServerTlsConfig::X25519)?;
-        let old = self.meet(ServerTlsConfig::NoExtendedMasterSecret)?;
+        let approved = self.handshakes_with(ServerTlsConfig::Approved)?;
+        let chacha = self.handshakes_with(ServerTlsConfig::ChaCha)?;
+        let x25519 = self.handshakes_with(ServerTlsConfig::X25519)?;
+        let old = self.handshakes_with(ServerTlsConfig::NoExtendedMasterSecret)?;
         Ok(vec![
             handshake::offer(&approved),
             handshake::accepted(&approved),
@@ -124,20 +130,20 @@ impl Runs<'_> {
     }
 
     /// Every client beside such a server.
-    fn meet(&self, taste: ServerTlsConfig) -> Result<Vec<HandshakeResult>, Error> {
-        lives::each(self.at_once(), &CLIENTS, |client| {
+    fn handshakes_with(&self, tls: ServerTlsConfig) -> Result<Vec<HandshakeResult>, Error> {
+        concurrency::each(self.at_once(), &CLIENTS, |client| {
             check(self.interrupted)?;
-            HandshakeResult::arrange(self.subject, taste, *client)
+            HandshakeResult::arrange(self.subject, tls, *client)
         })
     }
 
-    fn roots(&self, told: &BuildReport) -> Result<Proof, Error> {
+    fn roots(&self, build_report: &BuildReport) -> Result<Proof, Error> {
         let all: Vec<_> = CASES.into_iter().flat_map(|case| CLIENTS.map(|client| (case, client))).collect();
-        let cases = lives::each(self.at_once(), &all, |(case, client)| {
+        let cases = concurrency::each(self.at_once(), &all, |(case, client)| {
             check(self.interrupted)?;
             Case::arrange(self.subject, *case, *client, &[])
         })?;
-        Ok(roots::judge(told, &cases))
+        Ok(roots::judge(build_report, &cases))
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) fn note(tools: &[BuildTool], pinned: Option<&BTreeMap<String, String>
 
 #[cfg(test)]
 mod tests {
-    use super::super::certificate::Certified;
+    use super::super::certificate::CertifiedModule;
     use super::*;
     use crate::flavour::Toolchain;
     use crate::workspace::Profile;
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn another_toolchain_is_refused_before_the_build_with_what_to_install() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let pinned = Certified::embedded().unwrap().build;
+        let pinned = CertifiedModule::embedded().unwrap().build;
         let tool = |sha256: &String| {
             let (name, path) = (RUSTC.to_owned(), "/toolchain/file".to_owned());
             BuildTool { name, path, sha256: sha256.clone(), is_elf: true, version: String::new() }
@@ -192,7 +192,7 @@ mod tests {
         let found = of_rust(root, &tools);
         let version = format!("rustc {} ", environment::pinned_toolchain(root).unwrap());
         let is_of_rustup = found[0].path.contains("/toolchains/") && found[0].version.starts_with(&version);
-        let pinned = Certified::embedded().unwrap().build.rust;
+        let pinned = CertifiedModule::embedded().unwrap().build.rust;
         let pinned = pinned.get(&tools.flavour.architecture.to_string());
         let (Some(pinned), true) = (pinned, is_of_rustup) else { return };
         assert_eq!(

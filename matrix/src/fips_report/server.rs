@@ -1,4 +1,7 @@
 //! A TLS server on loopback that speaks as little as it is told to, and keeps what its clients offered.
+//!
+//! Not the server of the tests (`tests/tls_server`): it is a part of the proofs, which vary its cipher suites, groups and certificates, and it reads the client's first
+//! message itself.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -16,7 +19,7 @@ use rustls::{ClientConfig, ClientConnection, NamedGroup, ServerConfig, ServerCon
 use serde::Serialize;
 
 use super::hello::Offer;
-use super::lenient::Lenient;
+use super::lenient::InsecureVerifier;
 
 /// Nobody on loopback needs as long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,9 +52,9 @@ pub enum ServerCertificate {
     NotYetValid,
 }
 
-/// A client, as the server saw it.
+/// A connection, as the server observed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Seen {
+pub struct ObservedConnection {
     #[serde(flatten)]
     pub offer: Offer,
     /// The suite of a handshake that was completed.
@@ -64,12 +67,12 @@ pub struct Seen {
     pub alert: Option<u8>,
 }
 
-/// All clients, in the order in which they came.
-pub type Guests = Arc<Mutex<Vec<Seen>>>;
+/// All connections, in the order in which they came.
+pub type ConnectionLog = Arc<Mutex<Vec<ObservedConnection>>>;
 
 /// A server that is not bound yet.
 pub struct Server {
-    taste: ServerTlsConfig,
+    tls: ServerTlsConfig,
     config: Arc<ServerConfig>,
     certificate: CertificateDer<'static>,
 }
@@ -92,7 +95,7 @@ impl ServerTlsConfig {
 
 impl Server {
     /// With a certificate that nobody else has issued.
-    pub fn new(taste: ServerTlsConfig, shown: ServerCertificate) -> Result<Self, Error> {
+    pub fn new(tls: ServerTlsConfig, shown: ServerCertificate) -> Result<Self, Error> {
         let host = if shown == ServerCertificate::OtherHost { "other.example" } else { HOST };
         let mut wanted = rcgen::CertificateParams::new(vec![host.to_owned()])?;
         match shown {
@@ -104,9 +107,9 @@ impl Server {
         let certificate = wanted.self_signed(&signing_key)?.der().clone();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
         let builder =
-            ServerConfig::builder_with_provider(taste.provider().into()).with_safe_default_protocol_versions()?;
+            ServerConfig::builder_with_provider(tls.provider().into()).with_safe_default_protocol_versions()?;
         let config = builder.with_no_client_auth().with_single_cert(vec![certificate.clone()], key)?;
-        Ok(Self { taste, config: Arc::new(config), certificate })
+        Ok(Self { tls, config: Arc::new(config), certificate })
     }
 
     /// The certificate, as files with roots have it.
@@ -122,14 +125,14 @@ impl Server {
     }
 
     /// Answers every request on that port of this network, or on any if it is zero, with 202. Returns the port.
-    pub fn serve(&self, port: u16, guests: &Guests) -> io::Result<u16> {
+    pub fn serve(&self, port: u16, connections: &ConnectionLog) -> io::Result<u16> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = listener.local_addr()?.port();
-        let (taste, config, guests) = (self.taste, Arc::clone(&self.config), Arc::clone(guests));
+        let (tls, config, connections) = (self.tls, Arc::clone(&self.config), Arc::clone(connections));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 // A client that is refused breaks off, which is what it is here for.
-                let _ = attend(stream, taste, &config, &guests);
+                let _ = attend(stream, tls, &config, &connections);
             }
         });
         Ok(port)
@@ -137,11 +140,11 @@ impl Server {
 
     /// What a client with another cryptography sees, which offers everything, trusts everybody and does without extended master secrets: a server that serves nobody
     /// would prove nothing.
-    pub fn serves_others(&self) -> Result<Seen, Error> {
-        let guests = Guests::default();
-        let port = self.serve(0, &guests)?;
+    pub fn serves_others(&self) -> Result<ObservedConnection, Error> {
+        let connections = ConnectionLog::default();
+        let port = self.serve(0, &connections)?;
         let provider = Arc::new(ring::default_provider());
-        let lenient = Arc::new(Lenient(provider.signature_verification_algorithms));
+        let lenient = Arc::new(InsecureVerifier(provider.signature_verification_algorithms));
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let config = builder.dangerous().with_custom_certificate_verifier(lenient).with_no_client_auth();
         let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
@@ -151,14 +154,14 @@ impl Server {
         let mut stream = StreamOwned::new(connection, stream);
         let sent = stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}");
         let answered = sent.and_then(|()| stream.read_exact(&mut [0; 12]));
-        if self.taste != ServerTlsConfig::NoExtendedMasterSecret {
+        if self.tls != ServerTlsConfig::NoExtendedMasterSecret {
             answered?;
         }
         // Its end is what the server waits for, and then it has written down all that it saw.
         drop(stream);
         let end = std::time::Instant::now() + PATIENCE;
         loop {
-            let seen = guests.lock().unwrap_or_else(PoisonError::into_inner).first().cloned().unwrap_or_default();
+            let seen = connections.lock().unwrap_or_else(PoisonError::into_inner).first().cloned().unwrap_or_default();
             if seen.data > 0 || seen.alert.is_some() || std::time::Instant::now() > end {
                 return Ok(seen);
             }
@@ -180,19 +183,19 @@ pub enum Error {
 
 fn attend(
     mut stream: TcpStream,
-    taste: ServerTlsConfig,
+    tls: ServerTlsConfig,
     config: &Arc<ServerConfig>,
-    guests: &Mutex<Vec<Seen>>,
+    connections: &Mutex<Vec<ObservedConnection>>,
 ) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let first = record(&mut stream)?;
-    let place = enter(&first, guests);
-    let update = |change: &dyn Fn(&mut Seen)| {
-        if let Some(seen) = guests.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place) {
+    let place = enter(&first, connections);
+    let update = |change: &dyn Fn(&mut ObservedConnection)| {
+        if let Some(seen) = connections.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place) {
             change(seen);
         }
     };
-    if taste == ServerTlsConfig::NoExtendedMasterSecret {
+    if tls == ServerTlsConfig::NoExtendedMasterSecret {
         let alert = old_answer(&mut stream)?;
         update(&|seen| seen.alert = alert);
         return Ok(());
@@ -270,11 +273,11 @@ fn hello(first: &[u8], stream: &mut TcpStream) -> io::Result<Accepted> {
 }
 
 /// Writes down what the client offers, and returns at which place. What cannot be read is no offer.
-fn enter(first: &[u8], guests: &Mutex<Vec<Seen>>) -> usize {
-    let seen = Seen { offer: Offer::of(first).unwrap_or_default(), ..Seen::default() };
-    let mut guests = guests.lock().unwrap_or_else(PoisonError::into_inner);
-    guests.push(seen);
-    guests.len() - 1
+fn enter(first: &[u8], connections: &Mutex<Vec<ObservedConnection>>) -> usize {
+    let seen = ObservedConnection { offer: Offer::of(first).unwrap_or_default(), ..ObservedConnection::default() };
+    let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+    connections.push(seen);
+    connections.len() - 1
 }
 
 /// Reads a request to its end, and returns how many bytes it has.
@@ -298,15 +301,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_taste_is_served_to_whoever_offers_it() {
-        for (taste, name) in [
+    fn every_tls_config_is_served_to_whoever_offers_it() {
+        for (tls, name) in [
             (ServerTlsConfig::Approved, "GCM"),
             (ServerTlsConfig::ChaCha, "CHACHA20_POLY1305"),
             (ServerTlsConfig::X25519, "GCM"),
         ] {
-            let seen = Server::new(taste, ServerCertificate::Good).unwrap().serves_others().unwrap();
-            assert!(seen.agreed.clone().unwrap().contains(name), "{taste:?}: {seen:?}");
-            assert!(seen.data > 2 && seen.offer.groups.contains(&"X25519".to_owned()), "{taste:?}: {seen:?}");
+            let seen = Server::new(tls, ServerCertificate::Good).unwrap().serves_others().unwrap();
+            assert!(seen.agreed.clone().unwrap().contains(name), "{tls:?}: {seen:?}");
+            assert!(seen.data > 2 && seen.offer.groups.contains(&"X25519".to_owned()), "{tls:?}: {seen:?}");
         }
         for shown in [ServerCertificate::OtherHost, ServerCertificate::Expired, ServerCertificate::NotYetValid] {
             assert!(
@@ -321,24 +324,24 @@ mod tests {
         let server = Server::new(ServerTlsConfig::NoExtendedMasterSecret, ServerCertificate::Good).unwrap();
         let seen = server.serves_others().unwrap();
         assert_eq!((seen.alert, seen.data), (Some(10), 0), "{seen:?}");
-        let guests = Guests::default();
-        let port = server.serve(0, &guests).unwrap();
+        let connections = ConnectionLog::default();
+        let port = server.serve(0, &connections).unwrap();
         let mut config = strict(&server);
         config.require_ems = true;
         assert!(talk(config, port).is_err());
-        wait(|| guests.lock().unwrap().first().is_some_and(|seen| seen.alert == Some(40)));
+        wait(|| connections.lock().unwrap().first().is_some_and(|seen| seen.alert == Some(40)));
     }
 
     #[test]
-    fn a_taste_leaves_nothing_else() {
+    fn a_tls_config_leaves_nothing_else() {
         let groups =
-            |taste: ServerTlsConfig| taste.provider().kx_groups.iter().map(|group| group.name()).collect::<Vec<_>>();
+            |tls: ServerTlsConfig| tls.provider().kx_groups.iter().map(|group| group.name()).collect::<Vec<_>>();
         assert_eq!(groups(ServerTlsConfig::X25519), [NamedGroup::X25519]);
         assert!(
             !groups(ServerTlsConfig::Approved).contains(&NamedGroup::X25519)
                 && groups(ServerTlsConfig::Approved).len() == 2
         );
-        let suites = |taste: ServerTlsConfig| format!("{:?}", taste.provider().cipher_suites);
+        let suites = |tls: ServerTlsConfig| format!("{:?}", tls.provider().cipher_suites);
         assert!(
             !suites(ServerTlsConfig::ChaCha).contains("GCM") && !suites(ServerTlsConfig::Approved).contains("CHACHA20")
         );
@@ -347,10 +350,10 @@ mod tests {
     #[test]
     fn a_client_that_offers_nothing_common_is_refused_and_remembered() {
         let server = Server::new(ServerTlsConfig::ChaCha, ServerCertificate::Good).unwrap();
-        let guests = Guests::default();
-        let port = server.serve(0, &guests).unwrap();
+        let connections = ConnectionLog::default();
+        let port = server.serve(0, &connections).unwrap();
         assert!(talk(strict(&server), port).is_err());
-        let seen = guests.lock().unwrap().clone();
+        let seen = connections.lock().unwrap().clone();
         assert_eq!(seen.len(), 1);
         assert!(seen[0].agreed.is_none() && seen[0].data == 0 && !seen[0].offer.suites.is_empty(), "{seen:?}");
         assert!(seen[0].refused, "{seen:?}");
@@ -365,26 +368,26 @@ mod tests {
             (ServerCertificate::NotYetValid, false),
         ] {
             let server = Server::new(ServerTlsConfig::Approved, shown).unwrap();
-            let guests = Guests::default();
-            let port = server.serve(0, &guests).unwrap();
+            let connections = ConnectionLog::default();
+            let port = server.serve(0, &connections).unwrap();
             assert_eq!(talk(strict(&server), port).is_ok(), accepted, "{shown:?}");
-            wait(|| guests.lock().unwrap().first().is_some_and(|seen| seen.refused != accepted));
+            wait(|| connections.lock().unwrap().first().is_some_and(|seen| seen.refused != accepted));
         }
     }
 
     #[test]
     fn a_client_that_breaks_off_has_refused_nothing() {
         let server = Server::new(ServerTlsConfig::Approved, ServerCertificate::Good).unwrap();
-        let guests = Guests::default();
-        let port = server.serve(0, &guests).unwrap();
+        let connections = ConnectionLog::default();
+        let port = server.serve(0, &connections).unwrap();
         let connection = ClientConnection::new(strict(&server).into(), ServerName::try_from(HOST).unwrap()).unwrap();
         let mut stream = StreamOwned::new(connection, TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap());
         stream.conn.write_tls(&mut stream.sock).unwrap();
-        wait(|| guests.lock().unwrap().len() == 1);
+        wait(|| connections.lock().unwrap().len() == 1);
         drop(stream);
         // The server serves one after the other: whoever comes next is served after that one.
         talk(strict(&server), port).unwrap();
-        let seen = guests.lock().unwrap().clone();
+        let seen = connections.lock().unwrap().clone();
         assert!(!seen[0].refused && seen[0].agreed.is_none(), "{seen:?}");
     }
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use object::read::elf::{ElfFile64, SectionHeader as _};
-use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, elf::SHF_EXECINSTR};
 use regex::Regex;
 
-use super::certificate::Certified;
+use super::certificate::CertifiedModule;
 use super::proof::{Facts, Proof};
 use crate::elf::Linkage;
+use crate::elf::program::Program;
 use crate::hash;
 
 /// How the names of a library begin that is built with its version before each of them.
@@ -40,11 +39,10 @@ impl Symbols {
     /// None of what is no 64-bit ELF file.
     pub fn of(file: &[u8]) -> Option<Self> {
         let marks = Regex::new(MARKED).ok()?;
-        let elf = ElfFile64::<Endianness>::parse(file).ok()?;
-        let mut symbols = Self { loaded: Linkage::of(file)?.libraries, code: code(&elf)?, ..Self::default() };
-        let defined =
-            elf.symbols().filter(|symbol| symbol.is_definition() || symbol.kind() == object::SymbolKind::Unknown);
-        for name in defined.filter_map(|symbol| symbol.name().ok().filter(|name| !name.is_empty())) {
+        let program = Program::parse(file).ok()?;
+        let code = hash::hexadecimal(&program.executable_code()?);
+        let mut symbols = Self { loaded: Linkage::of(file)?.libraries, code, ..Self::default() };
+        for name in program.symbols().filter(|symbol| symbol.is_own).map(|symbol| symbol.name) {
             symbols.count += 1;
             if let Some(mark) = marks.find(name) {
                 *symbols.marked.entry(mark.as_str().to_owned()).or_default() += 1;
@@ -56,17 +54,9 @@ impl Symbols {
     }
 }
 
-fn code(elf: &ElfFile64<'_, Endianness>) -> Option<String> {
-    let sections = elf.sections();
-    let executable =
-        sections.filter(|section| section.elf_section_header().sh_flags(elf.endian()).contains(SHF_EXECINSTR));
-    let code = executable.map(|section| section.data()).collect::<Result<Vec<_>, _>>().ok()?;
-    Some(hash::hexadecimal(&code.concat()))
-}
-
 /// The module is the only cryptography in a program that can be told by its names. `named` has the names; `shipped` is the program as it is used, which has none any more, but the
 /// same code.
-pub fn judge(named: &Symbols, shipped: &Symbols, certified: &Certified, command: &str) -> Proof {
+pub fn judge(named: &Symbols, shipped: &Symbols, certified: &CertifiedModule, command: &str) -> Proof {
     let mut facts = Facts::default();
     let expected =
         format!("{}_{}", certified.package, certified.package_version).replace("-sys", "").replace(['-', '.'], "_");
@@ -103,7 +93,7 @@ mod tests {
     }
 
     fn holds(named: &Symbols, shipped: &Symbols) -> bool {
-        judge(named, shipped, &Certified::embedded().unwrap(), "cargo").holds
+        judge(named, shipped, &CertifiedModule::embedded().unwrap(), "cargo").holds
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::module_build::ModuleBuild;
 use super::proof::Facts;
 use super::rust_tools::{self, CARGO, RUSTC, of_rust};
+use crate::elf::program::MAGIC;
 use crate::flavour::Tools;
 use crate::hash;
 use crate::workspace::environment;
@@ -59,8 +60,6 @@ const NO_PROGRAMS: [&str; 4] = [SPECS, GO_TOOLS, rust_tools::LIBRARY, rust_tools
 pub(super) const GO_TOOLS: &str = "Go's compiler and linker";
 /// A file that gcc reads by itself where it is there, which tells it what to start and with which options. Compilers have it built in, and distributions have no such file.
 const SPECS: &str = "specs";
-/// How an ELF file begins.
-const ELF: [u8; 4] = *b"\x7fELF";
 /// What it links into static programs.
 const LINKED: [&str; 7] = ["crt1.o", "crti.o", "crtbeginT.o", "crtend.o", "libc.a", "libgcc.a", "libgcc_eh.a"];
 
@@ -270,9 +269,9 @@ pub(super) fn is_program(path: &Path) -> bool {
 }
 
 fn is_elf(path: &Path) -> io::Result<bool> {
-    let mut start = [0; ELF.len()];
+    let mut start = [0; MAGIC.len()];
     fs::File::open(path)?.read_exact(&mut start)?;
-    Ok(start == ELF)
+    Ok(start == MAGIC)
 }
 
 /// The first line with something in it that a program says.

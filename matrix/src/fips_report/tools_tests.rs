@@ -90,7 +90,7 @@ fn what_is_beside_a_linked_cmake_is_looked_for_where_the_link_leads() {
     let folder = folder.path().canonicalize().unwrap();
     let (real, link) = (folder.join("real/cmake"), folder.join("cmake"));
     fs::create_dir(folder.join("real")).unwrap();
-    crate::executable::write(&real, ELF).unwrap();
+    crate::executable::write(&real, MAGIC).unwrap();
     std::os::unix::fs::symlink(&real, &link).unwrap();
     assert_eq!(folder_with_others(CMAKE, &link), Some(folder.join("real")));
     assert_eq!(folder_with_others(C_COMPILER, &link), Some(folder));

@@ -5,11 +5,11 @@ use std::io::Read as _;
 use flate2::read::GzDecoder;
 
 use super::algorithms;
-use super::allowed::{self, Allowed, FILE, Program};
-use super::price;
+use super::allowed::{self, FILE, PackageAllowlist, Program};
+use super::benchmark;
 use super::proof::{Facts, Proof};
 use super::symbols::Symbols;
-use crate::build::waf::{self, Pinned};
+use crate::build::waf::{self, PinnedArtefact};
 use crate::elf::{self, Linkage};
 use crate::hash;
 use crate::materials::packages::Packages;
@@ -72,7 +72,7 @@ const NETWORK: [&str; 16] = [
 const OPEN_ENDED: [&str; 3] = ["dlopen", "dlsym", "syscall"];
 
 /// The worker is what these sources make, its library and rules are the pinned ones, and nothing of them encrypts or signs.
-pub fn judge(evidence: &Evidence<'_>, allowed: &Allowed, pinned: &Pinned) -> Proof {
+pub fn judge(evidence: &Evidence<'_>, allowed: &PackageAllowlist, pinned: &PinnedArtefact) -> Proof {
     let mut facts = Facts::default();
     note_program(evidence, allowed, &mut facts);
     let WorkerFiles { library, rules, .. } = evidence.shipped;
@@ -88,7 +88,7 @@ pub fn judge(evidence: &Evidence<'_>, allowed: &Allowed, pinned: &Pinned) -> Pro
     Proof::new("worker", claim, how, facts)
 }
 
-fn note_program(evidence: &Evidence<'_>, allowed: &Allowed, facts: &mut Facts) {
+fn note_program(evidence: &Evidence<'_>, allowed: &PackageAllowlist, facts: &mut Facts) {
     let Evidence { built, named, shipped: WorkerFiles { program, .. }, packages, architecture, module, .. } = *evidence;
     let (of_built, of_shipped) = (hash::hexadecimal(built), hash::hexadecimal(program));
     if built == program {
@@ -117,7 +117,7 @@ fn note_program(evidence: &Evidence<'_>, allowed: &Allowed, facts: &mut Facts) {
     let found = algorithms::of(program).into_iter().collect::<Vec<_>>().join(", ");
     let found = if found.is_empty() { "no algorithm" } else { &found };
     facts.note(found == "no algorithm", format!("by constants, the worker has {found} of cryptography in it"));
-    let has_module = price::names(program, module);
+    let has_module = benchmark::names(program, module);
     facts.note(!has_module, format!("the text {module} is {}in it", if has_module { "" } else { "not " }));
 }
 
@@ -205,7 +205,7 @@ mod tests {
         let (program, library, rules) = (read(waf::NAME), read(waf::LIBRARY), read(waf::RULES));
         let with_names = named();
         let packages = waf::packages(root, &crate::target::plain()).unwrap();
-        let (allowed, pinned) = (Allowed::embedded().unwrap(), waf::pinned().unwrap());
+        let (allowed, pinned) = (PackageAllowlist::embedded().unwrap(), waf::pinned().unwrap());
         let shipped = WorkerFiles { program: &program, library: &library, rules: &rules };
         let good = Evidence {
             built: &program,

@@ -36,7 +36,7 @@ pub struct Flavours {
     #[serde(rename = "flavour")]
     pub all: Vec<Flavour>,
     pub refused: Vec<Exclusion>,
-    pub required: Vec<Required>,
+    pub required: Vec<RequiredPrograms>,
 }
 
 /// The compiler of the distribution.
@@ -133,7 +133,7 @@ pub struct Exclusion {
 /// What a switch needs on the machine that builds.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Required {
+pub struct RequiredPrograms {
     pub choice: Choice,
     /// Programs on the path, each with the package that has it.
     pub programs: BTreeMap<String, String>,

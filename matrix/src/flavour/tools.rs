@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::c_tools;
 use super::compiler::{VERSION, check, first_line, sysroot};
-use super::zig::Installed;
+use super::zig::ZigInstallation;
 use super::{Architecture, Compiler, Error, Flavour, Flavours, LayerTarget, Libc, Linker};
 use crate::elf::Glibc;
 use crate::manifest::{Levels, ON};
@@ -187,7 +187,7 @@ impl Tools {
             Linker::Cc => {}
             Linker::Gcc => tools.link_with_gcc(),
             Linker::Zig => {
-                let zig = Installed::ensure(&flavours.zig, target, progress)?;
+                let zig = ZigInstallation::ensure(&flavours.zig, target, progress)?;
                 tools.link_with_zig(flavours, &zig, floor, target)?;
             }
         }
@@ -262,7 +262,7 @@ impl Tools {
     fn link_with_zig(
         &mut self,
         flavours: &Flavours,
-        zig: &Installed,
+        zig: &ZigInstallation,
         floor: Glibc,
         target: &Path,
     ) -> Result<(), Error> {

@@ -9,14 +9,14 @@ use crate::venv::{PythonRequirements, Venv};
 
 /// Both of them on this machine.
 #[derive(Clone, Debug)]
-pub(super) struct Installed {
+pub(super) struct ZigInstallation {
     /// The command of cargo.
     pub command: PathBuf,
     /// The folder with the compiler and the sources of its libraries.
     pub folder: PathBuf,
 }
 
-impl Installed {
+impl ZigInstallation {
     /// Installs them below `target`, or finds them there.
     pub fn ensure(zig: &Zig, target: &Path, progress: &dyn Fn(&str)) -> Result<Self, Error> {
         let requirements = zig.requirements.join("\n");
@@ -100,7 +100,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let installed = Installed { command: PathBuf::new(), folder: folder.path().to_owned() };
+        let installed = ZigInstallation { command: PathBuf::new(), folder: folder.path().to_owned() };
         let told = |name: &str| {
             let flavours = Flavours::embedded().unwrap();
             let flavour = flavours.all.iter().find(|flavour| flavour.name == name).unwrap();

@@ -26,7 +26,7 @@ pub struct Baseline {
     /// The machine that the ratios were measured on; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     machine: Option<Machine>,
-    conditions: Vec<Stored>,
+    conditions: Vec<StoredCondition>,
     /// The digest of each cell, from timed and untimed starts. Empty in a file of an earlier version.
     #[serde(default)]
     deliveries: Vec<StoredDelivery>,
@@ -46,7 +46,7 @@ struct StoredDelivery {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
+struct StoredCondition {
     condition: Condition,
     /// Ratios by cell id, then by gate.
     cells: BTreeMap<String, BTreeMap<String, Ratio>>,
@@ -74,7 +74,7 @@ impl Baseline {
     /// The baseline of a run that was compared with its floor.
     pub fn of(experiment: &Experiment) -> Result<Self, Error> {
         let run = comparable(experiment)?;
-        let conditions: Vec<Stored> = experiment.analysis.conditions.iter().map(stored).collect();
+        let conditions: Vec<StoredCondition> = experiment.analysis.conditions.iter().map(stored).collect();
         if conditions.iter().all(|stored| stored.cells.is_empty()) {
             return Err(Error::NoFloor);
         }
@@ -152,11 +152,14 @@ pub fn comparable(experiment: &Experiment) -> Result<&Run, Error> {
     if found == INSTRUMENT { Ok(run) } else { Err(Error::RunInstrument { found }) }
 }
 
-fn stored(found: &ConditionAnalysis) -> Stored {
+fn stored(found: &ConditionAnalysis) -> StoredCondition {
     let gates = |ratios: &BTreeMap<String, Estimate>| {
         let gate = |gate: &str| Some((gate.to_owned(), Ratio::from(ratios.get(gate)?)));
         GATES.into_iter().filter_map(gate).collect::<BTreeMap<String, Ratio>>()
     };
     let cells = found.to_floor.iter().map(|comparison| (comparison.cell.clone(), gates(&comparison.ratios)));
-    Stored { condition: found.condition.clone(), cells: cells.filter(|(_, gates)| !gates.is_empty()).collect() }
+    StoredCondition {
+        condition: found.condition.clone(),
+        cells: cells.filter(|(_, gates)| !gates.is_empty()).collect(),
+    }
 }

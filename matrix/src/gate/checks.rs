@@ -1,7 +1,7 @@
 //! Checks that are independent of times: what is delivered, and the control (A/A).
 
 use super::baseline::Baseline;
-use super::questions::Sides;
+use super::budget_checks::ComparedCells;
 use super::{Budgets, Error, Outcome};
 use crate::analyze::{Comparison, ConditionAnalysis, Delivery};
 use crate::plan::{Cell, CellKind, Condition, Plan};
@@ -27,7 +27,7 @@ impl Check<'_> {
 /// and the control.
 pub fn all<'a>(
     experiment: &'a Experiment,
-    sides: &'a Sides,
+    sides: &'a ComparedCells,
     budgets: &Budgets,
     baseline: Option<&Baseline>,
 ) -> Result<Vec<Check<'a>>, Error> {

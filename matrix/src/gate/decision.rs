@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::Outcome;
+use super::budget_checks::Growth;
 use super::checks::Check;
-use super::questions::Growth;
 use crate::plan::{Condition, SCHEMA};
 use crate::report::Experiment;
 use crate::report::number::counted;

@@ -1,8 +1,8 @@
-//! Judges one question.
+//! Judges one budget check.
 
 use super::Outcome;
+use super::budget_checks::{BudgetCheck, Growth, Reference};
 use super::decision::Judgement;
-use super::questions::{Against, Growth, Question};
 use crate::analyze::Verdict;
 use crate::analyze::estimate::ENOUGH;
 use crate::report::number::Scale;
@@ -10,47 +10,45 @@ use crate::report::number::Scale;
 /// The unit of a comparison with a baseline: a factor less one.
 const RATIO: &str = "ratio";
 
-/// Judges a question.
+/// Judges a budget check.
 ///
 /// The first that applies decides: a failed check of a program, which is not judged by its times then; two identical programs, which pass on any machine; an
 /// invalid run; the growth.
-pub fn judge(question: &Question<'_>) -> Judgement {
-    let (outcome, reason) = match (&question.finding, question.verdict, question.growth) {
+pub fn judge(check: &BudgetCheck<'_>) -> Judgement {
+    let (outcome, reason) = match (&check.finding, check.verdict, check.growth) {
         (Some((outcome, reason)), _, _) if *outcome != Outcome::InvalidRun => (*outcome, reason.clone()),
         (_, Some(Verdict::NoOp), _) => (Outcome::Pass, "it is the same program".to_owned()),
         (Some((outcome, reason)), _, _) => (*outcome, reason.clone()),
         (None, Some(Verdict::InvalidRun), _) => {
-            (Outcome::InvalidRun, format!("the control differs in {}: the measurement is biased", question.gate))
+            (Outcome::InvalidRun, format!("the control differs in {}: the measurement is biased", check.gate))
         }
-        (None, _, Some(growth)) => weigh(question, growth),
-        (None, _, None) => (Outcome::Inconclusive, format!("too few starts count that have {}", question.gate)),
+        (None, _, Some(growth)) => weigh(check, growth),
+        (None, _, None) => (Outcome::Inconclusive, format!("too few starts count that have {}", check.gate)),
     };
     Judgement {
-        condition: question.condition.clone(),
-        candidate: question.candidate.to_owned(),
-        against: match question.against {
-            Against::Cell(cell) => cell.to_owned(),
-            Against::Baseline => "the baseline".to_owned(),
+        condition: check.condition.clone(),
+        candidate: check.candidate.to_owned(),
+        against: match check.reference {
+            Reference::Cell(cell) => cell.to_owned(),
+            Reference::Baseline => "the baseline".to_owned(),
         },
-        gate: question.gate,
+        gate: check.gate,
         outcome,
-        growth: question
-            .growth
-            .filter(|_| matches!(outcome, Outcome::Pass | Outcome::Regressed | Outcome::Inconclusive)),
-        limit: question.limit,
-        unit: question.unit,
+        growth: check.growth.filter(|_| matches!(outcome, Outcome::Pass | Outcome::Regressed | Outcome::Inconclusive)),
+        limit: check.limit,
+        unit: check.unit,
         reason,
     }
 }
 
-fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
-    let Question { unit, limit, .. } = *question;
+fn weigh(check: &BudgetCheck<'_>, growth: Growth) -> (Outcome, String) {
+    let BudgetCheck { unit, limit, .. } = *check;
     let found = format!("{} against a budget of {}", told(unit, growth), amount(unit, limit));
     let varies = unit != RATIO && (growth.high - growth.low).abs() > 0.0;
-    let is_too_short = question.blocks < ENOUGH && question.against != Against::Baseline;
-    if is_too_short && (varies || question.verdict == Some(Verdict::Inconclusive)) {
+    let is_too_short = check.blocks < ENOUGH && check.reference != Reference::Baseline;
+    if is_too_short && (varies || check.verdict == Some(Verdict::Inconclusive)) {
         let reason =
-            format!("{found}, of {} blocks: nothing can be told from chance before it has {ENOUGH}", question.blocks);
+            format!("{found}, of {} blocks: nothing can be told from chance before it has {ENOUGH}", check.blocks);
         return (Outcome::Inconclusive, reason);
     }
     if growth.low > limit {
@@ -64,14 +62,14 @@ fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
         let seen = amount(unit, growth.detectable);
         return (
             Outcome::Inconclusive,
-            format!("{found}, and only {seen} would have been seen{}", remedy(question, growth, limit)),
+            format!("{found}, and only {seen} would have been seen{}", remedy(check, growth, limit)),
         );
     }
     if growth.high > limit {
         // Growth close to the budget stays inside every interval, however narrow.
         let distance = (limit - growth.value).abs();
         let reach = (growth.high - growth.low) / 2.0;
-        let more = remedy(question, Growth { detectable: reach.max(0.0), ..growth }, distance);
+        let more = remedy(check, Growth { detectable: reach.max(0.0), ..growth }, distance);
         return (Outcome::Inconclusive, format!("{found}, which the interval has in it{more}"));
     }
     (Outcome::Pass, found)
@@ -79,13 +77,13 @@ fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
 
 /// Says how many blocks it takes to detect `wanted`. The minimum detectable effect shrinks with the square root of the number of blocks. More blocks do not
 /// make a stored baseline more precise.
-fn remedy(question: &Question<'_>, growth: Growth, wanted: f64) -> String {
+fn remedy(check: &BudgetCheck<'_>, growth: Growth, wanted: f64) -> String {
     let factor = (growth.detectable / wanted).powi(2);
-    let blocks = crate::report::number::float(question.blocks) * factor;
+    let blocks = crate::report::number::float(check.blocks) * factor;
     // At least one block more than there were, because those were not enough.
-    let blocks = ((blocks / 10.0).ceil() * 10.0).max(crate::report::number::float(question.blocks + 1));
+    let blocks = ((blocks / 10.0).ceil() * 10.0).max(crate::report::number::float(check.blocks + 1));
     match () {
-        () if question.against == Against::Baseline => String::new(),
+        () if check.reference == Reference::Baseline => String::new(),
         () if blocks.is_finite() && blocks < 10_000.0 => format!("; {blocks:.0} blocks would do"),
         () => "; no sensible number of blocks decides that".to_owned(),
     }
@@ -126,11 +124,11 @@ mod tests {
 
     const CALM: Growth = Growth { value: 0.1, low: 0.0, high: 0.2, detectable: 0.3 };
 
-    fn asked(condition: &Condition) -> Question<'_> {
-        Question {
+    fn budget_check(condition: &Condition) -> BudgetCheck<'_> {
+        BudgetCheck {
             condition,
             candidate: "ship",
-            against: Against::Cell("main"),
+            reference: Reference::Cell("main"),
             gate: "ready",
             unit: "ms",
             limit: 0.5,
@@ -141,17 +139,17 @@ mod tests {
         }
     }
 
-    fn outcome(change: impl FnOnce(&mut Question<'_>)) -> (Outcome, String) {
+    fn outcome(change: impl FnOnce(&mut BudgetCheck<'_>)) -> (Outcome, String) {
         let condition = Condition::default();
-        let mut question = asked(&condition);
-        change(&mut question);
-        let judged = judge(&question);
+        let mut check = budget_check(&condition);
+        change(&mut check);
+        let judged = judge(&check);
         (judged.outcome, judged.reason)
     }
 
     fn grown(value: f64, reach: f64, detectable: f64) -> Outcome {
-        outcome(|question| {
-            question.growth = Some(Growth { value, low: value - reach, high: value + reach, detectable });
+        outcome(|check| {
+            check.growth = Some(Growth { value, low: value - reach, high: value + reach, detectable });
         })
         .0
     }
@@ -170,24 +168,24 @@ mod tests {
     fn other_measures_are_judged_in_their_units_and_exactly_where_nothing_varies() {
         let exact = |value: f64| Growth { value, low: value, high: value, detectable: 0.0 };
         let size = |growth| {
-            outcome(move |question| {
-                (question.gate, question.unit, question.limit) = ("file_size", "bytes", 65_536.0);
-                question.growth = Some(growth);
+            outcome(move |check| {
+                (check.gate, check.unit, check.limit) = ("file_size", "bytes", 65_536.0);
+                check.growth = Some(growth);
             })
         };
         assert_eq!(size(exact(65_536.0)), (Outcome::Pass, "+64.0 KiB against a budget of 64.0 KiB".to_owned()));
         assert_eq!(size(exact(65_537.0)).0, Outcome::Regressed, "one byte too many is one too many");
         let threads = |growth| {
-            outcome(move |question| {
-                (question.gate, question.unit, question.limit) = ("threads", "threads", 0.5);
-                question.growth = Some(growth);
+            outcome(move |check| {
+                (check.gate, check.unit, check.limit) = ("threads", "threads", 0.5);
+                check.growth = Some(growth);
             })
         };
         let varying = Growth { value: 0.25, low: 0.0, high: 0.5, detectable: 0.4 };
         let expected = "+0.25 threads [0.00, 0.50] against a budget of 0.50 threads";
         assert_eq!(threads(varying), (Outcome::Pass, expected.to_owned()));
         assert_eq!(threads(exact(1.0)).0, Outcome::Regressed);
-        let biased = outcome(|question| (question.gate, question.verdict) = ("threads", Some(Verdict::InvalidRun)));
+        let biased = outcome(|check| (check.gate, check.verdict) = ("threads", Some(Verdict::InvalidRun)));
         assert_eq!(biased.0, Outcome::InvalidRun);
     }
 
@@ -196,26 +194,26 @@ mod tests {
         let slow = Growth { value: 9.0, low: 8.0, high: 10.0, detectable: 0.3 };
         let found = |outcome: Outcome| Some((outcome, "so it is".to_owned()));
         for wrong in [Outcome::InvalidRun, Outcome::PayloadMismatch, Outcome::DidNotStart, Outcome::HarnessFailure] {
-            let judged = outcome(|question| (question.growth, question.finding) = (Some(slow), found(wrong)));
+            let judged = outcome(|check| (check.growth, check.finding) = (Some(slow), found(wrong)));
             assert_eq!(judged, (wrong, "so it is".to_owned()));
         }
         let same = |finding| {
-            move |question: &mut Question<'_>| (question.verdict, question.finding) = (Some(Verdict::NoOp), finding)
+            move |check: &mut BudgetCheck<'_>| (check.verdict, check.finding) = (Some(Verdict::NoOp), finding)
         };
         assert_eq!(outcome(same(found(Outcome::InvalidRun))).0, Outcome::Pass, "a program is itself on any machine");
         assert_eq!(outcome(same(found(Outcome::PayloadMismatch))).0, Outcome::PayloadMismatch);
-        assert_eq!(outcome(|question| question.verdict = Some(Verdict::NoOp)).0, Outcome::Pass);
-        assert_eq!(outcome(|question| (question.growth, question.verdict) = (None, None)).0, Outcome::Inconclusive);
+        assert_eq!(outcome(|check| check.verdict = Some(Verdict::NoOp)).0, Outcome::Pass);
+        assert_eq!(outcome(|check| (check.growth, check.verdict) = (None, None)).0, Outcome::Inconclusive);
     }
 
     #[test]
     fn a_run_that_is_too_short_says_how_long_it_had_to_be() {
-        let (_, reason) = outcome(|question| question.growth = Some(Growth { detectable: 1.0, ..CALM }));
+        let (_, reason) = outcome(|check| check.growth = Some(Growth { detectable: 1.0, ..CALM }));
         let expected = "+0.10 ms [0.00, 0.20] against a budget of 0.50 ms, and only 1.00 ms would have been seen; \
                         120 blocks would do";
         assert_eq!(reason, expected);
-        let (_, reason) = outcome(|question| {
-            (question.against, question.unit, question.limit) = (Against::Baseline, RATIO, 0.2);
+        let (_, reason) = outcome(|check| {
+            (check.reference, check.unit, check.limit) = (Reference::Baseline, RATIO, 0.2);
         });
         assert_eq!(reason, "× 1.100 [1.000, 1.200] against a budget of × 1.200, and only × 1.300 would have been seen");
     }

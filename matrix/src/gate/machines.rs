@@ -6,7 +6,7 @@
 
 use super::Error;
 use super::baseline::{Baseline, Ratio};
-use super::questions::grown;
+use super::budget_checks::grown;
 use crate::measure::{Certificates, Machine};
 use crate::plan::circumstances::describe;
 use crate::plan::{Cache, Condition};

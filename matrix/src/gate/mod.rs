@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   analysis.json ┐
-//!   budgets.toml  ├─▶ questions ──▶ judge ──▶ decision ──▶ text, markdown, JSON, JUnit, annotations, exit status
+//!   budgets.toml  ├─▶ budget checks ──▶ judge ──▶ decision ──▶ text, markdown, JSON, JUnit, annotations, exit status
 //!   baseline.json ┘   growth of a    one      the worst
 //!                     cell's gate    outcome  of them
 //! ```
@@ -13,6 +13,7 @@
 mod annotations;
 mod baseline;
 mod budget;
+mod budget_checks;
 mod checks;
 mod decision;
 mod error;
@@ -22,7 +23,6 @@ mod junit;
 mod machines;
 mod markdown;
 pub mod outcome;
-mod questions;
 mod text;
 
 use std::io;
@@ -30,14 +30,14 @@ use std::path::Path;
 
 pub use baseline::Baseline;
 pub use budget::Budgets;
+pub use budget_checks::ComparedCells;
 pub use decision::{Decision, Finding, Judgement};
 pub use error::Error;
 pub use format::Format;
 pub use junit::write as junit;
 pub use outcome::Outcome;
-pub use questions::Sides;
 
-use self::questions::{Against, Question};
+use self::budget_checks::{BudgetCheck, Reference};
 use crate::plan::circumstances::describe;
 use crate::plan::{Cache, Condition, DELIVERY, Regime};
 use crate::report::Experiment;
@@ -56,7 +56,7 @@ pub fn incomplete(experiment: &Experiment) -> Option<String> {
 /// Decides about the candidates. Without a reference and a baseline there are no judgements. Returns an error if the run cannot be compared with the baseline.
 pub fn decide(
     experiment: &Experiment,
-    sides: &Sides,
+    sides: &ComparedCells,
     budgets: &Budgets,
     baseline: Option<&Baseline>,
 ) -> Result<Decision, Error> {
@@ -64,10 +64,10 @@ pub fn decide(
         baseline::comparable(experiment)?;
     }
     let checks = checks::all(experiment, sides, budgets, baseline)?;
-    let questions = questions::all(experiment, sides, budgets, baseline, &checks)?;
-    let mut decision = Decision::of(experiment, questions.iter().map(judge::judge).collect(), checks);
+    let budget_checks = budget_checks::all(experiment, sides, budgets, baseline, &checks)?;
+    let mut decision = Decision::of(experiment, budget_checks.iter().map(judge::judge).collect(), checks);
     if let Some(baseline) = baseline {
-        tell_machines(baseline, experiment, &questions, &mut decision);
+        tell_machines(baseline, experiment, &budget_checks, &mut decision);
     }
     decision.notes.extend(unwatched(experiment));
     Ok(decision)
@@ -94,13 +94,18 @@ fn unwatched(experiment: &Experiment) -> Vec<String> {
 }
 
 /// Adds notes on how this machine differs from the baseline's. A run to which no ratio of the baseline applies has not passed.
-fn tell_machines(baseline: &Baseline, experiment: &Experiment, questions: &[Question<'_>], decision: &mut Decision) {
+fn tell_machines(
+    baseline: &Baseline,
+    experiment: &Experiment,
+    budget_checks: &[BudgetCheck<'_>],
+    decision: &mut Decision,
+) {
     let mut held = false;
     for found in &experiment.analysis.conditions {
         let here = baseline.other_machines(experiment.machine(), &found.condition);
-        let is_held = questions
+        let is_held = budget_checks
             .iter()
-            .any(|question| *question.condition == found.condition && question.against == Against::Baseline);
+            .any(|check| *check.condition == found.condition && check.reference == Reference::Baseline);
         held |= is_held;
         decision
             .notes

@@ -37,7 +37,7 @@ pub enum Error {
     #[error("it cannot be written to a temporary directory")]
     Store(#[source] io::Error),
     #[error(transparent)]
-    NoEmulator(#[from] emulator::Missing),
+    NoEmulator(#[from] emulator::MissingEmulator),
     #[error("it cannot be started without privileges and without a network")]
     Isolate(#[source] io::Error),
     #[error("it cannot be watched")]

@@ -10,12 +10,12 @@ use crate::build::profile::OPT_LEVEL;
 use crate::build::recipe::Recipe;
 use crate::build::{BuildReport, waf};
 use crate::elf::{Linkage, Relro};
-use crate::layer::contents::{Contents, Listed};
+use crate::layer::contents::{Contents, FileEntry};
 use crate::manifest::{Manifest, ON};
 use crate::workspace::Profile;
 use crate::workspace::sources::DIRTY;
 
-use super::look::{Program, Seen};
+use super::look::{InspectedFile, Program};
 
 /// Permission bits that let somebody else change a file or act as its owner: setuid, setgid, writable by the group or by everybody.
 const DANGEROUS: u32 = 0o6022;
@@ -73,7 +73,7 @@ fn mode(entry: &Entry, has_manifest: bool) -> Option<String> {
 
 /// The folder of extensions that are nested in it although its content was meant: Lambda looks for `extensions/`, not for `layer/extensions/`. A layer with an
 /// extension in its place may have any other folder.
-pub(super) fn nested(files: &[Seen]) -> Option<String> {
+pub(super) fn nested(files: &[InspectedFile]) -> Option<String> {
     if files.iter().any(|seen| is_extension(&seen.place)) {
         return None;
     }
@@ -85,9 +85,9 @@ pub(super) fn nested(files: &[Seen]) -> Option<String> {
 }
 
 /// Compares the files and programs with what the manifest says of them.
-pub(super) fn manifest(contents: &Contents, files: &[Seen], programs: &[Program]) -> Vec<String> {
+pub(super) fn manifest(contents: &Contents, files: &[InspectedFile], programs: &[Program]) -> Vec<String> {
     let mut problems = Vec::new();
-    let mut missing: BTreeMap<&String, &Listed> = contents.files.iter().collect();
+    let mut missing: BTreeMap<&String, &FileEntry> = contents.files.iter().collect();
     for seen in files {
         match missing.remove(&seen.place) {
             _ if seen.place == places::MANIFEST => {}
@@ -198,7 +198,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
 }
 
-fn size(listed: &Listed) -> String {
+fn size(listed: &FileEntry) -> String {
     let executable = if listed.executable { ", is executable" } else { "" };
     format!("{} bytes{executable}", listed.bytes)
 }

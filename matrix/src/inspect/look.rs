@@ -10,7 +10,7 @@ use crate::archive::{limits, places};
 use crate::build::{launcher, waf};
 use crate::elf::{Glibc, Linkage, SYSTEMS};
 use crate::hash;
-use crate::layer::contents::{Contents, Listed};
+use crate::layer::contents::{Contents, FileEntry};
 use crate::terminal;
 
 /// How every zip file begins that has something in it.
@@ -34,7 +34,7 @@ pub struct Document {
     /// What its bill of materials says; none of layers without a manifest.
     pub materials: Option<Materials>,
     pub programs: Vec<Program>,
-    pub files: Vec<Seen>,
+    pub files: Vec<InspectedFile>,
     /// What is not as it has to be.
     pub problems: Vec<String>,
     /// What could not be told, and why.
@@ -50,10 +50,10 @@ pub enum Kind {
 
 /// A file of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Seen {
+pub struct InspectedFile {
     pub place: String,
     #[serde(flatten)]
-    pub is: Listed,
+    pub is: FileEntry,
     /// Bytes in the zip file.
     pub zipped: u64,
     /// The permission bits, in octal; none if the zip file has none.
@@ -128,7 +128,7 @@ impl Document {
         let entries = archive::read(bytes)?;
         self.kind = Kind::Layer;
         self.unzipped = entries.iter().map(|entry| count(&entry.file.bytes)).sum();
-        self.files = entries.iter().map(Seen::of).collect();
+        self.files = entries.iter().map(InspectedFile::of).collect();
         self.problems.extend(limits::complaints(self.bytes, self.unzipped));
         let brought: Vec<&str> =
             entries.iter().filter_map(|entry| entry.file.place.strip_prefix(places::LIBRARIES)).collect();
@@ -185,7 +185,7 @@ impl Document {
             let Some(expected) = contents.programs.get(&program.place) else { continue };
             let entry = entries.iter().find(|entry| entry.file.place == program.place);
             let Some(file) = entry.map(|entry| &entry.file) else { continue };
-            if contents.files.get(&program.place) != Some(&Listed::of(file)) {
+            if contents.files.get(&program.place) != Some(&FileEntry::of(file)) {
                 self.notes.push(format!("{} was not asked what it is, because it is another program", program.place));
                 continue;
             }
@@ -232,12 +232,12 @@ impl Program {
     }
 }
 
-impl Seen {
+impl InspectedFile {
     fn of(entry: &Entry) -> Self {
         let link = entry.link.then(|| String::from_utf8_lossy(&entry.file.bytes).into_owned());
         Self {
             place: entry.file.place.clone(),
-            is: Listed::of(&entry.file),
+            is: FileEntry::of(&entry.file),
             zipped: entry.zipped,
             mode: entry.mode.map(|mode| format!("{mode:04o}")),
             link,

@@ -14,7 +14,7 @@ use crate::archive;
 use crate::terminal;
 
 pub use ask::Error as AskError;
-pub use look::{Document, Kind, Program, Seen, Start, look};
+pub use look::{Document, InspectedFile, Kind, Program, Start, look};
 pub use materials::Materials;
 pub use text::page;
 

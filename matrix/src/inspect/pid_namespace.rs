@@ -96,18 +96,15 @@ fn close_all_but(kept: Option<RawFd>) {
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::CommandExt as _;
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
 
     use nix::sched::{CloneFlags, unshare};
 
     use super::*;
     use crate::sandbox::isolation;
 
-    /// What a shell prints until everything that it has started is gone, and how it ends. A user namespace makes it possible for any user.
-    fn run(script: &str) -> io::Result<(String, ExitStatus)> {
-        let (report, reported) = io::pipe()?;
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped());
+    /// Starts a program in a process namespace of its own. A user namespace makes it possible for any user.
+    fn spawn(mut command: Command, reported: PipeWriter) -> io::Result<Child> {
         let hook = move || {
             unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID)?;
             enter(&reported)
@@ -117,8 +114,15 @@ mod tests {
         unsafe {
             command.pre_exec(hook);
         }
-        let mut child = command.spawn()?;
-        drop(command);
+        command.spawn()
+    }
+
+    /// What a shell prints until everything that it has started is gone, and how it ends.
+    fn run(script: &str) -> io::Result<(String, ExitStatus)> {
+        let (report, reported) = io::pipe()?;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = spawn(command, reported)?;
         child.wait()?;
         // Whoever still had it would keep the pipe open for a minute.
         let mut printed = String::new();
@@ -143,17 +147,7 @@ mod tests {
     #[test]
     fn a_program_that_cannot_be_executed_is_an_error_of_its_start() {
         let (_report, reported) = io::pipe().unwrap();
-        let mut command = Command::new("/nonexistent/program");
-        let hook = move || {
-            unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID)?;
-            enter(&reported)
-        };
-        #[expect(unsafe_code, reason = "as where it is used")]
-        // SAFETY: as where it is used.
-        unsafe {
-            command.pre_exec(hook);
-        }
-        let error = command.spawn().unwrap_err();
+        let error = spawn(Command::new("/nonexistent/program"), reported).unwrap_err();
         if error.kind() != io::ErrorKind::NotFound {
             isolation::skip(&error.to_string());
         }

@@ -10,7 +10,7 @@ use super::handlers;
 use super::limits::{self, Range};
 use super::template_layers::Layers;
 use super::template_parameters::Values;
-use super::templates::{self, Choice, Code, Deployed};
+use super::templates::{self, Choice, Code, TemplateFunction};
 use crate::{sample_events, terminal};
 
 /// The part of an ARN that is that of Datadog's extension.
@@ -24,44 +24,48 @@ pub fn resolved(arguments: &Arguments) -> Result<(Arguments, Vec<String>), Error
         arguments.environment.extend(variables(file)?);
     }
     arguments.environment.extend(own);
-    let (path, deployed) = match template(&arguments)? {
+    let (path, template_function) = match template(&arguments)? {
         Template::Used { path, function } => (path, *function),
         Template::Unused { reason } => return Ok((arguments, vec![format!("No template is used: {reason}.")])),
         Template::Missing => return Ok((arguments, Vec::new())),
     };
-    let mut notes = vec![format!("The function is {} of {}.", deployed.name, path.display())];
-    notes.extend(notes_of_settings(&deployed, &arguments));
-    notes.extend(notes_of_layers(&deployed.layers, &arguments));
-    notes.extend(set_code(&mut arguments, &deployed, &path)?);
-    notes.extend(set_event(&mut arguments, &deployed));
+    let mut notes = vec![format!("The function is {} of {}.", template_function.name, path.display())];
+    notes.extend(notes_of_settings(&template_function, &arguments));
+    notes.extend(notes_of_layers(&template_function.layers, &arguments));
+    notes.extend(set_code(&mut arguments, &template_function, &path)?);
+    notes.extend(set_event(&mut arguments, &template_function));
     if arguments.opt.is_none() {
-        arguments.layers.splice(0..0, deployed.layers.local);
+        arguments.layers.splice(0..0, template_function.layers.local);
     }
     let number = |own: Option<u32>, setting: &'static str, text: Option<&str>, range: Range| match (own, text) {
         (None, Some(text)) => range.parse(text).map(Some).map_err(|source| {
-            let function = deployed.name.clone();
+            let function = template_function.name.clone();
             Error::Setting { template: path.clone(), function, setting, source }
         }),
         _ => Ok(own),
     };
-    arguments.timeout = number(arguments.timeout, "timeout", deployed.timeout.as_deref(), limits::TIMEOUT)?;
-    arguments.memory = number(arguments.memory, "memory", deployed.memory.as_deref(), limits::MEMORY)?;
-    let storage = deployed.ephemeral_storage.as_deref();
+    arguments.timeout = number(arguments.timeout, "timeout", template_function.timeout.as_deref(), limits::TIMEOUT)?;
+    arguments.memory = number(arguments.memory, "memory", template_function.memory.as_deref(), limits::MEMORY)?;
+    let storage = template_function.ephemeral_storage.as_deref();
     arguments.ephemeral_storage =
         number(arguments.ephemeral_storage, "size of /tmp", storage, limits::EPHEMERAL_STORAGE)?;
-    arguments.handler = arguments.handler.or(deployed.handler);
-    arguments.runtime = arguments.runtime.or(deployed.runtime);
-    arguments.function_name = arguments.function_name.or(deployed.function_name);
+    arguments.handler = arguments.handler.or(template_function.handler);
+    arguments.runtime = arguments.runtime.or(template_function.runtime);
+    arguments.function_name = arguments.function_name.or(template_function.function_name);
     let own: Vec<Variable> = std::mem::take(&mut arguments.environment);
-    let of_template = deployed.environment.into_iter().map(|(name, value)| Variable { name, value });
+    let of_template = template_function.environment.into_iter().map(|(name, value)| Variable { name, value });
     arguments.environment = of_template.chain(own).collect();
     Ok((arguments, notes))
 }
 
 /// Sets the directory of the code to that of the template, and returns what a reader has to know if there is none. A program has its code in itself.
-fn set_code(arguments: &mut Arguments, deployed: &Deployed, template: &Path) -> Result<Option<String>, Error> {
-    let (function, template) = (deployed.name.clone(), template.to_owned());
-    let reason = match &deployed.code {
+fn set_code(
+    arguments: &mut Arguments,
+    template_function: &TemplateFunction,
+    template: &Path,
+) -> Result<Option<String>, Error> {
+    let (function, template) = (template_function.name.clone(), template.to_owned());
+    let reason = match &template_function.code {
         Code::Place(path) if path.is_dir() => {
             arguments.function.clone_from(path);
             return Ok(None);
@@ -77,11 +81,12 @@ fn set_code(arguments: &mut Arguments, deployed: &Deployed, template: &Path) -> 
 }
 
 /// Adds the sample of the service that invokes the function, if nothing else says what the event is, and returns what a reader has to know of it.
-fn set_event(arguments: &mut Arguments, deployed: &Deployed) -> Option<String> {
+fn set_event(arguments: &mut Arguments, template_function: &TemplateFunction) -> Option<String> {
     let has_event = !arguments.events.is_empty()
         || !arguments.sample_events.is_empty()
         || arguments.function.join(events::DEFAULT).is_file();
-    let sample = deployed.triggers.iter().find_map(|name| sample_events::named(name)).filter(|_| !has_event)?;
+    let sample =
+        template_function.triggers.iter().find_map(|name| sample_events::named(name)).filter(|_| !has_event)?;
     arguments.sample_events.push(sample);
     Some(format!(
         "The event is the sample of {}, which invokes it by the template; --event and --event-from name another one.",
@@ -90,21 +95,24 @@ fn set_event(arguments: &mut Arguments, deployed: &Deployed) -> Option<String> {
 }
 
 /// What a reader has to know of settings of a template that are not used.
-fn notes_of_settings(deployed: &Deployed, arguments: &Arguments) -> Vec<String> {
+fn notes_of_settings(template_function: &TemplateFunction, arguments: &Arguments) -> Vec<String> {
     let is_set = |name: &&String| arguments.environment.iter().any(|variable| variable.name == **name);
     let variables =
         |names: &[String]| names.iter().filter(|name| !is_set(name)).cloned().collect::<Vec<_>>().join(", ");
-    let settings: Vec<String> = deployed
+    let settings: Vec<String> = template_function
         .unresolved_settings
         .iter()
         .filter(|setting| !has(arguments, setting.option))
         .map(|setting| format!("{} (--{})", setting.name, setting.option))
         .collect();
     let notes = [
-        ("Left out, because only a deployment can resolve it (--env sets it here)", variables(&deployed.unresolved)),
+        (
+            "Left out, because only a deployment can resolve it (--env sets it here)",
+            variables(&template_function.unresolved),
+        ),
         ("Left out, because only a deployment can resolve it (the option sets it here)", settings.join(", ")),
-        ("Left out, because it is null, a list or a mapping, and no text", variables(&deployed.no_text)),
-        ("The template has a key twice, and the last one counts", deployed.repeated_keys.join(", ")),
+        ("Left out, because it is null, a list or a mapping, and no text", variables(&template_function.no_text)),
+        ("The template has a key twice, and the last one counts", template_function.repeated_keys.join(", ")),
     ];
     notes.iter().filter(|(_, names)| !names.is_empty()).map(|(note, names)| format!("{note}: {names}.")).collect()
 }
@@ -168,7 +176,7 @@ fn variables(file: &Path) -> Result<Vec<Variable>, Error> {
 enum Template {
     Used {
         path: PathBuf,
-        function: Box<Deployed>,
+        function: Box<TemplateFunction>,
     },
     /// It only lies beside the function, and does not say which function that is.
     Unused {
@@ -233,18 +241,11 @@ fn pseudo_parameters(arguments: &Arguments) -> Values {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::test_arguments::parse;
 
     fn resolve(line: &[&str]) -> Result<(Arguments, Vec<String>), Error> {
-        resolved(&Line::try_parse_from(std::iter::once(&"invoke").chain(line)).unwrap().arguments)
+        resolved(&parse(line))
     }
 
     fn shown(arguments: &Arguments) -> Vec<String> {

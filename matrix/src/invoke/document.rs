@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::observe::Seen;
+use super::observe::RunRecord;
 use super::run_summary::RunSummary;
 use super::timeline::Timeline;
 use crate::sandbox::intake::Request;
@@ -36,8 +36,8 @@ struct Line<'a> {
 }
 
 impl<'a> Document<'a> {
-    pub fn new(function: &'a str, run_summary: &'a RunSummary, timeline: &'a Timeline, seen: &'a Seen) -> Self {
-        let lines = seen.ending.output.iter().map(|line| Line {
+    pub fn new(function: &'a str, run_summary: &'a RunSummary, timeline: &'a Timeline, seen: &'a RunRecord) -> Self {
+        let lines = seen.record.output.iter().map(|line| Line {
             at_ms: line.at.as_secs_f64() * 1000.0,
             origin: line.origin.to_string(),
             text: String::from_utf8_lossy(&line.bytes),
@@ -48,8 +48,8 @@ impl<'a> Document<'a> {
             run_summary,
             timeline,
             lines: lines.collect(),
-            requests: &seen.ending.requests,
-            telemetry: &seen.ending.telemetry,
+            requests: &seen.record.requests,
+            telemetry: &seen.record.telemetry,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use agent_config::{Config, Loaded, Rule, RuleKind};
+use agent_config::{Config, LoadedConfig, Rule, RuleKind};
 use regex::Regex;
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ const TYPOS: usize = 2;
 
 /// What the extension is configured to send.
 #[derive(Clone, Debug, Default)]
-pub struct Expected {
+pub struct ExpectedTelemetry {
     pub extensions: Extensions,
     pub logs: bool,
     pub enhanced_metrics: bool,
@@ -46,7 +46,7 @@ pub enum Extensions {
 }
 
 /// What has to arrive, with notes for the reader about the settings. Of other extensions nothing is known.
-pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
+pub fn of(setup: &Setup) -> (ExpectedTelemetry, Vec<String>) {
     let task_root = setup.function.task_root();
     let loaded = loaded(setup);
     let has_agent = setup.extensions.iter().any(|extension| extension.name == AGENT);
@@ -68,7 +68,7 @@ pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
     }
     let (has_logs, has_metrics) = (has_agent && logs_elsewhere.is_empty(), has_agent && metrics_elsewhere.is_empty());
     let Config { logs, metrics, dogstatsd, .. } = loaded.config;
-    let expected = Expected {
+    let expected = ExpectedTelemetry {
         extensions: match (has_agent, setup.extensions.is_empty()) {
             (true, _) => Extensions::Agent,
             (false, true) => Extensions::None,
@@ -101,7 +101,7 @@ pub fn otlp_ports(setup: &Setup) -> Vec<u16> {
 }
 
 /// The settings of the extension.
-fn loaded(setup: &Setup) -> Loaded {
+fn loaded(setup: &Setup) -> LoadedConfig {
     agent_config::load(&setup.environment, settings_file(setup).as_deref())
 }
 
@@ -167,7 +167,7 @@ fn hint(environment: &BTreeMap<String, String>) -> Option<String> {
 }
 
 /// Settings that the extension does not use as they are given.
-fn problems(loaded: &Loaded, task_root: Option<&Path>) -> Vec<String> {
+fn problems(loaded: &LoadedConfig, task_root: Option<&Path>) -> Vec<String> {
     let broken = loaded.discarded.as_ref().map(|reason| {
         let file = task_root.map_or_else(|| SETTINGS.into(), |root| root.join(SETTINGS));
         format!("All settings in {} are ignored: it {reason}.", file.display())
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::sandbox::{Extension, Function};
 
-    fn expected_with(name: &str, variables: &[(&str, &str)]) -> (Expected, Vec<String>) {
+    fn expected_with(name: &str, variables: &[(&str, &str)]) -> (ExpectedTelemetry, Vec<String>) {
         let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let extensions = vec![Extension::new(name, "/bin/true")];
         of(&Setup { extensions, environment, destinations: Destinations::Intake, ..Setup::default() })

@@ -11,14 +11,14 @@ use crate::emulator;
 use crate::files;
 use crate::sandbox::Extension;
 use crate::sandbox::function::tree;
-use crate::workspace::private::Temporary;
+use crate::workspace::private::TemporaryDirectory;
 
 /// The contents of layers. Dropping them removes them.
 #[derive(Debug)]
 pub(super) struct LayerContents {
     /// The directory that serves as `/opt`.
     pub opt: PathBuf,
-    _home: Temporary,
+    _home: TemporaryDirectory,
 }
 
 /// Unpacks all layers, zip files and directories, in order into one directory; `None` without layers.
@@ -29,7 +29,7 @@ pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<LayerContents>, Erro
     if layers.len() > limits::LAYERS {
         return Err(Error::TooManyLayers);
     }
-    let home = Temporary::new().map_err(Error::Opt)?;
+    let home = TemporaryDirectory::new().map_err(Error::Opt)?;
     let opt = home.readable("opt").map_err(Error::Opt)?;
     for path in layers {
         unpack(path, &opt).map_err(|source| Error::Layer { path: path.clone(), source })?;

@@ -44,10 +44,10 @@ pub use error::Error;
 use arguments::{Init, Network};
 use document::Document;
 use layers::LayerContents;
-use observe::Seen;
+use observe::RunRecord;
 use page::page;
 use render::{Page, render};
-use run_summary::{Assertions, Expected, RunSummary, Verdict};
+use run_summary::{Assertions, ExpectedTelemetry, RunSummary, Verdict};
 use session::{End, Load};
 use stream::Printer;
 use target::Target;
@@ -112,12 +112,12 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 
 /// What is known of a run besides its record.
 struct Context {
-    expected: Expected,
+    expected: ExpectedTelemetry,
     notes: Vec<String>,
     requires_isolation: bool,
 }
 
-fn report(arguments: &Arguments, seen: &Seen, context: Context, printer: &Printer) -> ExitCode {
+fn report(arguments: &Arguments, seen: &RunRecord, context: Context, printer: &Printer) -> ExitCode {
     let mut run = seen.run(context.expected);
     run.notes.splice(0..0, context.notes);
     run.assertions = Assertions {
@@ -127,7 +127,7 @@ fn report(arguments: &Arguments, seen: &Seen, context: Context, printer: &Printe
     };
     run.network_refusal = seen.network_refusal().filter(|_| context.requires_isolation);
     let run_summary = RunSummary::of(&run);
-    let timeline = timeline(&seen.ending.journal, &seen.ending.requests);
+    let timeline = timeline(&seen.record.journal, &seen.record.requests);
     if arguments.json {
         let function = arguments.function.display().to_string();
         let _ = terminal::print_json(&Document::new(&function, &run_summary, &timeline, seen));
@@ -184,9 +184,9 @@ impl Plan {
         let opt = image.or_else(|| unpacked.as_ref().map(|unpacked| unpacked.opt.clone()));
         let extensions = extensions(arguments, opt.as_deref())?;
         let destinations = if arguments.allow_network { Destinations::AsSet } else { Destinations::Intake };
-        let mut preparation = Preparation { arguments, opt: opt.as_deref(), deployed: None };
+        let mut preparation = Preparation { arguments, opt: opt.as_deref(), function_copy: None };
         let function = preparation.function(target, &mut notes)?;
-        let deployed = preparation.deployed;
+        let deployed = preparation.function_copy;
         let mut setup = Setup {
             function,
             extensions,
@@ -267,7 +267,7 @@ struct Preparation<'a> {
     arguments: &'a Arguments,
     opt: Option<&'a Path>,
     /// The copy in which the function runs, if it does.
-    deployed: Option<FunctionCopy>,
+    function_copy: Option<FunctionCopy>,
 }
 
 impl Preparation<'_> {
@@ -301,12 +301,12 @@ impl Preparation<'_> {
         if packages.as_ref().is_some_and(|packages| packages.has_sdk) {
             notes.push("AWS's SDK was installed for it, as Lambda's runtimes for Node have it.".to_owned());
         }
-        self.deployed = packages.map(|packages| node::deployed(&directory, &packages.directory)).transpose()?;
+        self.function_copy = packages.map(|packages| node::deployed(&directory, &packages.directory)).transpose()?;
         let command = environment.command(&handler);
         Ok(Function::Process {
             program: command.program,
             arguments: command.arguments,
-            task_root: self.deployed.as_ref().map_or(directory, |deployed| deployed.directory.clone()),
+            task_root: self.function_copy.as_ref().map_or(directory, |deployed| deployed.directory.clone()),
             handler,
             environment: target::node_variables(environment.version(), self.variable("NODE_PATH"), self.opt),
         })

@@ -5,36 +5,36 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::run_summary::{Assertions, Exit, Expected, Gate, Outcome, Run};
+use super::run_summary::{Assertions, Exit, ExpectedTelemetry, Gate, Outcome, Run};
 use super::traces::InvocationStart;
 use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
-use crate::sandbox::{self, Ending, Gates, Invocation};
+use crate::sandbox::{self, Gates, Invocation, SandboxRecord};
 
 /// The record of a run.
 #[derive(Debug)]
-pub struct Seen {
+pub struct RunRecord {
     pub invocations: Vec<Invocation>,
     pub gates: Gates,
     /// The end of the run; for an interrupted run, its state at the interruption.
-    pub ending: Ending,
+    pub record: SandboxRecord,
     pub interrupted: bool,
 }
 
-impl Seen {
-    pub fn run(&self, expected: Expected) -> Run {
-        let journal = &self.ending.journal;
-        let lines = self.ending.output.iter().filter(|line| line.origin == Origin::Function);
+impl RunRecord {
+    pub fn run(&self, expected: ExpectedTelemetry) -> Run {
+        let journal = &self.record.journal;
+        let lines = self.record.output.iter().filter(|line| line.origin == Origin::Function);
         Run {
             invocations: self.invocations.iter().map(outcome).collect(),
             gates: gates(&self.gates),
             printed: lines.map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect(),
-            requests: self.ending.requests.clone(),
+            requests: self.record.requests.clone(),
             began: journal.iter().filter_map(began).collect(),
             crash: crash(journal),
-            exits: self.ending.extensions.iter().map(exit).collect(),
+            exits: self.record.extensions.iter().map(exit).collect(),
             notes: notes(journal),
-            datagrams: self.ending.datagrams.clone(),
+            datagrams: self.record.datagrams.clone(),
             drops: self.drops(),
             taken_ports: taken_ports(journal),
             not_isolated: not_isolated(journal),
@@ -46,17 +46,17 @@ impl Seen {
     }
 }
 
-impl Seen {
+impl RunRecord {
     /// The lines with which bottlecap says what it has dropped.
     fn drops(&self) -> Vec<String> {
-        let of_agent = |line: &&sandbox::Line| line.origin == Origin::Extension(Arc::from(super::AGENT));
-        let lines = self.ending.output.iter().filter(of_agent).map(|line| String::from_utf8_lossy(&line.bytes));
+        let of_agent = |line: &&sandbox::OutputLine| line.origin == Origin::Extension(Arc::from(super::AGENT));
+        let lines = self.record.output.iter().filter(of_agent).map(|line| String::from_utf8_lossy(&line.bytes));
         lines.filter(|line| line.contains(" were dropped")).map(|line| line.trim_end().to_owned()).collect()
     }
 
     /// Why the network is the machine's, if it is.
     pub fn network_refusal(&self) -> Option<String> {
-        self.ending.journal.iter().find_map(|entry| match &entry.what {
+        self.record.journal.iter().find_map(|entry| match &entry.what {
             JournalEvent::NetworkShared { reason } => Some(reason.clone()),
             _ => None,
         })

@@ -46,15 +46,8 @@ fn is_page(path: &Path) -> bool {
 mod tests {
     use std::fs;
 
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::test_arguments::parse;
 
     /// Whether the page may be written with this command line; names are those of files in the directory.
     fn may_be_written(directory: &Path, words: &[&str]) -> bool {
@@ -62,8 +55,7 @@ mod tests {
             let is_name = !word.starts_with('-') && !word.starts_with('{');
             if is_name { directory.join(word).display().to_string() } else { (*word).to_owned() }
         });
-        let line = Line::try_parse_from(std::iter::once("invoke".to_owned()).chain(words)).unwrap();
-        match check(&line.arguments) {
+        match check(&parse(words)) {
             Ok(()) => true,
             Err(error) => {
                 assert!(error.is_usage() && error.to_string().contains("--html would overwrite it"), "{error}");

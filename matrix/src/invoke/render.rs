@@ -9,10 +9,10 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::run_summary::{Extensions, Log, Metric, Missing, Outcome, RunSummary, Verdict};
+use super::run_summary::{Extensions, Log, Metric, MissingDeliveries, Outcome, RunSummary, Verdict};
 use super::security::SecurityEvent;
 use super::text::{self, escaped};
-use crate::sandbox::intake::Answered;
+use crate::sandbox::intake::RequestOutcome;
 
 /// The terminal that the text is written to.
 #[derive(Clone, Copy, Debug)]
@@ -218,7 +218,7 @@ impl Text {
         self.table(&header, &rows.collect::<Vec<_>>());
     }
 
-    fn missing(&mut self, missing: &Missing) {
+    fn missing(&mut self, missing: &MissingDeliveries) {
         if missing.is_empty() {
             return;
         }
@@ -249,10 +249,10 @@ impl Text {
         }
         for refused in &missing.refused {
             let answer = match refused.answer {
-                Answered::Status { code, .. } => format!("refused with {code}"),
-                Answered::Reset => "reset".to_owned(),
-                Answered::Silence | Answered::Pending => "left without an answer".to_owned(),
-                Answered::Aborted => "aborted before its answer was written".to_owned(),
+                RequestOutcome::Status { code, .. } => format!("refused with {code}"),
+                RequestOutcome::Reset => "reset".to_owned(),
+                RequestOutcome::Silence | RequestOutcome::Pending => "left without an answer".to_owned(),
+                RequestOutcome::Aborted => "aborted before its answer was written".to_owned(),
             };
             let problems = refused.problems.join("; ");
             say(format!("request {} to {} was {answer}: {problems}", refused.number, refused.path));

@@ -8,14 +8,14 @@ use serde_json::Value;
 mod assertions;
 mod dogstatsd;
 
-pub use super::expected::{Expected, Extensions};
+pub use super::expected::{ExpectedTelemetry, Extensions};
 pub use super::log::Log;
 pub use assertions::{Assertions, MetricAssertion};
 pub use dogstatsd::CustomMetricLoss;
 
 use super::expected::LogRule;
 use super::traces::{InvocationStart, Operation, Trace, operations, traces};
-use crate::sandbox::intake::{Answered, Kind, Payload, Request};
+use crate::sandbox::intake::{Kind, Payload, Request, RequestOutcome};
 
 /// The end of a log whose text was longer than the intake accepts.
 const SHORTENED: &str = "...TRUNCATED...";
@@ -50,7 +50,7 @@ pub struct Run {
     /// Why the network is the machine's although another one was requested.
     pub network_refusal: Option<String>,
     pub interrupted: bool,
-    pub expected: Expected,
+    pub expected: ExpectedTelemetry,
     pub assertions: Assertions,
 }
 
@@ -105,7 +105,7 @@ pub struct RunSummary {
     pub metrics: Vec<Metric>,
     pub traces: Vec<Trace>,
     pub operations: Vec<Operation>,
-    pub missing: Missing,
+    pub missing: MissingDeliveries,
     pub crash: Option<String>,
     pub exits: Vec<Exit>,
     pub notes: Vec<String>,
@@ -155,7 +155,7 @@ pub struct Metric {
 
 /// What should have arrived and did not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Missing {
+pub struct MissingDeliveries {
     /// Lines of the function without a delivered log.
     pub lines: Vec<String>,
     pub invocations: Option<InvocationCountMismatch>,
@@ -182,7 +182,7 @@ pub struct InvocationCountMismatch {
 pub struct RejectedPayload {
     pub number: usize,
     pub path: String,
-    pub answer: Answered,
+    pub answer: RequestOutcome,
     pub problems: Vec<String>,
 }
 
@@ -192,7 +192,7 @@ impl RunSummary {
         let logs = logs(&delivered);
         let metrics = metrics(&delivered);
         // An interrupted run has not sent everything, so nothing is missing yet.
-        let missing = if run.interrupted { Missing::default() } else { missing(run, &logs, &metrics) };
+        let missing = if run.interrupted { MissingDeliveries::default() } else { missing(run, &logs, &metrics) };
         Self {
             verdict: verdict(run, &missing),
             invocations: run.invocations.clone(),
@@ -217,10 +217,10 @@ fn unchecked(run: &Run) -> Option<&'static str> {
     (run.expected.dogstatsd.is_some() && run.datagrams.is_none()).then_some(UNCHECKED_METRICS)
 }
 
-fn missing(run: &Run, logs: &[Log], metrics: &[Metric]) -> Missing {
+fn missing(run: &Run, logs: &[Log], metrics: &[Metric]) -> MissingDeliveries {
     let expected = &run.expected;
     let printed = run.printed.iter().filter_map(|line| LogRule::apply(&expected.rules, line.trim_end()));
-    Missing {
+    MissingDeliveries {
         lines: if expected.logs { unmatched(&printed.collect::<Vec<_>>(), logs) } else { Vec::new() },
         invocations: expected.enhanced_metrics.then(|| uncounted(run.began.len(), metrics)).flatten(),
         refused: refused(&run.requests),
@@ -234,14 +234,14 @@ fn missing(run: &Run, logs: &[Log], metrics: &[Metric]) -> Missing {
     }
 }
 
-impl Missing {
+impl MissingDeliveries {
     pub fn is_empty(&self) -> bool {
         self == &Self::default()
     }
 }
 
 /// The verdict. A crash explains a failure and a failure explains a loss, so the cause takes precedence.
-fn verdict(run: &Run, missing: &Missing) -> Verdict {
+fn verdict(run: &Run, missing: &MissingDeliveries) -> Verdict {
     if run.interrupted {
         Verdict::Interrupted
     } else if run.network_refusal.is_some() {

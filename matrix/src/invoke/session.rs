@@ -8,13 +8,13 @@ use std::thread;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::observe::Seen;
-use crate::sandbox::{self, Ending, Invocation, RETRIES, Sandbox, Setup, intake};
+use super::observe::RunRecord;
+use crate::sandbox::{self, Invocation, RETRIES, Sandbox, SandboxRecord, Setup, intake};
 
 /// How a run ended.
 #[derive(Debug)]
 pub enum End {
-    Seen(Box<Seen>),
+    Seen(Box<RunRecord>),
     /// Interrupted before there was anything to show.
     Nothing,
     /// The sandbox could not be set up.
@@ -104,7 +104,7 @@ impl Run {
         let gates = sandbox.gates();
         let ended = Arc::into_inner(sandbox).ok_or(sandbox::Error::Gone).and_then(Sandbox::shutdown);
         match ended {
-            Ok(ending) => End::Seen(Box::new(self.seen(gates, ending))),
+            Ok(record) => End::Seen(Box::new(self.seen(gates, record))),
             Err(error) => End::Failed(error),
         }
     }
@@ -127,8 +127,8 @@ impl Run {
     }
 
     /// The state of the run before its end.
-    fn look(&self, sandbox: &Sandbox) -> Seen {
-        let ending = Ending {
+    fn look(&self, sandbox: &Sandbox) -> RunRecord {
+        let record = SandboxRecord {
             extensions: Vec::new(),
             journal: sandbox.journal(),
             telemetry: sandbox.telemetry(),
@@ -136,12 +136,12 @@ impl Run {
             requests: sandbox.intake().map(intake::Intake::requests).unwrap_or_default(),
             datagrams: sandbox.datagrams(),
         };
-        self.seen(sandbox.gates(), ending)
+        self.seen(sandbox.gates(), record)
     }
 
-    fn seen(&self, gates: sandbox::Gates, ending: Ending) -> Seen {
+    fn seen(&self, gates: sandbox::Gates, record: SandboxRecord) -> RunRecord {
         let invocations = self.invocations.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Seen { invocations, gates, ending, interrupted: self.interrupted.load(Ordering::SeqCst) }
+        RunRecord { invocations, gates, record, interrupted: self.interrupted.load(Ordering::SeqCst) }
     }
 
     fn stage(&self) -> std::sync::MutexGuard<'_, Stage> {

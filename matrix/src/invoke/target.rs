@@ -272,21 +272,13 @@ fn is_node(directory: &Path, handler: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
     use crate::executable;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::test_arguments::parse;
 
     fn target(directory: &Path, rest: &[&str]) -> Result<Target, Error> {
         let directory = directory.to_str().unwrap();
-        let line = ["invoke", directory].into_iter().chain(rest.iter().copied());
-        Target::of(&Line::try_parse_from(line).unwrap().arguments)
+        Target::of(&parse([directory].into_iter().chain(rest.iter().copied())))
     }
 
     fn directory_with(files: &[&str]) -> tempfile::TempDir {

@@ -22,7 +22,7 @@ pub struct Layers {
 }
 
 /// A layer as a template names it.
-enum Named {
+enum LayerReference {
     /// A resource of the template, or a parameter.
     Resource(String),
     /// A path or an ARN.
@@ -37,9 +37,9 @@ impl Layers {
         let mut layers = Self::default();
         for layer in lists.flat_map(|list| layers.named(list)).collect::<Vec<_>>() {
             match layer {
-                Named::Resource(name) => layers.add_resource(&name, root, directory),
-                Named::Text(text) => layers.add_path(&text, Some(text.as_str()), directory),
-                Named::Unresolved(text) => layers.add_path(&text, None, directory),
+                LayerReference::Resource(name) => layers.add_resource(&name, root, directory),
+                LayerReference::Text(text) => layers.add_path(&text, Some(text.as_str()), directory),
+                LayerReference::Unresolved(text) => layers.add_path(&text, None, directory),
             }
         }
         layers
@@ -50,22 +50,22 @@ impl Layers {
         let mut layers = Self::default();
         for layer in list.map(|list| layers.named(list)).unwrap_or_default() {
             match layer {
-                Named::Resource(name) => layers.add_path(&name, of_service(&name, root).as_deref(), directory),
-                Named::Text(text) => layers.add_path(&text, Some(text.as_str()), directory),
-                Named::Unresolved(text) => layers.add_path(&text, None, directory),
+                LayerReference::Resource(name) => layers.add_path(&name, of_service(&name, root).as_deref(), directory),
+                LayerReference::Text(text) => layers.add_path(&text, Some(text.as_str()), directory),
+                LayerReference::Unresolved(text) => layers.add_path(&text, None, directory),
             }
         }
         layers
     }
 
-    fn named(&mut self, list: &Value) -> Vec<Named> {
+    fn named(&mut self, list: &Value) -> Vec<LayerReference> {
         self.is_unresolved |= template_parameters::function(list).is_some();
         let Value::String(text) = list else {
-            return list.as_array().into_iter().flatten().filter_map(Named::of).collect();
+            return list.as_array().into_iter().flatten().filter_map(LayerReference::of).collect();
         };
         // The value of a parameter that is a list.
         let layers = text.split(',').map(str::trim).filter(|layer| !layer.is_empty());
-        layers.filter_map(|layer| Named::of(&Value::String(layer.to_owned()))).collect()
+        layers.filter_map(|layer| LayerReference::of(&Value::String(layer.to_owned()))).collect()
     }
 
     fn add_resource(&mut self, name: &str, root: &Value, directory: &Path) {
@@ -99,7 +99,7 @@ impl Layers {
     }
 }
 
-impl Named {
+impl LayerReference {
     fn of(value: &Value) -> Option<Self> {
         let Some((function, argument)) = template_parameters::function(value) else {
             return match Scalar::of(value) {

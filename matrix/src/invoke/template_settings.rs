@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::template_layers::Layers;
 use super::template_parameters::{self, Scalar};
-use super::templates::{Code, Deployed, UnresolvedSetting};
+use super::templates::{Code, TemplateFunction, UnresolvedSetting};
 
-/// A setting of a function.
-struct Place {
+/// The path of a setting in a template, and its option.
+struct SettingPath {
     /// The names that lead to it.
     path: &'static [&'static str],
     /// The option that sets it.
@@ -18,38 +18,38 @@ struct Place {
 }
 
 /// Where a kind of template has the settings of a function.
-pub struct Places {
-    handler: Place,
-    runtime: Place,
-    variables: Place,
-    timeout: Place,
-    memory: Place,
-    ephemeral_storage: Place,
-    function_name: Place,
-    layers: Place,
+pub struct SettingPaths {
+    handler: SettingPath,
+    runtime: SettingPath,
+    variables: SettingPath,
+    timeout: SettingPath,
+    memory: SettingPath,
+    ephemeral_storage: SettingPath,
+    function_name: SettingPath,
+    layers: SettingPath,
 }
 
-impl Places {
+impl SettingPaths {
     pub const OF_STACK: Self = Self {
-        handler: Place { path: &["Handler"], option: "handler" },
-        runtime: Place { path: &["Runtime"], option: "runtime" },
-        variables: Place { path: &["Environment", "Variables"], option: "env" },
-        timeout: Place { path: &["Timeout"], option: "timeout" },
-        memory: Place { path: &["MemorySize"], option: "memory" },
-        ephemeral_storage: Place { path: &["EphemeralStorage", "Size"], option: "ephemeral-storage" },
-        function_name: Place { path: &["FunctionName"], option: "function-name" },
-        layers: Place { path: &["Layers"], option: "layer" },
+        handler: SettingPath { path: &["Handler"], option: "handler" },
+        runtime: SettingPath { path: &["Runtime"], option: "runtime" },
+        variables: SettingPath { path: &["Environment", "Variables"], option: "env" },
+        timeout: SettingPath { path: &["Timeout"], option: "timeout" },
+        memory: SettingPath { path: &["MemorySize"], option: "memory" },
+        ephemeral_storage: SettingPath { path: &["EphemeralStorage", "Size"], option: "ephemeral-storage" },
+        function_name: SettingPath { path: &["FunctionName"], option: "function-name" },
+        layers: SettingPath { path: &["Layers"], option: "layer" },
     };
 
     pub const OF_SERVICE: Self = Self {
-        handler: Place { path: &["handler"], option: "handler" },
-        runtime: Place { path: &["runtime"], option: "runtime" },
-        variables: Place { path: &["environment"], option: "env" },
-        timeout: Place { path: &["timeout"], option: "timeout" },
-        memory: Place { path: &["memorySize"], option: "memory" },
-        ephemeral_storage: Place { path: &["ephemeralStorageSize"], option: "ephemeral-storage" },
-        function_name: Place { path: &["name"], option: "function-name" },
-        layers: Place { path: &["layers"], option: "layer" },
+        handler: SettingPath { path: &["handler"], option: "handler" },
+        runtime: SettingPath { path: &["runtime"], option: "runtime" },
+        variables: SettingPath { path: &["environment"], option: "env" },
+        timeout: SettingPath { path: &["timeout"], option: "timeout" },
+        memory: SettingPath { path: &["memorySize"], option: "memory" },
+        ephemeral_storage: SettingPath { path: &["ephemeralStorageSize"], option: "ephemeral-storage" },
+        function_name: SettingPath { path: &["name"], option: "function-name" },
+        layers: SettingPath { path: &["layers"], option: "layer" },
     };
 }
 
@@ -63,7 +63,7 @@ pub struct Settings<'a> {
     pub triggers: Vec<&'static str>,
 }
 
-/// What is at a place.
+/// The value at a path.
 enum Lookup<'a> {
     Nothing,
     /// Only a deployment knows what is there.
@@ -72,67 +72,67 @@ enum Lookup<'a> {
 }
 
 impl Settings<'_> {
-    pub fn deployed(self, places: &Places) -> Deployed {
-        let mut deployed = Deployed { name: self.name.to_owned(), ..Deployed::default() };
-        self.set_variables(&places.variables, &mut deployed);
-        let unresolved = &mut deployed.unresolved_settings;
-        deployed.handler = self.find(&places.handler, unresolved);
-        deployed.runtime = self.find(&places.runtime, unresolved);
-        deployed.timeout = self.find(&places.timeout, unresolved);
-        deployed.memory = self.find(&places.memory, unresolved);
-        deployed.ephemeral_storage = self.find(&places.ephemeral_storage, unresolved);
+    pub fn template_function(self, paths: &SettingPaths) -> TemplateFunction {
+        let mut function = TemplateFunction { name: self.name.to_owned(), ..TemplateFunction::default() };
+        self.set_variables(&paths.variables, &mut function);
+        let unresolved = &mut function.unresolved_settings;
+        function.handler = self.find(&paths.handler, unresolved);
+        function.runtime = self.find(&paths.runtime, unresolved);
+        function.timeout = self.find(&paths.timeout, unresolved);
+        function.memory = self.find(&paths.memory, unresolved);
+        function.ephemeral_storage = self.find(&paths.ephemeral_storage, unresolved);
         // What all functions have, such as the name of the provider, is no name of this one.
-        deployed.function_name = find(self.of.last().copied(), &places.function_name, unresolved);
-        unresolved.extend(self.layers.is_unresolved.then(|| UnresolvedSetting::of(&places.layers)));
-        Deployed { code: self.code, layers: self.layers, triggers: self.triggers, ..deployed }
+        function.function_name = find(self.of.last().copied(), &paths.function_name, unresolved);
+        unresolved.extend(self.layers.is_unresolved.then(|| UnresolvedSetting::of(&paths.layers)));
+        TemplateFunction { code: self.code, layers: self.layers, triggers: self.triggers, ..function }
     }
 
-    fn find(&self, place: &Place, unresolved: &mut Vec<UnresolvedSetting>) -> Option<String> {
-        find(self.of.iter().rev().copied(), place, unresolved)
+    fn find(&self, setting: &SettingPath, unresolved: &mut Vec<UnresolvedSetting>) -> Option<String> {
+        find(self.of.iter().rev().copied(), setting, unresolved)
     }
 
     /// A variable of the function replaces one of all functions, whether or not their values are known.
-    fn set_variables(&self, place: &Place, deployed: &mut Deployed) {
+    fn set_variables(&self, setting: &SettingPath, function: &mut TemplateFunction) {
         let mut variables = BTreeMap::new();
         for of in self.of {
-            match look_up(of, place.path) {
+            match look_up(of, setting.path) {
                 Lookup::Value(Value::Object(fields)) => {
                     variables.extend(fields.iter().map(|(name, value)| (name.clone(), Scalar::of(value))));
                 }
                 Lookup::Nothing => {}
                 Lookup::Unresolved | Lookup::Value(_) => {
-                    deployed.unresolved_settings.push(UnresolvedSetting::of(place));
+                    function.unresolved_settings.push(UnresolvedSetting::of(setting));
                 }
             }
         }
         for (name, value) in variables {
             match value {
-                Scalar::Text(text) => drop(deployed.environment.insert(name, text)),
-                Scalar::Unresolved => deployed.unresolved.push(name),
-                Scalar::Missing => deployed.no_text.push(name),
+                Scalar::Text(text) => drop(function.environment.insert(name, text)),
+                Scalar::Unresolved => function.unresolved.push(name),
+                Scalar::Missing => function.no_text.push(name),
             }
         }
     }
 }
 
 impl UnresolvedSetting {
-    fn of(place: &Place) -> Self {
-        Self { name: place.path.join("."), option: place.option }
+    fn of(setting: &SettingPath) -> Self {
+        Self { name: setting.path.join("."), option: setting.option }
     }
 }
 
 /// The text of a setting, of the first one that has it.
 fn find<'v>(
     of: impl IntoIterator<Item = &'v Value>,
-    place: &Place,
+    setting: &SettingPath,
     unresolved: &mut Vec<UnresolvedSetting>,
 ) -> Option<String> {
-    match of.into_iter().map(|of| look_up(of, place.path)).find(|found| !matches!(found, Lookup::Nothing))? {
+    match of.into_iter().map(|of| look_up(of, setting.path)).find(|found| !matches!(found, Lookup::Nothing))? {
         Lookup::Nothing => None,
         // What is no text is wrong, and is shown as it is.
         Lookup::Value(value) => Some(Scalar::of(value).text().unwrap_or_else(|| value.to_string())),
         Lookup::Unresolved => {
-            unresolved.push(UnresolvedSetting::of(place));
+            unresolved.push(UnresolvedSetting::of(setting));
             None
         }
     }

@@ -105,11 +105,11 @@ impl Node {
 
     /// A scalar with its tag.
     fn of_scalar(text: String, style: ScalarStyle, tag: Option<&Tag>) -> Self {
-        match tag.map(Meaning::of) {
+        match tag.map(TagKind::of) {
             None if style == ScalarStyle::Plain => Self::Plain(text),
-            None | Some(Meaning::Text) => Self::Text(text),
-            Some(Meaning::Core) => Self::Plain(text),
-            Some(Meaning::Intrinsic(name)) => {
+            None | Some(TagKind::Text) => Self::Text(text),
+            Some(TagKind::Core) => Self::Plain(text),
+            Some(TagKind::Intrinsic(name)) => {
                 // The short form of a list.
                 let argument = match text.split_once('.').filter(|_| name == "Fn::GetAtt") {
                     Some((resource, attribute)) => {
@@ -139,7 +139,7 @@ impl Node {
 }
 
 /// What a tag says of a node.
-enum Meaning {
+enum TagKind {
     /// A scalar with it is text.
     Text,
     /// A type that YAML has itself.
@@ -148,7 +148,7 @@ enum Meaning {
     Intrinsic(String),
 }
 
-impl Meaning {
+impl TagKind {
     fn of(tag: &Tag) -> Self {
         match (tag.core_suffix(), tag.suffix()) {
             (Some("str"), _) => Self::Text,
@@ -240,9 +240,9 @@ impl Builder {
         if self.open.len() >= DEPTH {
             return Err("lists and mappings are nested more than 100 levels deep");
         }
-        let function = tag.map(Meaning::of).and_then(|meaning| match meaning {
-            Meaning::Intrinsic(name) => Some(name),
-            Meaning::Text | Meaning::Core => None,
+        let function = tag.map(TagKind::of).and_then(|meaning| match meaning {
+            TagKind::Intrinsic(name) => Some(name),
+            TagKind::Text | TagKind::Core => None,
         });
         self.open.push(OpenCollection { content, function, anchor, size: NODE, depth: 0 });
         Ok(())

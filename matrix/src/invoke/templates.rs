@@ -11,7 +11,7 @@ use super::template_events;
 use super::template_layers::Layers;
 use super::template_parameters::{self, VARIABLES, Values};
 use super::template_scalars::Schema;
-use super::template_settings::{self, Places, Settings};
+use super::template_settings::{self, SettingPaths, Settings};
 use super::template_yaml::{self, Document};
 
 /// The files that are looked for in a function's directory.
@@ -46,7 +46,7 @@ pub enum Error {
 
 /// A function of a template. What the template does not say is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Deployed {
+pub struct TemplateFunction {
     pub name: String,
     pub handler: Option<String>,
     pub runtime: Option<String>,
@@ -111,11 +111,12 @@ pub struct Choice<'a> {
 }
 
 /// The function that is chosen, or the only one. `values` has those of pseudo parameters.
-pub fn function(path: &Path, choice: Choice<'_>, values: Values) -> Result<Deployed, Error> {
+pub fn function(path: &Path, choice: Choice<'_>, values: Values) -> Result<TemplateFunction, Error> {
     let mut functions = read(path, values)?;
     let path = path.to_owned();
     let names = || functions.iter().map(|function| function.name.as_str()).collect::<Vec<_>>().join(", ");
-    let has_handler = |function: &Deployed| choice.handler.is_some() && function.handler.as_deref() == choice.handler;
+    let has_handler =
+        |function: &TemplateFunction| choice.handler.is_some() && function.handler.as_deref() == choice.handler;
     let index = match choice.name {
         Some(name) => match functions.iter().position(|function| function.name == name) {
             Some(index) => index,
@@ -131,7 +132,7 @@ pub fn function(path: &Path, choice: Choice<'_>, values: Values) -> Result<Deplo
     Ok(functions.swap_remove(index))
 }
 
-fn read(path: &Path, values: Values) -> Result<Vec<Deployed>, Error> {
+fn read(path: &Path, values: Values) -> Result<Vec<TemplateFunction>, Error> {
     let text = text(path)?;
     let document = Document::read(&text).map_err(|source| Error::Syntax { path: path.to_owned(), source })?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -149,7 +150,9 @@ fn read(path: &Path, values: Values) -> Result<Vec<Deployed>, Error> {
     let mut root = document.value(Schema::Yaml11);
     template_parameters::resolve_stack(&mut root, values);
     let functions = of_stack(&root, directory).into_iter();
-    Ok(functions.map(|function| Deployed { repeated_keys: document.repeated_keys.clone(), ..function }).collect())
+    Ok(functions
+        .map(|function| TemplateFunction { repeated_keys: document.repeated_keys.clone(), ..function })
+        .collect())
 }
 
 fn text(path: &Path) -> Result<String, Error> {
@@ -163,7 +166,7 @@ fn text(path: &Path) -> Result<String, Error> {
 }
 
 /// The functions of a SAM or `CloudFormation` template.
-fn of_stack(root: &Value, directory: &Path) -> Vec<Deployed> {
+fn of_stack(root: &Value, directory: &Path) -> Vec<TemplateFunction> {
     let empty = Map::new();
     let globals = root.pointer("/Globals/Function").unwrap_or(&Value::Null);
     let resources = root.get("Resources").and_then(Value::as_object).unwrap_or(&empty);
@@ -181,7 +184,7 @@ fn of_stack(root: &Value, directory: &Path) -> Vec<Deployed> {
             layers: Layers::of_stack(lists, root, directory),
             triggers: template_events::of_sam(own),
         };
-        settings.deployed(&Places::OF_STACK)
+        settings.template_function(&SettingPaths::OF_STACK)
     };
     functions.map(function).collect()
 }
@@ -194,7 +197,7 @@ fn variable_of_functions(root: &Value) -> Option<&str> {
 }
 
 /// The functions of a Serverless Framework service. A handler is the path of a module there, from the service's directory.
-fn of_service(root: &Value, directory: &Path) -> Vec<Deployed> {
+fn of_service(root: &Value, directory: &Path) -> Vec<TemplateFunction> {
     let empty = Map::new();
     let provider = root.get("provider").unwrap_or(&Value::Null);
     let functions = root.get("functions").and_then(Value::as_object).unwrap_or(&empty);
@@ -208,7 +211,7 @@ fn of_service(root: &Value, directory: &Path) -> Vec<Deployed> {
             layers: Layers::of_service(layers, root, directory),
             triggers: template_events::of_serverless(own),
         };
-        settings.deployed(&Places::OF_SERVICE)
+        settings.template_function(&SettingPaths::OF_SERVICE)
     };
     functions.iter().map(function).collect()
 }
@@ -273,7 +276,7 @@ functions:
         (directory, path)
     }
 
-    fn chosen(path: &Path, name: Option<&str>) -> Result<Deployed, Error> {
+    fn chosen(path: &Path, name: Option<&str>) -> Result<TemplateFunction, Error> {
         let region = ("AWS::Region".to_owned(), "us-east-1".to_owned());
         function(path, Choice { name, handler: None }, Values::from([region]))
     }
@@ -348,7 +351,7 @@ functions:
     }
 
     /// The function `Hello` of a stack with these properties.
-    fn hello(properties: &str) -> Deployed {
+    fn hello(properties: &str) -> TemplateFunction {
         let template = format!(
             "Parameters:\n  Secret: {{Type: AWS::SSM::Parameter::Value<String>, Default: /prod/password}}\n  Stage: {{Type: String, Default: dev}}\n\
              Globals: {{Function: {{Environment: {{Variables: {{G_OWN: !Ref Orders, G_LOST: all}}}}, Timeout: 9}}}}\n\

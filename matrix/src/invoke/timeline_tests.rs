@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::sandbox::intake::{Answered, Payload};
+use crate::sandbox::intake::{Payload, RequestOutcome};
 
 fn entry(at: u64, what: JournalEvent) -> Entry {
     let at = Duration::from_millis(at);
@@ -57,7 +57,7 @@ fn request(number: usize, [at, ended]: [u64; 2], code: u16) -> Request {
         wire_bytes: 10,
         body_bytes: 100,
         payload: Payload::Logs(Vec::new()),
-        answer: Answered::Status { code, delay_ms: 0 },
+        answer: RequestOutcome::Status { code, delay_ms: 0 },
         ended: Some(moment(ended)),
         problems: Vec::new(),
     }

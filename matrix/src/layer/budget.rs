@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::contents::Listed;
+use super::contents::FileEntry;
 use crate::manifest::{Choice, Levels};
 
 /// The text of the budgets, as it was when this program was built.
@@ -16,7 +16,7 @@ const USUAL: &str = "x86_64";
 /// The budgets of cells, by their names, and what holds for a cell that has none.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Budgets {
-    general: Option<General>,
+    general: Option<DefaultBudget>,
     #[serde(flatten)]
     cells: BTreeMap<String, Budget>,
 }
@@ -36,7 +36,7 @@ pub struct Budget {
 /// The budget of any cell without a row of its own: that of a plain agent, and more for each choice that makes a layer larger.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct General {
+struct DefaultBudget {
     zipped: u64,
     unzipped: u64,
     #[serde(default)]
@@ -79,7 +79,7 @@ impl Budgets {
     }
 }
 
-impl General {
+impl DefaultBudget {
     fn of(&self, levels: &Levels) -> Budget {
         let chosen = self.more.iter().filter(|(choice, _)| choice.holds(levels)).map(|(_, allowance)| allowance);
         chosen.fold(
@@ -95,7 +95,7 @@ impl General {
 
 impl Budget {
     /// In which way a layer is larger than it may be, and which files are to blame.
-    pub fn complaints(&self, zipped: u64, unzipped: u64, files: &BTreeMap<String, Listed>) -> Vec<String> {
+    pub fn complaints(&self, zipped: u64, unzipped: u64, files: &BTreeMap<String, FileEntry>) -> Vec<String> {
         let mut complaints = Vec::new();
         for (what, has, may) in [("zipped", zipped, self.zipped), ("unzipped", unzipped, self.unzipped)] {
             if has > may {
@@ -126,8 +126,8 @@ mod tests {
     use crate::archive::limits;
     use crate::manifest::{Manifest, Set};
 
-    fn files(sizes: &[(&str, u64)]) -> BTreeMap<String, Listed> {
-        let listed = |bytes| Listed { bytes, sha256: String::new(), executable: false };
+    fn files(sizes: &[(&str, u64)]) -> BTreeMap<String, FileEntry> {
+        let listed = |bytes| FileEntry { bytes, sha256: String::new(), executable: false };
         sizes.iter().map(|(place, bytes)| ((*place).to_owned(), listed(*bytes))).collect()
     }
 

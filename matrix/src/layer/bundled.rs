@@ -42,13 +42,13 @@ pub enum Error {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    bundled: Vec<Bundled>,
+    bundled: Vec<BundledLibrary>,
 }
 
 /// One library in the sources of a crate.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Bundled {
+struct BundledLibrary {
     #[serde(rename = "crate")]
     package: String,
     name: String,
@@ -88,7 +88,8 @@ pub fn of(packages: &Packages) -> Result<Vec<Part>, Error> {
     let mut parts = Vec::new();
     let mut unknown = Vec::new();
     for (key, package) in packages.0.iter().filter(|(_, package)| package.linked) {
-        let described: Vec<&Bundled> = table.bundled.iter().filter(|bundled| bundled.package == key.name).collect();
+        let described: Vec<&BundledLibrary> =
+            table.bundled.iter().filter(|bundled| bundled.package == key.name).collect();
         if described.is_empty() && package.needs.iter().any(|need| COMPILERS.contains(&need.name.as_str())) {
             unknown.push(key.to_string());
         }
@@ -114,7 +115,7 @@ pub fn mark_replaced(packages: &mut Packages) -> Result<(), Error> {
     Ok(())
 }
 
-impl Bundled {
+impl BundledLibrary {
     fn part(&'static self, key: &Key, package: &Package) -> Result<Part, Error> {
         let texts = self.terms.iter().map(|file| read(&package.folder.join(file)));
         let texts: Vec<String> = texts.collect::<Result<_, _>>()?;

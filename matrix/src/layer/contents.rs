@@ -37,7 +37,7 @@ pub struct Contents {
     /// Where each program stands, and what it says of itself with `--version=json`.
     pub programs: BTreeMap<String, Value>,
     /// Every other file of the layer, by its place.
-    pub files: BTreeMap<String, Listed>,
+    pub files: BTreeMap<String, FileEntry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub struct Build {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
+pub struct FileEntry {
     pub bytes: u64,
     pub sha256: String,
     pub executable: bool,
@@ -86,7 +86,7 @@ impl Contents {
     pub fn read(text: &[u8]) -> Result<Self, String> {
         let document: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         refuse_control_characters(&document)?;
-        let schema = serde_json::from_slice::<Versioned>(text).map_err(|error| error.to_string())?.schema;
+        let schema = serde_json::from_slice::<SchemaVersion>(text).map_err(|error| error.to_string())?.schema;
         if schema == SCHEMA {
             serde_json::from_slice(text).map_err(|error| error.to_string())
         } else {
@@ -120,11 +120,11 @@ pub fn refuse_control_characters(document: &Value) -> Result<(), String> {
 
 /// What documents of all versions have.
 #[derive(Deserialize)]
-struct Versioned {
+struct SchemaVersion {
     schema: u32,
 }
 
-impl Listed {
+impl FileEntry {
     pub fn of(file: &File) -> Self {
         Self { bytes: count(&file.bytes), sha256: hash::hexadecimal(&file.bytes), executable: file.executable }
     }

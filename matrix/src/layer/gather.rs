@@ -26,7 +26,7 @@ use crate::workspace::{builds_directory, sources, target_directory};
 pub(crate) const SOURCES_BESIDE: [&str; 3] = ["matrix", "LICENSE", "NOTICE"];
 
 /// Everything for a cell that was built from the workspace in `root`.
-pub(super) fn ingredients(
+pub(super) fn layer_inputs(
     root: &Path,
     manifest: &Manifest,
     cell: Cell,

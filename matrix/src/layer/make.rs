@@ -1,4 +1,4 @@
-//! A layer from everything that it is made of. Nothing else is looked at, so that the same ingredients are the same bytes.
+//! A layer from everything that it is made of. Nothing else is looked at, so that the same inputs are the same bytes.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::budget::{Budgets, Scope};
-use super::contents::{Build, Contents, Listed, SCHEMA, Sources, Toolchain};
+use super::contents::{Build, Contents, FileEntry, SCHEMA, Sources, Toolchain};
 use super::{Error, licences, sbom};
 use crate::archive::{self, File, count};
 use crate::archive::{limits, places};
@@ -97,58 +97,14 @@ pub struct Layer {
 }
 
 /// Makes the layer, and refuses one that would not start or is too large.
-pub fn make(ingredients: LayerInputs, budgets: &Budgets) -> Result<Layer, Error> {
-    refuse_what_would_not_start(&ingredients)?;
-    // The launcher and the WAF worker have nothing in them but their packages.
-    let is_bare = |told: &Value| launcher::is_described_by(told) || waf::is_described_by(told);
-    let with_parts = ingredients.programs.iter().filter(|program| !is_bare(&program.told));
-    let programs: Vec<&[u8]> = with_parts.map(|program| program.bytes.as_slice()).collect();
-    let linker = Linker {
-        compiler: &ingredients.origin.compiler,
-        target: &ingredients.target.triple,
-        libraries: &ingredients.libraries,
-        has_libgcc: ingredients.levels.get("static-libgcc").is_some_and(|level| level == ON),
-    };
-    let mut parts = parts::of(&programs, &linker);
-    parts.extend(ingredients.parts.iter().cloned());
-    let linked = |name: &str| {
-        let part = parts.iter().find(|part| part.name == name && !part.version.is_empty());
-        part.map(|part| part.version.clone())
-    };
-    let (glibc, musl) = (linked("glibc"), linked("musl"));
-    let licences = licences::text(&ingredients.packages, &parts)?;
-    let LayerInputs {
-        cell,
-        levels,
-        recipe,
-        target,
-        programs,
-        files: beside,
-        packages,
-        origin,
-        c_compiler,
-        profile,
-        texts,
-        time,
-        ..
-    } = ingredients;
-    let mut contents = Contents {
-        schema: SCHEMA,
-        cell,
-        flavour: target.flavour,
-        architecture: target.architecture,
-        target: target.triple,
-        glibc_floor: target.glibc_floor,
-        sources: Sources::of(&origin.sources, &texts.lock),
-        toolchain: Toolchain { rustc: origin.compiler, cc: c_compiler, glibc, musl },
-        levels,
-        build: Build { features: recipe.features, rustflags: recipe.rustflags, variables: recipe.env, profile },
-        programs: programs.iter().map(|program| (program.place.clone(), program.told.clone())).collect(),
-        files: BTreeMap::new(),
-    };
-    let sbom = sbom::document(&contents, time, &packages, &parts)?;
-    let mut files = files(programs, beside, Documents { sbom, licences }, texts);
-    contents.files = files.iter().map(|file| (file.place.clone(), Listed::of(file))).collect();
+pub fn make(inputs: LayerInputs, budgets: &Budgets) -> Result<Layer, Error> {
+    refuse_what_would_not_start(&inputs)?;
+    let parts = parts(&inputs);
+    let licences = licences::text(&inputs.packages, &parts)?;
+    let mut contents = contents(&inputs, &parts);
+    let sbom = sbom::document(&contents, inputs.time, &inputs.packages, &parts)?;
+    let mut files = files(inputs, Documents { sbom, licences });
+    contents.files = files.iter().map(|file| (file.place.clone(), FileEntry::of(file))).collect();
     let mut document = serde_json::to_vec_pretty(&contents)?;
     document.push(b'\n');
     files.push(plain(places::MANIFEST, document));
@@ -158,6 +114,56 @@ pub fn make(ingredients: LayerInputs, budgets: &Budgets) -> Result<Layer, Error>
     Ok(Layer { contents, zip, unzipped, budget })
 }
 
+/// The parts of the programs besides their packages: what the linker has added, and what comes with those.
+fn parts(inputs: &LayerInputs) -> Vec<Part> {
+    // The launcher and the WAF worker have nothing in them but their packages.
+    let has_parts =
+        |program: &&Program| !launcher::is_described_by(&program.told) && !waf::is_described_by(&program.told);
+    let programs: Vec<&[u8]> = inputs.programs.iter().filter(has_parts).map(|program| &*program.bytes).collect();
+    let linker = Linker {
+        compiler: &inputs.origin.compiler,
+        target: &inputs.target.triple,
+        libraries: &inputs.libraries,
+        has_libgcc: inputs.levels.get("static-libgcc").is_some_and(|level| level == ON),
+    };
+    let mut parts = parts::of(&programs, &linker);
+    parts.extend(inputs.parts.iter().cloned());
+    parts
+}
+
+/// What the manifest says of the layer; its files are not known yet.
+fn contents(inputs: &LayerInputs, parts: &[Part]) -> Contents {
+    let LayerInputs { recipe, target, origin, .. } = inputs;
+    let version_of = |name: &str| {
+        let part = parts.iter().find(|part| part.name == name && !part.version.is_empty());
+        part.map(|part| part.version.clone())
+    };
+    Contents {
+        schema: SCHEMA,
+        cell: inputs.cell.clone(),
+        flavour: target.flavour.clone(),
+        architecture: target.architecture.clone(),
+        target: target.triple.clone(),
+        glibc_floor: target.glibc_floor,
+        sources: Sources::of(&origin.sources, &inputs.texts.lock),
+        toolchain: Toolchain {
+            rustc: origin.compiler.clone(),
+            cc: inputs.c_compiler.clone(),
+            glibc: version_of("glibc"),
+            musl: version_of("musl"),
+        },
+        levels: inputs.levels.clone(),
+        build: Build {
+            features: recipe.features.clone(),
+            rustflags: recipe.rustflags.clone(),
+            variables: recipe.env.clone(),
+            profile: inputs.profile.clone(),
+        },
+        programs: inputs.programs.iter().map(|program| (program.place.clone(), program.told.clone())).collect(),
+        files: BTreeMap::new(),
+    }
+}
+
 /// What is written about a layer.
 struct Documents {
     sbom: Vec<u8>,
@@ -165,7 +171,8 @@ struct Documents {
 }
 
 /// Every file but the manifest.
-fn files(programs: Vec<Program>, beside: Vec<File>, documents: Documents, texts: Texts) -> Vec<File> {
+fn files(inputs: LayerInputs, documents: Documents) -> Vec<File> {
+    let LayerInputs { programs, files: beside, texts, .. } = inputs;
     let mut files: Vec<File> =
         programs.into_iter().map(|Program { place, bytes, .. }| File { place, bytes, executable: true }).collect();
     files.extend(beside);
@@ -182,21 +189,21 @@ fn plain(place: &str, bytes: Vec<u8>) -> File {
     File { place: place.to_owned(), bytes, executable: false }
 }
 
-fn refuse_what_would_not_start(ingredients: &LayerInputs) -> Result<(), Error> {
-    let Target { architecture, glibc_floor: floor, .. } = &ingredients.target;
+fn refuse_what_would_not_start(inputs: &LayerInputs) -> Result<(), Error> {
+    let Target { architecture, glibc_floor: floor, .. } = &inputs.target;
     let newest = crate::elf::newest();
     if *floor > newest {
         return Err(Error::Floor(*floor));
     }
     let mut refusals = Vec::new();
-    for Program { place, bytes, .. } in &ingredients.programs {
+    for Program { place, bytes, .. } in &inputs.programs {
         let linkage = Linkage::of(bytes)
             .ok_or_else(|| Error::Silent { place: place.clone(), reason: "it is no program of 64 bits".to_owned() })?;
         if linkage.architecture != *architecture {
             let (place, found, wanted) = (place.clone(), linkage.architecture, architecture.clone());
             return Err(Error::Architecture { place, found, wanted });
         }
-        if linkage.relro != Relro::Full && binds_eagerly(&ingredients.levels) {
+        if linkage.relro != Relro::Full && binds_eagerly(&inputs.levels) {
             return Err(Error::Writable { place: place.clone(), relro: linkage.relro });
         }
         let brought = if place == places::WAF { &[waf::LIBRARY][..] } else { &[] };
@@ -215,7 +222,7 @@ fn refuse_what_would_not_start(ingredients: &LayerInputs) -> Result<(), Error> {
         if linkage.obstacles_beside(newest, brought).is_empty() {
             refusals.push(format!(
                 "  a static program starts everywhere: --set {}+static; with --glibc-floor {newest} the layer is for Amazon Linux 2023 alone",
-                ingredients.cell
+                inputs.cell
             ));
         }
     }

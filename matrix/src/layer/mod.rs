@@ -166,8 +166,8 @@ pub(crate) fn of_build(
     tools: &Toolchain,
     glibc_floor: Glibc,
 ) -> Result<Layer, Error> {
-    let ingredients = gather::ingredients(root, manifest, cell, built, tools, glibc_floor)?;
-    make::make(ingredients, &Budgets::embedded()?)
+    let inputs = gather::layer_inputs(root, manifest, cell, built, tools, glibc_floor)?;
+    make::make(inputs, &Budgets::embedded()?)
 }
 
 fn wanted(arguments: &Arguments) -> Result<LayerTarget, Error> {
@@ -232,7 +232,7 @@ fn keep(path: &Path, zip: &[u8]) -> Result<(), Error> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use contents::{Contents, Listed, SCHEMA};
+    use contents::{Contents, FileEntry, SCHEMA};
     use serde_json::json;
 
     use super::*;
@@ -258,7 +258,7 @@ mod tests {
         let layer = |places: &[&str]| {
             let of = |place: &&str| archive::File { place: (*place).to_owned(), bytes: Vec::new(), executable: false };
             let mut files: Vec<archive::File> = places.iter().map(of).collect();
-            let listed: BTreeMap<_, _> = files.iter().map(|file| (&file.place, Listed::of(file))).collect();
+            let listed: BTreeMap<_, _> = files.iter().map(|file| (&file.place, FileEntry::of(file))).collect();
             let document = json!({
                 "schema": SCHEMA, "cell": "", "architecture": "", "target": "", "glibc_floor": "2.26", "levels": {}, "programs": {},
                 "sources": {"revision": "", "lock_sha256": ""}, "toolchain": {"rustc": "", "cc": ""},

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
 use super::Manifest;
 
@@ -102,8 +102,8 @@ impl Sources {
 }
 
 impl Code {
-    fn add(&mut self, text: &str) -> Result<(), String> {
-        let tokens: TokenStream = text.parse().map_err(|error: proc_macro2::LexError| error.to_string())?;
+    fn add(&mut self, text: &str) -> Result<(), LexError> {
+        let tokens: TokenStream = text.parse()?;
         self.add_tokens(tokens);
         Ok(())
     }

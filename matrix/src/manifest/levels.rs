@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{BehindLauncher, Choice, Factor, JointRequirement, Manifest};
+use super::{Choice, EffectBehindLauncher, Factor, JointRequirement, Manifest};
 use crate::target::Architecture;
 
 /// Levels by factor name.
@@ -98,7 +98,7 @@ impl Manifest {
     pub fn effective(&self, levels: &Levels) -> Levels {
         let mut effective = levels.clone();
         if self.launcher().is_some_and(|launcher| launcher.holds(levels)) {
-            let moot = self.factors.iter().filter(|factor| factor.behind_launcher == Some(BehindLauncher::Moot));
+            let moot = self.factors.iter().filter(|factor| factor.behind_launcher == Some(EffectBehindLauncher::Moot));
             effective.extend(moot.map(|factor| (factor.name.clone(), factor.reference().to_owned())));
         }
         effective
@@ -124,13 +124,13 @@ impl Manifest {
 
 /// A choice that levels have to make and do not.
 #[derive(Clone, Copy, Debug)]
-pub struct Missing<'m> {
+pub struct MissingChoice<'m> {
     pub choice: &'m Choice,
     /// Set if it is required only beside another choice.
     joint: Option<&'m JointRequirement>,
 }
 
-impl Missing<'_> {
+impl MissingChoice<'_> {
     /// Why it is required by this choice.
     fn describe(&self, by: &Choice) -> String {
         let Self { choice, joint } = self;
@@ -143,10 +143,10 @@ impl Missing<'_> {
 
 impl Factor {
     /// What these levels lack, if the factor is not at its reference level.
-    pub fn missing<'m>(&'m self, levels: &'m Levels) -> impl Iterator<Item = Missing<'m>> {
-        let plain = self.requires.iter().map(|choice| Missing { choice, joint: None });
+    pub fn missing<'m>(&'m self, levels: &'m Levels) -> impl Iterator<Item = MissingChoice<'m>> {
+        let plain = self.requires.iter().map(|choice| MissingChoice { choice, joint: None });
         let beside = self.beside.iter().filter(|joint| joint.choice.holds(levels));
-        let joint = beside.map(|joint| Missing { choice: &joint.requires, joint: Some(joint) });
+        let joint = beside.map(|joint| MissingChoice { choice: &joint.requires, joint: Some(joint) });
         plain.chain(joint).filter(|missing| !missing.choice.holds(levels))
     }
 }

@@ -87,7 +87,7 @@ pub struct Factor {
     pub values: Vec<Value>,
     /// Plausible values that must not be used.
     #[serde(default)]
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RejectedValue>,
     /// Choices that cannot be combined with this one.
     #[serde(default)]
     pub conflicts: Vec<Choice>,
@@ -102,7 +102,7 @@ pub struct Factor {
     pub subsumed_by: Vec<Choice>,
     /// Whether it matters for an agent that the launcher has executed. Every factor but the launcher says so, in a manifest that has one.
     #[serde(default)]
-    pub behind_launcher: Option<BehindLauncher>,
+    pub behind_launcher: Option<EffectBehindLauncher>,
     pub status: Status,
     /// The measured result.
     #[serde(default)]
@@ -135,7 +135,7 @@ pub enum Kind {
 /// What becomes of a factor where the launcher has passed both gates before it executes the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum BehindLauncher {
+pub enum EffectBehindLauncher {
     /// The agent differs by it, after both gates.
     Effective,
     /// It changes nothing: it is about steps that the launcher has taken, in its own way.
@@ -234,7 +234,7 @@ pub struct Value {
 /// A value that must not be used, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Refused {
+pub struct RejectedValue {
     pub name: String,
     pub reason: String,
 }
@@ -264,16 +264,16 @@ pub const ON: &str = "on";
 pub const OFF: &str = "off";
 
 /// A manifest with the text that it was parsed from.
-struct Embedded {
+struct EmbeddedManifest {
     text: std::borrow::Cow<'static, str>,
     manifest: Manifest,
 }
 
-static EMBEDDED: LazyLock<Result<Embedded, Error>> = LazyLock::new(|| {
+static EMBEDDED: LazyLock<Result<EmbeddedManifest, Error>> = LazyLock::new(|| {
     let text = text()?;
     let mut manifest = Manifest::parse(&text)?;
     manifest.adapt_sets(Architecture::of_this_machine());
-    Ok(Embedded { text, manifest })
+    Ok(EmbeddedManifest { text, manifest })
 });
 
 impl Manifest {
@@ -292,7 +292,7 @@ impl Manifest {
         let mut manifest: Self = toml::from_str(text)?;
         let launcher = manifest.launcher();
         for factor in &mut manifest.factors {
-            let is_moot = factor.behind_launcher == Some(BehindLauncher::Moot);
+            let is_moot = factor.behind_launcher == Some(EffectBehindLauncher::Moot);
             factor.subsumed_by.extend(launcher.clone().filter(|_| is_moot));
         }
         let complaints = rules::complaints(&manifest);

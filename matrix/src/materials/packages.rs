@@ -23,6 +23,8 @@ const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 pub enum Error {
     #[error("cargo {verb} does not say what the program is made of: {reason}")]
     Cargo { verb: &'static str, reason: String },
+    #[error("cargo {verb} does not say what the program is made of")]
+    Unreadable { verb: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the cargo home of isolated builds cannot be prepared")]
     Home(#[source] io::Error),
     #[error("Cargo.lock cannot be read")]
@@ -228,16 +230,16 @@ fn cargo<'a>(
     arguments: impl Iterator<Item = &'a str>,
     features: &[String],
 ) -> Result<String, Error> {
-    let failed = |reason: String| Error::Cargo { verb, reason };
     let mut command: Command = workspace::cargo();
     environment::isolate(&mut command, workspace, &workspace::builds_directory()).map_err(Error::Home)?;
     let manifest = std::path::absolute(workspace.join("Cargo.toml")).map_err(Error::Home)?;
     command.arg(verb).arg("--manifest-path").arg(manifest).args(arguments).args(features).stdin(Stdio::null());
-    let output = command.output().map_err(|error| failed(error.to_string()))?;
+    let output = command.output().map_err(|error| Error::Unreadable { verb, source: error.into() })?;
     if !output.status.success() {
-        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Error::Cargo { verb, reason });
     }
-    String::from_utf8(output.stdout).map_err(|error| failed(error.to_string()))
+    String::from_utf8(output.stdout).map_err(|error| Error::Unreadable { verb, source: error.into() })
 }
 
 /// The part of `cargo metadata` that counts here.
@@ -258,7 +260,7 @@ struct DescribedPackage {
 
 impl CargoMetadata {
     fn read(text: &str) -> Result<Self, Error> {
-        serde_json::from_str(text).map_err(|error| Error::Cargo { verb: "metadata", reason: error.to_string() })
+        serde_json::from_str(text).map_err(|error| Error::Unreadable { verb: "metadata", source: error.into() })
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::expected::Sent;
+use super::expected::ExpectedMetric;
 use crate::sample_events;
-use crate::sandbox::function::{Answer, Call, Handler, InitError};
+use crate::sandbox::function::{Call, Handler, HandlerOutcome, InitError};
 use crate::sandbox::intake::{ClientStats, Span, StatsBucket, StatsGroup};
 use crate::sandbox::{Invocation, Outcome, tracer};
 
@@ -72,7 +72,7 @@ impl Handler for Exercise {
         Ok(())
     }
 
-    fn handle(&self, call: &Call<'_>) -> Answer {
+    fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
         let event: Value = serde_json::from_slice(call.event).unwrap_or_default();
         let number = event.get("invocation").and_then(Value::as_u64).unwrap_or_default();
         let action = event.get("action").and_then(Value::as_str).unwrap_or_default();
@@ -86,13 +86,13 @@ impl Handler for Exercise {
         }
         match action {
             name if name == Action::Fail.name() => {
-                Answer::Error { error_type: ERROR.to_owned(), message: "as planned".to_owned() }
+                HandlerOutcome::Error { error_type: ERROR.to_owned(), message: "as planned".to_owned() }
             }
             name if name == Action::TimeOut.name() => {
                 std::thread::sleep(TOO_LONG);
-                Answer::Response(b"too late".to_vec())
+                HandlerOutcome::Response(b"too late".to_vec())
             }
-            _ => Answer::Response(b"null".to_vec()),
+            _ => HandlerOutcome::Response(b"null".to_vec()),
         }
     }
 }
@@ -225,13 +225,13 @@ fn statistics(number: u64) -> ClientStats {
 }
 
 /// What the invocations send, all together.
-pub(super) fn sent() -> Vec<Sent> {
+pub(super) fn sent() -> Vec<ExpectedMetric> {
     let count = INVOCATIONS.len();
     let times = |points: i64, sum: f64| (points * i64::try_from(count).unwrap_or(0), sum * number(count));
-    let total = |name: &str, (points, sum): (i64, f64)| Sent { name: name.to_owned(), points, sum };
+    let total = |name: &str, (points, sum): (i64, f64)| ExpectedMetric { name: name.to_owned(), points, sum };
     let mut sent = vec![
         // Points of a count may be aggregated before delivery.
-        Sent { points: 1, ..total("delivery.count", times(1, 2.0)) },
+        ExpectedMetric { points: 1, ..total("delivery.count", times(1, 2.0)) },
         total("delivery.histogram", times(1, 3.5)),
         total("delivery.timing", times(1, 12.0)),
         total("delivery.distribution", times(2, 3.5)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::exercise::ACCEPTED_SPANS;
-use crate::sandbox::Ending;
+use crate::sandbox::SandboxRecord;
 use crate::sandbox::intake::{Kind, Payload, Request};
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::Origin;
@@ -17,7 +17,7 @@ const NAMED: usize = 3;
 
 /// A metric with all that the function sent of it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sent {
+pub(super) struct ExpectedMetric {
     pub name: String,
     /// Number of points; 0 if they may be aggregated before delivery.
     pub points: i64,
@@ -26,15 +26,15 @@ pub(super) struct Sent {
 }
 
 /// A description of what is missing; `None` if everything arrived. Surplus payload shows in the digest.
-pub(super) fn undelivered(ending: &Ending, sent: &[Sent]) -> Option<String> {
-    let delivered: Vec<&Request> = ending.requests.iter().filter(|request| request.delivered()).collect();
+pub(super) fn undelivered(record: &SandboxRecord, sent: &[ExpectedMetric]) -> Option<String> {
+    let delivered: Vec<&Request> = record.requests.iter().filter(|request| request.delivered()).collect();
     let mut missing = Vec::new();
     if delivered.is_empty() {
         missing.push("nothing arrived".to_owned());
     }
     let texts = texts(&delivered);
-    missing.extend(lines(ending, &texts));
-    let invoked = ending.journal.iter().filter_map(|entry| match &entry.what {
+    missing.extend(lines(record, &texts));
+    let invoked = record.journal.iter().filter_map(|entry| match &entry.what {
         JournalEvent::Invoked { request_id } => Some(request_id.as_str()),
         _ => None,
     });
@@ -42,8 +42,8 @@ pub(super) fn undelivered(ending: &Ending, sent: &[Sent]) -> Option<String> {
     let unseen = ids.iter().filter(|id| !texts.keys().any(|text| text.starts_with("REPORT ") && text.contains(*id)));
     missing.extend(unseen.map(|id| format!("the report of the request {id}")));
     let totals = totals(&delivered);
-    let invocations = Sent { name: INVOCATIONS.to_owned(), points: 0, sum: float(ids.len()) };
-    missing.extend(spans(ending, &delivered));
+    let invocations = ExpectedMetric { name: INVOCATIONS.to_owned(), points: 0, sum: float(ids.len()) };
+    missing.extend(spans(record, &delivered));
     missing.extend(std::iter::once(&invocations).chain(sent).filter_map(|sent| lacks(&totals, sent)));
     told(&missing)
 }
@@ -63,9 +63,9 @@ fn texts<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, usize> {
 }
 
 /// Records of the function that arrived less often than they were printed.
-fn lines(ending: &Ending, texts: &BTreeMap<&str, usize>) -> Vec<String> {
+fn lines(record: &SandboxRecord, texts: &BTreeMap<&str, usize>) -> Vec<String> {
     let mut printed: BTreeMap<String, usize> = BTreeMap::new();
-    for line in ending.output.iter().filter(|line| line.origin == Origin::Function) {
+    for line in record.output.iter().filter(|line| line.origin == Origin::Function) {
         *printed.entry(String::from_utf8_lossy(&line.bytes).into_owned()).or_default() += 1;
     }
     let missing = printed.iter().filter_map(|(text, count)| {
@@ -76,13 +76,13 @@ fn lines(ending: &Ending, texts: &BTreeMap<&str, usize>) -> Vec<String> {
 }
 
 /// Spans that the extension has accepted and that did not arrive.
-fn spans(ending: &Ending, delivered: &[&Request]) -> Option<String> {
-    let accepted = |line: &crate::sandbox::Line| {
+fn spans(record: &SandboxRecord, delivered: &[&Request]) -> Option<String> {
+    let accepted = |line: &crate::sandbox::OutputLine| {
         let text = String::from_utf8_lossy(&line.bytes).into_owned();
         let count: String = text.strip_prefix(ACCEPTED_SPANS)?.chars().take_while(char::is_ascii_digit).collect();
         count.parse::<usize>().ok()
     };
-    let of_function = ending.output.iter().filter(|line| line.origin == Origin::Function);
+    let of_function = record.output.iter().filter(|line| line.origin == Origin::Function);
     let accepted: usize = of_function.filter_map(accepted).sum();
     let payloads = delivered.iter().filter_map(|request| match &request.payload {
         Payload::Traces(payload) => Some(&payload.tracer_payloads),
@@ -116,7 +116,7 @@ fn totals<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, (i64, f64)> {
     totals
 }
 
-fn lacks(totals: &BTreeMap<&str, (i64, f64)>, sent: &Sent) -> Option<String> {
+fn lacks(totals: &BTreeMap<&str, (i64, f64)>, sent: &ExpectedMetric) -> Option<String> {
     let (points, sum) = totals.get(sent.name.as_str()).copied().unwrap_or_default();
     let is_whole = points >= sent.points && sum >= sent.sum - 1e-6 * sent.sum.abs();
     (!is_whole).then(|| format!("{}: {sum} of {} in {points} points", sent.name, sent.sum))

@@ -41,13 +41,13 @@ pub struct Run {
     pub refused: Vec<String>,
     /// Conditions of the plan that were not measured, because the machine does not produce them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<SkippedCondition>,
 }
 
 /// A condition that a machine does not produce.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LeftOut {
+pub struct SkippedCondition {
     pub condition: Condition,
     /// The refusal that prevents it.
     pub reason: String,
@@ -89,7 +89,7 @@ pub struct Certificates {
 
 impl Run {
     /// The record of a run of this plan on this machine, with its programs in `directory`.
-    pub fn here(plan: &Plan, refused: Vec<String>, left_out: Vec<LeftOut>, directory: &Path) -> Self {
+    pub fn here(plan: &Plan, refused: Vec<String>, left_out: Vec<SkippedCondition>, directory: &Path) -> Self {
         Self {
             schema: SCHEMA,
             instrument: INSTRUMENT,

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Error, hexadecimal, reading, writing};
 use crate::build::{self, BuildRecord, yardstick};
-use crate::elf::loading::Loading;
+use crate::elf::loader_work::LoaderWork;
 use crate::executable;
 use crate::plan::external::Form;
 use crate::plan::{AppSec, Cell, CellKind, Plan};
@@ -91,7 +91,7 @@ pub(super) fn of(
     waf: Option<&Path>,
 ) -> Result<Vec<MeasuredCell>, Error> {
     let waf = waf.map(build::waf::layer_files).unwrap_or_default();
-    let mut subjects = Vec::new();
+    let mut cells = Vec::new();
     for cell in &plan.cells {
         let source = source(plan, cell)?;
         let line = built.iter().find(|built| built.cell == source.id);
@@ -101,10 +101,10 @@ pub(super) fn of(
             let is_ours_or_external = matches!(source.kind, CellKind::Build | CellKind::External { .. });
             let held = is_ours_or_external && !plan.sends_its_own(source);
             let waf = waf.clone();
-            subjects.push(MeasuredCell { held, waf, ..subject(cell, source, line, &files, directory)? });
+            cells.push(MeasuredCell { held, waf, ..measured_cell(cell, source, line, &files, directory)? });
         }
     }
-    if subjects.is_empty() { Err(Error::NothingToMeasure) } else { Ok(subjects) }
+    if cells.is_empty() { Err(Error::NothingToMeasure) } else { Ok(cells) }
 }
 
 /// The cell whose program this one has: itself, or for a control its original.
@@ -128,7 +128,7 @@ fn files(cell: &Cell, built: Option<&BuildRecord>) -> Option<Vec<PathBuf>> {
     }
 }
 
-fn subject(
+fn measured_cell(
     cell: &Cell,
     source: &Cell,
     built: Option<&BuildRecord>,
@@ -169,11 +169,11 @@ fn fixed(contents: &[Vec<u8>]) -> BTreeMap<String, f64> {
     let bytes = contents.iter().map(Vec::len).sum::<usize>();
     let mut fixed = BTreeMap::from([("file_size".to_owned(), number(bytes as u64))]);
     fixed.extend(contents.first().map(|first| ("entry_size".to_owned(), number(first.len() as u64))));
-    let loading: Option<Vec<_>> = contents.iter().map(|content| Loading::of(content)).collect();
-    if let Some(loading) = loading {
-        let sum = |of: fn(&Loading) -> u64| number(loading.iter().map(of).sum());
-        fixed.insert("relocations".to_owned(), sum(|loading| loading.relocations));
-        fixed.insert("libraries".to_owned(), sum(|loading| loading.libraries));
+    let work: Option<Vec<_>> = contents.iter().map(|content| LoaderWork::of(content)).collect();
+    if let Some(work) = work {
+        let sum = |of: fn(&LoaderWork) -> u64| number(work.iter().map(of).sum());
+        fixed.insert("relocations".to_owned(), sum(|work| work.relocations));
+        fixed.insert("libraries".to_owned(), sum(|work| work.libraries));
     }
     fixed
 }

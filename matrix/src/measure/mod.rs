@@ -36,7 +36,7 @@ use crate::terminal;
 pub use digest::digest;
 pub use files::{read_plan, run_files};
 pub use lock::DirectoryLock;
-pub use machine::{Certificates, INSTRUMENT, LeftOut, Machine, Run};
+pub use machine::{Certificates, INSTRUMENT, Machine, Run, SkippedCondition};
 pub use produced::not_produced_here;
 pub use record::Samples;
 pub use run::{LOCK, Options, Step, Summary, run};

@@ -13,16 +13,16 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use super::lock::DirectoryLock;
-use super::machine::{LeftOut, Run};
+use super::machine::{Run, SkippedCondition};
 use super::measured_cell::{self, MeasuredCell};
 use super::produced::{NOT_COLD, Refusals, SHARED_NETWORK};
 use super::record::Samples;
 use super::sample::Sample;
 use super::scenario::Scenario;
-use super::start::{Failure, Taken, start};
+use super::start::{Failure, StartResult, start};
 use super::{Error, writing};
 use crate::build::BuildRecord;
-use crate::plan::{Cache, Condition, DELIVERY, InjectedFault, Partition, Plan, SCHEMA, TrustStore, circumstances};
+use crate::plan::{Cache, Condition, DELIVERY, InjectedFault, Plan, SCHEMA, ShardIndex, TrustStore, circumstances};
 
 /// Maximum number of attempts at a start that the sandbox cannot make.
 const ATTEMPTS: usize = 3;
@@ -37,7 +37,7 @@ pub struct Options {
     /// The number of blocks for each condition, in place of the plan's.
     pub blocks: Option<u32>,
     /// The blocks that this machine runs.
-    pub partition: Option<Partition>,
+    pub shard: Option<ShardIndex>,
     /// Whether the run fails if this machine cannot produce one of the conditions.
     pub require: bool,
     /// Stops the run after the present start once it is true.
@@ -83,7 +83,7 @@ pub struct Summary {
     /// Refusals of the machine, one sentence each.
     pub refused: Vec<String>,
     /// The conditions that were not measured, because the machine could not produce them.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<SkippedCondition>,
 }
 
 /// The name of the lock file of a run.
@@ -110,36 +110,36 @@ pub fn run(
     if plan.has_waf() && waf.is_none() {
         return Err(Error::NoWaf);
     }
-    let subjects = measured_cell::of(plan, built, &programs, waf)?;
+    let cells = measured_cell::of(plan, built, &programs, waf)?;
     let samples = Samples::open(&options.out.join("samples.jsonl"))?;
-    for measured_cell in &subjects {
+    for measured_cell in &cells {
         if samples.program(&measured_cell.cell).is_some_and(|program| program != measured_cell.program) {
             return Err(Error::OtherRun { path: options.out.clone(), what: "program" });
         }
     }
     let scratch = tempfile::tempdir().map_err(writing(&std::env::temp_dir()))?;
     let scenario = |condition| Scenario::prepare(condition, scratch.path(), &|what| progress(Step::Preparing(what)));
-    let scenes = plan.conditions.iter().map(&scenario).collect::<Result<Vec<_>, _>>()?;
+    let scenarios = plan.conditions.iter().map(&scenario).collect::<Result<Vec<_>, _>>()?;
     let untimed = if options.deliveries { deliveries(plan) } else { Vec::new() };
     let untimed = untimed.iter().map(&scenario).collect::<Result<Vec<_>, _>>()?;
-    let Producible { scenes, left_out, refused } = producible(scenes, &subjects, options.require)?;
+    let AvailableScenarios { scenarios, left_out, refused } = available_scenarios(scenarios, &cells, options.require)?;
     for reason in &refused {
         progress(Step::Refused(reason));
     }
-    for LeftOut { condition, reason } in &left_out {
+    for SkippedCondition { condition, reason } in &left_out {
         progress(Step::LeftOut { condition, reason });
     }
     Run::here(plan, refused.clone(), left_out.clone(), &programs).write(&record)?;
-    if let ([], Some(LeftOut { reason, .. })) = (scenes.as_slice(), left_out.first()) {
+    if let ([], Some(SkippedCondition { reason, .. })) = (scenarios.as_slice(), left_out.first()) {
         return Err(Error::NothingProduced { reason: reason.clone() });
     }
 
     let blocks = options.blocks.unwrap_or(plan.blocks);
-    let partition = options.partition.or(plan.partition).unwrap_or_default();
-    let blocks = (0..blocks).filter(|block| partition.has(*block)).collect();
-    let untimed = Untimed { scenes: untimed, block: partition.index };
+    let shard = options.shard.or(plan.shard).unwrap_or_default();
+    let blocks = (0..blocks).filter(|block| shard.has(*block)).collect();
+    let delivery_starts = DeliveryStarts { scenarios: untimed, block: shard.index };
     let mut round =
-        Round { plan, options, subjects, scenes, untimed, blocks, samples, refused: refused.clone(), progress };
+        Round { plan, options, cells, scenarios, delivery_starts, blocks, samples, refused: refused.clone(), progress };
     let mut summary = Summary {
         samples: round.samples.path().to_owned(),
         started: 0,
@@ -155,8 +155,8 @@ pub fn run(
 }
 
 /// The untimed starts, which check deliveries.
-struct Untimed {
-    scenes: Vec<Scenario>,
+struct DeliveryStarts {
+    scenarios: Vec<Scenario>,
     /// The block number of these starts; each machine of a run has its own.
     block: u32,
 }
@@ -165,9 +165,9 @@ struct Untimed {
 struct Round<'a> {
     plan: &'a Plan,
     options: &'a Options,
-    subjects: Vec<MeasuredCell>,
-    scenes: Vec<Scenario>,
-    untimed: Untimed,
+    cells: Vec<MeasuredCell>,
+    scenarios: Vec<Scenario>,
+    delivery_starts: DeliveryStarts,
     blocks: Vec<u32>,
     samples: Samples,
     /// Refusals of the machine, one sentence each.
@@ -178,16 +178,16 @@ struct Round<'a> {
 impl Round<'_> {
     fn go(&mut self, summary: &mut Summary) -> Result<(), Error> {
         let untimed = self.missing_deliveries();
-        let timed = self.subjects.len() * self.scenes.len() * self.blocks.len() - self.resumed();
+        let timed = self.cells.len() * self.scenarios.len() * self.blocks.len() - self.resumed();
         if timed + untimed == 0 {
             return Ok(());
         }
         (self.progress)(Step::WarmUp { starts: timed + untimed });
         self.deliver(summary)?;
         for scenario in
-            self.scenes.iter().filter(|scenario| self.blocks.iter().any(|block| self.lacks(scenario, *block)))
+            self.scenarios.iter().filter(|scenario| self.blocks.iter().any(|block| self.lacks(scenario, *block)))
         {
-            for measured_cell in &self.subjects {
+            for measured_cell in &self.cells {
                 if self.stopped(summary) {
                     return Ok(());
                 }
@@ -196,7 +196,7 @@ impl Round<'_> {
             }
         }
         for block in self.blocks.clone() {
-            for scenario in 0..self.scenes.len() {
+            for scenario in 0..self.scenarios.len() {
                 self.block(scenario, block, summary)?;
             }
         }
@@ -204,9 +204,8 @@ impl Round<'_> {
     }
 
     fn block(&mut self, scenario: usize, block: u32, summary: &mut Summary) -> Result<(), Error> {
-        let Some(scenario) = self.scenes.get(scenario) else { return Ok(()) };
-        for (position, measured_cell) in order(self.plan.seed, scenario, block, &self.subjects).into_iter().enumerate()
-        {
+        let Some(scenario) = self.scenarios.get(scenario) else { return Ok(()) };
+        for (position, measured_cell) in order(self.plan.seed, scenario, block, &self.cells).into_iter().enumerate() {
             if self.samples.has(&measured_cell.cell, &scenario.condition, block) {
                 continue;
             }
@@ -222,23 +221,23 @@ impl Round<'_> {
 
     /// Makes the untimed starts. The starts of a cell under all faults run concurrently if each sandbox has its own network.
     fn deliver(&mut self, summary: &mut Summary) -> Result<(), Error> {
-        let block = self.untimed.block;
+        let block = self.delivery_starts.block;
         let together = !self.refused.iter().any(|reason| reason.starts_with(SHARED_NETWORK));
-        for (position, measured_cell) in (0..).zip(&self.subjects).filter(|(_, measured_cell)| measured_cell.held) {
+        for (position, measured_cell) in (0..).zip(&self.cells).filter(|(_, measured_cell)| measured_cell.held) {
             let is_missing = |scenario: &&Scenario| !self.samples.has(&measured_cell.cell, &scenario.condition, block);
-            let missing: Vec<&Scenario> = self.untimed.scenes.iter().filter(is_missing).collect();
-            for scenes in missing.chunks(if together { missing.len().max(1) } else { 1 }) {
+            let missing: Vec<&Scenario> = self.delivery_starts.scenarios.iter().filter(is_missing).collect();
+            for scenarios in missing.chunks(if together { missing.len().max(1) } else { 1 }) {
                 if self.stopped(summary) {
                     return Ok(());
                 }
                 let refused = self.refused.as_slice();
                 let attempts = thread::scope(|scope| {
                     let spawn = |scenario| scope.spawn(move || attempts(|| start(measured_cell, scenario, refused)));
-                    let started: Vec<_> = scenes.iter().map(|scenario| spawn(*scenario)).collect();
+                    let started: Vec<_> = scenarios.iter().map(|scenario| spawn(*scenario)).collect();
                     started.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
                 });
-                for (scenario, attempts) in scenes.iter().zip(attempts) {
-                    let attempts = attempts.unwrap_or_else(|_| vec![Taken::panicked()]);
+                for (scenario, attempts) in scenarios.iter().zip(attempts) {
+                    let attempts = attempts.unwrap_or_else(|_| vec![StartResult::panicked()]);
                     let scheduled = ScheduledStart { block, position };
                     record(
                         &mut self.samples,
@@ -254,11 +253,12 @@ impl Round<'_> {
 
     /// The number of untimed starts that are not recorded yet.
     fn missing_deliveries(&self) -> usize {
-        let held = self.subjects.iter().filter(|measured_cell| measured_cell.held);
+        let held = self.cells.iter().filter(|measured_cell| measured_cell.held);
         let missing = |measured_cell: &MeasuredCell| {
-            let has =
-                |scenario: &&Scenario| !self.samples.has(&measured_cell.cell, &scenario.condition, self.untimed.block);
-            self.untimed.scenes.iter().filter(has).count()
+            let has = |scenario: &&Scenario| {
+                !self.samples.has(&measured_cell.cell, &scenario.condition, self.delivery_starts.block)
+            };
+            self.delivery_starts.scenarios.iter().filter(has).count()
         };
         held.map(missing).sum()
     }
@@ -269,17 +269,17 @@ impl Round<'_> {
     }
 
     fn lacks(&self, scenario: &Scenario, block: u32) -> bool {
-        self.subjects.iter().any(|measured_cell| !self.samples.has(&measured_cell.cell, &scenario.condition, block))
+        self.cells.iter().any(|measured_cell| !self.samples.has(&measured_cell.cell, &scenario.condition, block))
     }
 
     fn resumed(&self) -> usize {
         let has = |scenario: &Scenario, block: u32| {
-            self.subjects
+            self.cells
                 .iter()
                 .filter(|measured_cell| self.samples.has(&measured_cell.cell, &scenario.condition, block))
                 .count()
         };
-        self.scenes.iter().map(|scenario| self.blocks.iter().map(|block| has(scenario, *block)).sum::<usize>()).sum()
+        self.scenarios.iter().map(|scenario| self.blocks.iter().map(|block| has(scenario, *block)).sum::<usize>()).sum()
     }
 }
 
@@ -289,7 +289,7 @@ struct Start<'a> {
     scenario: &'a Scenario,
     scheduled: ScheduledStart,
     /// All but the last one are failures of the sandbox.
-    attempts: Vec<Taken>,
+    attempts: Vec<StartResult>,
 }
 
 /// The position of a start in the schedule.
@@ -300,9 +300,10 @@ struct ScheduledStart {
 }
 
 /// Makes a start, and repeats it up to [`ATTEMPTS`] times while the sandbox fails.
-fn attempts(make: impl Fn() -> Taken) -> Vec<Taken> {
+fn attempts(make: impl Fn() -> StartResult) -> Vec<StartResult> {
     let mut attempts = vec![make()];
-    while attempts.len() < ATTEMPTS && matches!(attempts.last(), Some(Taken { failure: Some(Failure::Harness(_)), .. }))
+    while attempts.len() < ATTEMPTS
+        && matches!(attempts.last(), Some(StartResult { failure: Some(Failure::Harness(_)), .. }))
     {
         thread::sleep(PAUSE);
         attempts.push(make());
@@ -318,8 +319,8 @@ fn record(
     summary: &mut Summary,
 ) -> Result<(), Error> {
     let Start { measured_cell, scenario, scheduled: ScheduledStart { block, position }, attempts } = start;
-    let Some((taken, before)) = attempts.split_last() else { return Ok(()) };
-    for reason in before.iter().filter_map(|taken| taken.failure.as_ref()).map(Failure::reason) {
+    let Some((result, before)) = attempts.split_last() else { return Ok(()) };
+    for reason in before.iter().filter_map(|result| result.failure.as_ref()).map(Failure::reason) {
         progress(Step::Retried { cell: &measured_cell.cell, block: *block, reason });
         summary.retried += 1;
     }
@@ -332,15 +333,15 @@ fn record(
         block: *block,
         position: *position,
         at_ms: i64::try_from(at).unwrap_or(i64::MAX),
-        measures: taken.measures.clone(),
-        phases: taken.phases.clone(),
-        digest: taken.digest.clone(),
-        undelivered: taken.undelivered.clone(),
-        failure: taken.failure.as_ref().map(|failure| failure.reason().to_owned()),
-        harness: matches!(taken.failure, Some(Failure::Harness(_))),
+        measures: result.measures.clone(),
+        phases: result.phases.clone(),
+        digest: result.digest.clone(),
+        undelivered: result.undelivered.clone(),
+        failure: result.failure.as_ref().map(|failure| failure.reason().to_owned()),
+        harness: matches!(result.failure, Some(Failure::Harness(_))),
     };
     samples.append(&sample).map_err(|error| Error::Unrecorded(Box::new(error)))?;
-    if let Some(Failure::Harness(reason)) = &taken.failure {
+    if let Some(Failure::Harness(reason)) = &result.failure {
         return Err(Error::Harness { cell: sample.cell, block: *block, reason: reason.clone() });
     }
     summary.started += 1;
@@ -362,9 +363,9 @@ fn deliveries(plan: &Plan) -> Vec<Condition> {
 }
 
 /// The cells of a block in pseudo-random order: sorted by a hash, so that the shuffle does not depend on the version of a generator.
-fn order<'a>(seed: u64, scenario: &Scenario, block: u32, subjects: &'a [MeasuredCell]) -> Vec<&'a MeasuredCell> {
+fn order<'a>(seed: u64, scenario: &Scenario, block: u32, cells: &'a [MeasuredCell]) -> Vec<&'a MeasuredCell> {
     let condition = json!(scenario.condition);
-    let mut order: Vec<_> = subjects.iter().collect();
+    let mut order: Vec<_> = cells.iter().collect();
     order.sort_by_cached_key(|measured_cell| {
         Sha256::digest(format!("{seed} {condition} {block} {}", measured_cell.cell)).to_vec()
     });
@@ -372,34 +373,34 @@ fn order<'a>(seed: u64, scenario: &Scenario, block: u32, subjects: &'a [Measured
 }
 
 /// The conditions of a plan that this machine produces.
-struct Producible {
-    scenes: Vec<Scenario>,
-    left_out: Vec<LeftOut>,
+struct AvailableScenarios {
+    scenarios: Vec<Scenario>,
+    left_out: Vec<SkippedCondition>,
     /// Refusals of the machine under any of the conditions, without duplicates.
     refused: Vec<String>,
 }
 
 /// Determines the conditions that this machine produces. With `require`, a condition that it does not produce is an error.
-fn producible(all: Vec<Scenario>, subjects: &[MeasuredCell], require: bool) -> Result<Producible, Error> {
-    let (mut scenes, mut left_out, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+fn available_scenarios(all: Vec<Scenario>, cells: &[MeasuredCell], require: bool) -> Result<AvailableScenarios, Error> {
+    let (mut scenarios, mut left_out, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for scenario in all {
         let Refusals { sentences, missing } = scenario.refusals()?;
         refused.extend(sentences);
         let as_cold_as_wanted = scenario.condition.cache == Cache::Warm
-            || subjects.iter().all(|measured_cell| matches!(measured_cell.forget(), Ok(0)));
+            || cells.iter().all(|measured_cell| matches!(measured_cell.forget(), Ok(0)));
         let not_cold = || format!("{NOT_COLD}: programs stay in memory; choose an --out on a disk");
         let missing = missing.or_else(|| (!as_cold_as_wanted).then(not_cold));
         match missing {
             Some(reason) if require => {
                 return Err(Error::NotProduced { condition: circumstances::describe(&scenario.condition), reason });
             }
-            Some(reason) => left_out.push(LeftOut { condition: scenario.condition, reason }),
-            None => scenes.push(scenario),
+            Some(reason) => left_out.push(SkippedCondition { condition: scenario.condition, reason }),
+            None => scenarios.push(scenario),
         }
     }
     refused.sort();
     refused.dedup();
-    Ok(Producible { scenes, left_out, refused })
+    Ok(AvailableScenarios { scenarios, left_out, refused })
 }
 
 #[cfg(test)]
@@ -414,9 +415,9 @@ mod tests {
             let number = Cell::new(0);
             let make = || {
                 let failure = failures.get(number.replace(number.get() + 1)).cloned().flatten();
-                Taken { failure, ..Taken::default() }
+                StartResult { failure, ..StartResult::default() }
             };
-            attempts(make).into_iter().map(|taken| taken.failure).collect::<Vec<_>>()
+            attempts(make).into_iter().map(|result| result.failure).collect::<Vec<_>>()
         };
         let harness = || Some(Failure::Harness("no space left on device".to_owned()));
         let program = || Some(Failure::Program("it crashed".to_owned()));

@@ -13,7 +13,7 @@ use super::{Error, exercise, phases, trust, writing};
 use crate::plan::{Cache, Condition, DELIVERY, InjectedFault, Latency, Regime};
 use crate::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use crate::sandbox::function::python::PythonEnvironment;
-use crate::sandbox::function::{Answer, Call, Handler, InitError};
+use crate::sandbox::function::{Call, Handler, HandlerOutcome, InitError};
 use crate::sandbox::setup::{Cpu, Delivery, Mount, Order, Setup};
 use crate::sandbox::{Function, Sandbox, intake};
 use crate::workspace::target_directory;
@@ -64,9 +64,9 @@ impl Scenario {
     }
 
     /// The setup of an untimed start, which checks deliveries.
-    pub(super) fn delivery_setup(&self, subject: &MeasuredCell) -> Setup {
+    pub(super) fn delivery_setup(&self, cell: &MeasuredCell) -> Setup {
         Setup {
-            extensions: vec![subject.extension(self.condition.appsec)],
+            extensions: vec![cell.extension(self.condition.appsec)],
             intake: Some(intake(self.condition.fault)),
             // Statistics are computed of what tracers do not count themselves.
             environment: [(COMPUTE_STATS.to_owned(), "true".to_owned())].into(),
@@ -96,9 +96,9 @@ impl Scenario {
     }
 
     /// The setup of one start. Taking footprints costs time, so no time may be measured in a sandbox with `footprints`.
-    pub(super) fn setup(&self, subject: &MeasuredCell, footprints: bool) -> Setup {
-        let mut extension = subject.extension(self.condition.appsec);
-        if subject.ours {
+    pub(super) fn setup(&self, cell: &MeasuredCell, footprints: bool) -> Setup {
+        let mut extension = cell.extension(self.condition.appsec);
+        if cell.ours {
             extension.environment.insert(phases::VARIABLE.to_owned(), self.trace.display().to_string());
         }
         Setup {
@@ -163,11 +163,11 @@ fn intake(fault: InjectedFault) -> intake::Plan {
     let rule = |skip, answer| intake::Rule {
         route: intake::Route::Any,
         window: intake::Window::Requests { skip, take: Some(1) },
-        answer,
+        response: answer,
     };
     match fault {
         InjectedFault::Intake => intake::Plan {
-            rules: vec![rule(0, intake::Answer::Reset), rule(1, intake::Answer::status(503))],
+            rules: vec![rule(0, intake::RuleResponse::Reset), rule(1, intake::RuleResponse::status(503))],
             ..intake::Plan::default()
         },
         InjectedFault::None | InjectedFault::Telemetry | InjectedFault::Platform => intake::Plan::default(),
@@ -189,9 +189,9 @@ fn function(runtime: &str, directory: &Path, notice: &dyn Fn(&str)) -> Result<Fu
 }
 
 /// A function that works for [`WORK`], the duration for which the cost of an invocation is stated. Its runtime needs no time to start.
-fn work(_call: &Call<'_>) -> Answer {
+fn work(_call: &Call<'_>) -> HandlerOutcome {
     std::thread::sleep(WORK);
-    Answer::Response(b"null".to_vec())
+    HandlerOutcome::Response(b"null".to_vec())
 }
 
 /// A runtime that initializes for this long and answers every event with `null`.
@@ -203,9 +203,9 @@ impl Handler for DelayedRuntime {
         Ok(())
     }
 
-    fn handle(&self, call: &Call<'_>) -> Answer {
+    fn handle(&self, call: &Call<'_>) -> HandlerOutcome {
         call.print(LINE);
-        Answer::Response(b"null".to_vec())
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 

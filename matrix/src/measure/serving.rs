@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::sandbox::function::{Answer, Call, Handler, InitError};
+use crate::sandbox::function::{Call, Handler, HandlerOutcome, InitError};
 
 /// The ports of telemetry and of tracers, which answer requests over HTTP. Any response will do.
 const HTTP: [u16; 2] = [8999, 8126];
@@ -52,8 +52,8 @@ impl Handler for Probe {
         Ok(())
     }
 
-    fn handle(&self, _call: &Call<'_>) -> Answer {
-        Answer::Response(b"null".to_vec())
+    fn handle(&self, _call: &Call<'_>) -> HandlerOutcome {
+        HandlerOutcome::Response(b"null".to_vec())
     }
 }
 

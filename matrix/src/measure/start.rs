@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::expected::Sent;
+use super::expected::ExpectedMetric;
 use super::measured_cell::{MeasuredCell, number};
 use super::produced::{has_share, missing, sentence};
 use super::sample::Phase;
@@ -26,7 +26,7 @@ use crate::sandbox::cpu::PERIOD;
 use crate::sandbox::intake::Request;
 use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
-use crate::sandbox::{Ending, ExtensionGates, Function, Gates, Outcome, Sandbox, Setup};
+use crate::sandbox::{ExtensionGates, Function, Gates, Outcome, Sandbox, SandboxRecord, Setup};
 
 /// How long an extension has to use next to no CPU time to be at rest. A throttled one with work to do uses its share in every period.
 const REST: Duration = PERIOD.saturating_mul(2);
@@ -42,7 +42,7 @@ const EXHAUSTED: [&str; 5] = ["(os error 11)", "(os error 12)", "(os error 23)",
 
 /// The results of one start.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct StartResult {
     pub measures: BTreeMap<String, f64>,
     pub phases: Vec<Phase>,
     pub digest: Option<String>,
@@ -78,20 +78,20 @@ impl Failure {
 }
 
 /// Starts a cell's program under a condition. `refused` has the known refusals of this machine.
-pub(super) fn start(subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Taken {
-    let mut taken = Taken { measures: subject.fixed.clone(), ..Taken::default() };
+pub(super) fn start(cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> StartResult {
+    let mut result = StartResult { measures: cell.fixed.clone(), ..StartResult::default() };
     let attempt = if scenario.condition.runtime == DELIVERY {
-        taken = Taken::default();
-        taken.deliver(subject, scenario, refused)
+        result = StartResult::default();
+        result.deliver(cell, scenario, refused)
     } else {
-        let passed = taken.invoke(subject, scenario, refused).and_then(|()| taken.rest(subject, scenario, refused));
-        passed.and_then(|()| taken.serve(subject, scenario, refused))
+        let passed = result.invoke(cell, scenario, refused).and_then(|()| result.rest(cell, scenario, refused));
+        passed.and_then(|()| result.serve(cell, scenario, refused))
     };
-    taken.failure = attempt.err();
-    taken
+    result.failure = attempt.err();
+    result
 }
 
-impl Taken {
+impl StartResult {
     /// The result if the thread of a start has panicked.
     pub(super) fn panicked() -> Self {
         Self { failure: Some(Failure::Harness("a thread of the sandbox panicked".to_owned())), ..Self::default() }
@@ -102,65 +102,65 @@ impl Taken {
     }
 
     /// Uses the first sandbox: init, one invocation, shutdown.
-    fn invoke(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        prepare_page_cache(subject, scenario.condition.cache)?;
+    fn invoke(&mut self, cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        prepare_page_cache(cell, scenario.condition.cache)?;
         let trace = scenario.clear_trace();
-        let sandbox = Sandbox::start(scenario.setup(subject, false)).map_err(|error| Failure::harness(&error))?;
+        let sandbox = Sandbox::start(scenario.setup(cell, false)).map_err(|error| Failure::harness(&error))?;
         as_agreed(scenario, &sandbox.journal(), refused)?;
         let started = sandbox.monotonic();
         let gates = sandbox.gates();
         let passed = self.gates(&gates);
         let invocation = passed.is_ok().then(|| sandbox.invoke(EVENT)).transpose();
         let invocation = invocation.map_err(|error| Failure::harness(&error))?;
-        let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
-        as_agreed(scenario, &ending.journal, refused)?;
-        self.journal(&ending.journal);
-        if let (Some(executed), Ok(trace)) = (executed(&ending.journal), fs::read_to_string(trace)) {
+        let record = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
+        as_agreed(scenario, &record.journal, refused)?;
+        self.journal(&record.journal);
+        if let (Some(executed), Ok(trace)) = (executed(&record.journal), fs::read_to_string(trace)) {
             self.phases = phases::read(&trace, started + executed);
         }
-        passed.map_err(|what| Failure::Program(format!("{what}{}", last_words(&ending))))?;
+        passed.map_err(|what| Failure::Program(format!("{what}{}", last_words(&record))))?;
         if scenario.condition.cache == Cache::Cold {
             let kib = |bytes: io::Result<u64>| {
                 bytes.map(|bytes| number(bytes / 1024)).map_err(|error| Failure::harness(&error))
             };
-            self.set("file_touched", kib(subject.resident())?);
-            self.set("entry_touched", kib(subject.entry_resident())?);
+            self.set("file_touched", kib(cell.resident())?);
+            self.set("entry_touched", kib(cell.entry_resident())?);
         }
-        self.delivered(subject, &ending, &[]);
+        self.delivered(cell, &record, &[]);
         match invocation.as_ref().map(|invocation| &invocation.outcome) {
             Some(Outcome::Success) => {}
             other => {
-                let reason = format!("the invocation did not succeed: {other:?}{}", last_words(&ending));
+                let reason = format!("the invocation did not succeed: {other:?}{}", last_words(&record));
                 return Err(Failure::Program(reason));
             }
         }
-        judge(subject, scenario, &ending).map_err(Failure::Program)?;
+        judge(cell, scenario, &record).map_err(Failure::Program)?;
         // Without the CPU share of the memory tier, an invocation is faster than on that tier.
-        if let Some(invocation) = invocation.filter(|_| has_share(&ending.journal)) {
+        if let Some(invocation) = invocation.filter(|_| has_share(&record.journal)) {
             self.set("first_invocation", milliseconds(invocation.duration));
         }
         Ok(())
     }
 
     /// Makes an untimed start: several invocations with every kind of payload.
-    fn deliver(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        let sandbox = Sandbox::start(scenario.delivery_setup(subject)).map_err(|error| Failure::harness(&error))?;
+    fn deliver(&mut self, cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        let sandbox = Sandbox::start(scenario.delivery_setup(cell)).map_err(|error| Failure::harness(&error))?;
         let mut ended = Ok(());
         for (number, action) in exercise::INVOCATIONS.into_iter().enumerate() {
             let invocation = sandbox.invoke(&action.event(number)).map_err(|error| Failure::harness(&error))?;
             ended = ended.and(action.judge(number, &invocation));
         }
-        let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
-        as_agreed(scenario, &ending.journal, refused)?;
-        self.delivered(subject, &ending, &exercise::sent());
-        ended.map_err(|reason| Failure::Program(format!("{reason}{}", last_words(&ending))))?;
-        judge(subject, scenario, &ending).map_err(Failure::Program)
+        let record = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
+        as_agreed(scenario, &record.journal, refused)?;
+        self.delivered(cell, &record, &exercise::sent());
+        ended.map_err(|reason| Failure::Program(format!("{reason}{}", last_words(&record))))?;
+        judge(cell, scenario, &record).map_err(Failure::Program)
     }
 
     /// Records the digest of what arrived, and what did not arrive.
-    fn delivered(&mut self, subject: &MeasuredCell, ending: &Ending, sent: &[Sent]) {
-        self.digest = Some(super::digest(&ending.requests, &ending.output));
-        self.undelivered = if subject.held { expected::undelivered(ending, sent) } else { None };
+    fn delivered(&mut self, cell: &MeasuredCell, record: &SandboxRecord, sent: &[ExpectedMetric]) {
+        self.digest = Some(super::digest(&record.requests, &record.output));
+        self.undelivered = if cell.held { expected::undelivered(record, sent) } else { None };
     }
 
     fn gates(&mut self, gates: &Gates) -> Result<(), &'static str> {
@@ -204,10 +204,10 @@ impl Taken {
     }
 
     /// Uses the second sandbox: init, a wait until the extension is at rest, and further invocations.
-    fn rest(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        prepare_page_cache(subject, scenario.condition.cache)?;
+    fn rest(&mut self, cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        prepare_page_cache(cell, scenario.condition.cache)?;
         scenario.clear_trace();
-        let sandbox = Sandbox::start(scenario.setup(subject, true)).map_err(|error| Failure::harness(&error))?;
+        let sandbox = Sandbox::start(scenario.setup(cell, true)).map_err(|error| Failure::harness(&error))?;
         as_agreed(scenario, &sandbox.journal(), refused)?;
         self.footprint(&sandbox.journal());
         let ended = || Failure::program("the extension ended before it came to rest");
@@ -235,16 +235,16 @@ impl Taken {
     }
 }
 
-impl Taken {
+impl StartResult {
     /// Uses the third sandbox: init, until all sockets are served.
-    fn serve(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        if !subject.serves {
+    fn serve(&mut self, cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        if !cell.serves {
             return Ok(());
         }
-        prepare_page_cache(subject, scenario.condition.cache)?;
+        prepare_page_cache(cell, scenario.condition.cache)?;
         scenario.clear_trace();
         let probe = Arc::new(Probe::default());
-        let setup = Setup { function: Function::InProcess(probe.clone()), ..scenario.setup(subject, false) };
+        let setup = Setup { function: Function::InProcess(probe.clone()), ..scenario.setup(cell, false) };
         let sandbox = Sandbox::start(setup).map_err(|error| Failure::harness(&error))?;
         let (started, journal) = (sandbox.monotonic(), sandbox.journal());
         as_agreed(scenario, &journal, refused)?;
@@ -262,9 +262,9 @@ fn executed(journal: &[Entry]) -> Option<Duration> {
 }
 
 /// Reads the files into the page cache for a warm start. For a cold one, the sandbox drops them.
-fn prepare_page_cache(subject: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
+fn prepare_page_cache(cell: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
     match cache {
-        Cache::Warm => subject.read().map_err(|error| Failure::harness(&error)),
+        Cache::Warm => cell.read().map_err(|error| Failure::harness(&error)),
         Cache::Cold => Ok(()),
     }
 }
@@ -293,33 +293,33 @@ fn as_agreed(scenario: &Scenario, journal: &[Entry], refused: &[String]) -> Resu
 }
 
 /// Returns an error if the extension did not exit cleanly or sent a payload that the intake rejected.
-fn judge(subject: &MeasuredCell, scenario: &Scenario, ending: &Ending) -> Result<(), String> {
-    let extension = ending.extensions.iter().find(|exit| exit.name == super::AGENT);
+fn judge(cell: &MeasuredCell, scenario: &Scenario, record: &SandboxRecord) -> Result<(), String> {
+    let extension = record.extensions.iter().find(|exit| exit.name == super::AGENT);
     match extension {
         Some(exit) if exit.killed => return Err("the extension had to be killed at the shutdown".to_owned()),
         Some(exit) if exit.status == "exit status: 0" => {}
         other => {
             let status = other.map_or("unknown", |exit| exit.status.as_str());
-            return Err(format!("the extension ended with {status}{}", last_words(ending)));
+            return Err(format!("the extension ended with {status}{}", last_words(record)));
         }
     }
     // An intake with an injected fault rejects requests; the digest shows whether everything arrived in the end.
     if scenario.condition.fault == InjectedFault::Intake {
         return Ok(());
     }
-    let refused = ending.requests.iter().find(|request| subject.ours && !Request::delivered(request));
+    let refused = record.requests.iter().find(|request| cell.ours && !Request::delivered(request));
     refused.map_or(Ok(()), |request| Err(format!("{} was refused: {}", request.path, request.problems.join("; "))))
 }
 
 /// The extension's exit status and its last line, if there are any.
-fn last_words(ending: &Ending) -> String {
+fn last_words(record: &SandboxRecord) -> String {
     let is_extension = |origin: &Origin| matches!(origin, Origin::Extension(_));
-    let exit = ending.journal.iter().rev().find_map(|entry| match &entry.what {
+    let exit = record.journal.iter().rev().find_map(|entry| match &entry.what {
         JournalEvent::Exited { origin, status } if is_extension(origin) => Some(status.as_str()),
         JournalEvent::NotExecuted { origin, reason } if is_extension(origin) => Some(reason.as_str()),
         _ => None,
     });
-    let line = ending.output.iter().rev().find(|line| is_extension(&line.origin));
+    let line = record.output.iter().rev().find(|line| is_extension(&line.origin));
     let line = line.map(|line| String::from_utf8_lossy(&line.bytes));
     [exit.map(|exit| format!(" ({exit})")), line.map(|line| format!(": {line}"))].into_iter().flatten().collect()
 }

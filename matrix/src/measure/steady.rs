@@ -13,7 +13,7 @@ const INVOCATIONS: u32 = 3;
 
 /// Means over several invocations in a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Steady {
+pub(super) struct SteadyState {
     /// CPU time of the extension, from the event to its request for the next one.
     pub cpu: Duration,
     /// The mean of [`next_after_done`].
@@ -21,7 +21,7 @@ pub(super) struct Steady {
 }
 
 /// Measures invocations of a function whose extension is at rest.
-pub(super) fn measure(sandbox: &Sandbox) -> Result<Steady, Failure> {
+pub(super) fn measure(sandbox: &Sandbox) -> Result<SteadyState, Failure> {
     let ended = || Failure::program("the extension ended while it was invoked");
     let used = || sandbox.cpu_time(AGENT).ok_or_else(ended);
     invoke(sandbox)?;
@@ -32,7 +32,7 @@ pub(super) fn measure(sandbox: &Sandbox) -> Result<Steady, Failure> {
         waited += delay.ok_or_else(|| Failure::program("the extension asked for no event after an invocation"))?;
     }
     let cpu = used()?.saturating_sub(before) / INVOCATIONS;
-    Ok(Steady { cpu, next_after_done: waited / INVOCATIONS })
+    Ok(SteadyState { cpu, next_after_done: waited / INVOCATIONS })
 }
 
 fn invoke(sandbox: &Sandbox) -> Result<String, Failure> {

@@ -28,7 +28,7 @@ pub enum Error {
     Instrument { one: PathBuf, version: u32, other: PathBuf, found: u32 },
     #[error("{} has a start of {cell} that is not in the plan", folder.display())]
     Stranger { folder: PathBuf, cell: String },
-    #[error("{} has the start of {cell} in block {block}, which another folder has as well: each partition is run once", folder.display())]
+    #[error("{} has the start of {cell} in block {block}, which another folder has as well: each shard is run once", folder.display())]
     Twice { folder: PathBuf, cell: String, block: u32 },
     #[error("{} has started another program as {cell} than the folders before: build once, or from the same sources", folder.display())]
     Program { folder: PathBuf, cell: String },

@@ -60,7 +60,7 @@ fn summary(shards: &[Shard], starts: usize, out: &Path) -> String {
 
 /// The plan of all shards. They may differ only in the shard that each one ran.
 fn plan(shards: &[Shard]) -> Result<Plan, Error> {
-    let whole = |shard: &Shard| Plan { partition: None, ..shard.plan.clone() };
+    let whole = |shard: &Shard| Plan { shard: None, ..shard.plan.clone() };
     let (first, rest) = shards.split_first().ok_or(Error::Nothing)?;
     let plan = whole(first);
     match rest.iter().find(|shard| whole(shard) != plan) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{AppSec, Cache, InjectedFault, Latency, Partition, Regime, TrustStore};
+use super::{AppSec, Cache, InjectedFault, Latency, Regime, ShardIndex, TrustStore};
 
 const AFTER: &str = "\
 Designs:
@@ -109,11 +109,11 @@ pub struct Arguments {
     pub seed: u64,
 
     /// Limit the plan to the blocks whose number is M modulo N, for one of N machines; `cargo matrix merge` merges the results
-    #[arg(long = "shard", value_name = "M/N")]
-    pub partition: Option<Partition>,
+    #[arg(long, value_name = "M/N")]
+    pub shard: Option<ShardIndex>,
 
     /// Number of machines for the formats `github` and `gitlab`, at most one for each block
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "partition", value_parser = clap::value_parser!(u32).range(1..=SHARDS))]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "shard", value_parser = clap::value_parser!(u32).range(1..=SHARDS))]
     pub shards: u32,
 
     /// Another extension to start beside ours: a program, a layer, or a folder with the contents of /opt, of which the extension and the agent of our launcher
@@ -171,7 +171,7 @@ impl Arguments {
             appsec: vec![AppSec::Off],
             blocks: 30,
             seed: 1,
-            partition: None,
+            shard: None,
             shards: 1,
             external: Vec::new(),
             external_env: Vec::new(),
@@ -275,19 +275,12 @@ fn file_name(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::test_arguments::parse;
 
     #[test]
     fn new_arguments_have_the_defaults_of_the_command_line() {
-        let parsed = Line::parse_from(["plan", "sets", "--out", "folder"]).arguments;
+        let parsed: Arguments = parse(["sets", "--out", "folder"]);
         assert_eq!(Arguments::new(DesignName::Sets, Path::new("folder")), parsed);
     }
 

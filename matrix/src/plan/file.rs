@@ -60,7 +60,7 @@ mod tests {
             conditions: Vec::new(),
             blocks: 3,
             own_payload: Vec::new(),
-            partition: None,
+            shard: None,
         }
     }
 
@@ -89,7 +89,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(NAME), r#"{"schema": 99, "what": "else"}"#).unwrap();
         assert!(matches!(read(folder.path()), Err(Error::Schema { found: 99, .. })));
-        fs::write(folder.path().join(NAME), r#"{"schema": 2, "what": "else"}"#).unwrap();
+        fs::write(folder.path().join(NAME), r#"{"schema": 3, "what": "else"}"#).unwrap();
         assert!(matches!(read(folder.path()), Err(Error::Parse { .. })));
     }
 }

@@ -10,7 +10,7 @@ mod error;
 pub mod external;
 pub mod file;
 mod names;
-mod partition;
+mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,10 +21,10 @@ use crate::manifest::{Factor, Kind, Manifest, ON};
 pub use arguments::{Arguments, DesignName};
 pub use cells::one as cell;
 pub use error::Error;
-pub use partition::Partition;
+pub use shard::ShardIndex;
 
 /// The version of every file that the verbs exchange. A file of another version is refused, not guessed at.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// The runtime of the starts that are not timed, and show what a cell delivers: see [`crate::measure`].
 pub const DELIVERY: &str = "delivery";
@@ -60,15 +60,15 @@ pub struct Plan {
     pub own_payload: Vec<String>,
     /// Which of the blocks this machine has to run, if the experiment is spread over several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub partition: Option<Partition>,
+    pub shard: Option<ShardIndex>,
 }
 
 impl Plan {
     /// The numbers of the blocks that are to be run here. They are the same whoever runs them, so that the order in a block, which is
     /// drawn from the seed and the block's number, does not depend on how many machines there are.
     pub fn blocks_here(&self) -> impl Iterator<Item = u32> {
-        let partition = self.partition.unwrap_or_default();
-        (0..self.blocks).filter(move |block| partition.has(*block))
+        let shard = self.shard.unwrap_or_default();
+        (0..self.blocks).filter(move |block| shard.has(*block))
     }
 
     /// Whether the WAF worker is started in some of the conditions.

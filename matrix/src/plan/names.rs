@@ -5,38 +5,38 @@ use crate::manifest::{Choice, Levels, Manifest, OFF, ON};
 
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct CellName {
     /// The set that it begins with.
     pub set: Levels,
     /// The set with what the name adds and takes away.
     pub levels: Levels,
     set_name: String,
-    words: Vec<Word>,
+    parts: Vec<NamePart>,
 }
 
 /// A part of a name that adds something or takes it away.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Word {
+struct NamePart {
     /// With its sign.
     text: String,
     choice: Choice,
 }
 
-impl Named {
+impl CellName {
     /// The name without what changes nothing. `ship+static` is `ship`, which has `static` already: the same cell, with the same build and the same budget.
     pub fn shortest(&self) -> String {
-        let counts = |(index, word): &(usize, &Word)| {
-            let mut later = self.words.iter().skip(index + 1);
-            let is_last = later.all(|other| other.choice.factor != word.choice.factor);
-            is_last && !word.choice.holds(&self.set)
+        let counts = |(index, part): &(usize, &NamePart)| {
+            let mut later = self.parts.iter().skip(index + 1);
+            let is_last = later.all(|other| other.choice.factor != part.choice.factor);
+            is_last && !part.choice.holds(&self.set)
         };
-        let words = self.words.iter().enumerate().filter(counts).map(|(_, word)| word.text.as_str());
-        std::iter::once(self.set_name.as_str()).chain(words).collect()
+        let parts = self.parts.iter().enumerate().filter(counts).map(|(_, part)| part.text.as_str());
+        std::iter::once(self.set_name.as_str()).chain(parts).collect()
     }
 }
 
 /// Names have hyphens in them, so the longest that fits is meant.
-pub fn read(manifest: &Manifest, name: &str) -> Result<Named, Error> {
+pub fn read(manifest: &Manifest, name: &str) -> Result<CellName, Error> {
     let wrong = |reason: String| Error::Cell { cell: name.to_owned(), reason };
     let sets = manifest.sets.iter().map(|set| set.name.clone());
     let Some((set_name, mut rest)) = longest(name, sets) else {
@@ -44,7 +44,7 @@ pub fn read(manifest: &Manifest, name: &str) -> Result<Named, Error> {
         return Err(wrong(format!("no set begins so; sets: {}", sets.join(", "))));
     };
     let set = manifest.set_levels(&set_name).unwrap_or_default();
-    let (mut levels, mut words_read) = (set.clone(), Vec::new());
+    let (mut levels, mut parts) = (set.clone(), Vec::new());
     while let Some(sign) = rest.chars().next() {
         let after = rest.get(1..).unwrap_or_default();
         let Some((word, next)) = longest(after, words(manifest)) else {
@@ -52,10 +52,10 @@ pub fn read(manifest: &Manifest, name: &str) -> Result<Named, Error> {
         };
         let choice = choice(manifest, &word, sign == '+').map_err(|reason| wrong(format!("{word} {reason}")))?;
         levels.insert(choice.factor.clone(), choice.level.clone());
-        words_read.push(Word { text: format!("{sign}{word}"), choice });
+        parts.push(NamePart { text: format!("{sign}{word}"), choice });
         rest = next;
     }
-    Ok(Named { set, levels, set_name, words: words_read })
+    Ok(CellName { set, levels, set_name, parts })
 }
 
 /// The longest of the words that `text` begins with and that ends where the text or a word does.
@@ -106,8 +106,8 @@ mod tests {
 
     fn of(name: &str) -> Result<Vec<String>, String> {
         let manifest = Manifest::embedded().unwrap();
-        let named = read(manifest, name).map_err(|error| error.to_string())?;
-        Ok(manifest.chosen(&named.levels).map(|(_, choice)| choice.to_string()).collect())
+        let name = read(manifest, name).map_err(|error| error.to_string())?;
+        Ok(manifest.chosen(&name.levels).map(|(_, choice)| choice.to_string()).collect())
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::input::Experiment;
 use super::number::counted;
 use crate::build::Origin;
-use crate::measure::{LeftOut, Machine, Run};
+use crate::measure::{Machine, Run, SkippedCondition};
 use crate::plan::circumstances::describe;
 use crate::workspace::sources;
 
@@ -44,7 +44,7 @@ fn sentence(run: &Run, built_from: &[&Origin]) -> String {
     if !run.refused.is_empty() {
         parts.push(format!("The machine refused: {}.", run.refused.join("; ")));
     }
-    parts.extend(run.left_out.iter().map(|LeftOut { condition, reason }| {
+    parts.extend(run.left_out.iter().map(|SkippedCondition { condition, reason }| {
         format!("Not measured: {}, because the machine has {reason}.", describe(condition))
     }));
     parts.join(" ")

@@ -100,12 +100,12 @@ pub(crate) struct Group {
 /// Why no control group could be made.
 #[derive(Debug, thiserror::Error)]
 #[error("no control group with a CPU quota can be made below {}", tried.display())]
-pub(crate) struct Refused {
+pub(crate) struct CpuControlError {
     tried: PathBuf,
     source: io::Error,
 }
 
-impl Refused {
+impl CpuControlError {
     /// The reason with the system's error.
     pub(crate) fn reason(&self) -> String {
         format!("{self}: {}", self.source)
@@ -114,7 +114,7 @@ impl Refused {
 
 impl Group {
     /// Makes a group for a memory tier. Its quota is not in force yet.
-    pub(crate) fn make(memory_mb: u32) -> Result<Self, Refused> {
+    pub(crate) fn make(memory_mb: u32) -> Result<Self, CpuControlError> {
         Self::make_below(
             Path::new("/sys/fs/cgroup"),
             &fs::read_to_string("/proc/self/cgroup").unwrap_or_default(),
@@ -123,17 +123,17 @@ impl Group {
     }
 
     /// Makes the group below `mounted`, the mount point of control groups. `own` is the content of `/proc/self/cgroup`.
-    fn make_below(mounted: &Path, own: &str, memory_mb: u32) -> Result<Self, Refused> {
+    fn make_below(mounted: &Path, own: &str, memory_mb: u32) -> Result<Self, CpuControlError> {
         let version = Version::of(mounted);
         let root = version.root(mounted);
         let path = version.path(own);
-        let mut refused = Refused { tried: root.clone(), source: io::ErrorKind::NotFound.into() };
+        let mut refused = CpuControlError { tried: root.clone(), source: io::ErrorKind::NotFound.into() };
         // In a container, the path may be that on the host, and only the root is found.
         let ancestors = Path::new(path.trim_start_matches('/')).ancestors();
         for parent in ancestors.map(|ancestor| root.join(ancestor)).filter(|parent| parent.is_dir()) {
             match Self::make_in(&parent, version, memory_mb) {
                 Ok(group) => return Ok(group),
-                Err(source) => refused = Refused { tried: parent, source },
+                Err(source) => refused = CpuControlError { tried: parent, source },
             }
         }
         Err(refused)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use agent_config::Reduced;
+use agent_config::ReducedYaml;
 use serde_json::{Map, Value};
 
 /// The API key that an extension has if its function has none.
@@ -85,7 +85,7 @@ pub(super) fn canonical(name: &str) -> String {
 impl Destinations {
     /// The settings file of a function without what names a destination; `None` if it stays as it is. What was removed has the form of a variable, to be
     /// treated as one.
-    pub(crate) fn of_file(self, yaml: &str) -> Option<Reduced> {
+    pub(crate) fn of_file(self, yaml: &str) -> Option<ReducedYaml> {
         match self {
             Self::AsSet => None,
             Self::Intake => agent_config::without(yaml, is_destination, &FURTHER_PATHS),

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 
-use super::mounts::{Refused, make_room};
+use super::mounts::{MountError, make_room};
 
 /// The directory of the function's code.
 pub(crate) const TASK_ROOT: &str = "/var/task";
@@ -38,7 +38,7 @@ pub(crate) struct Contents<'a> {
 
 impl PrivateDisk {
     /// Makes the disk in the calling thread's mount namespace, which must be its own. `staging` is an empty directory that lives as long as the sandbox.
-    pub(crate) fn make(contents: &Contents<'_>, staging: &Path) -> Result<Self, Refused> {
+    pub(crate) fn make(contents: &Contents<'_>, staging: &Path) -> Result<Self, MountError> {
         if let Some(task_root) = contents.task_root {
             let target = Path::new(TASK_ROOT);
             if !target.is_dir() {
@@ -48,8 +48,9 @@ impl PrivateDisk {
         }
         // Entries of the machine's `/tmp` that stay visible, read-only.
         let kept = entries_of_tmp(contents.needed);
-        let handles = kept.iter().map(|path| Ok((path.clone(), handle(path)?))).collect::<Result<Vec<_>, Refused>>()?;
-        for mounted in Mounted::all().map_err(|source| refused(Path::new(MOUNTS), source))? {
+        let handles =
+            kept.iter().map(|path| Ok((path.clone(), handle(path)?))).collect::<Result<Vec<_>, MountError>>()?;
+        for mounted in MountPoint::all().map_err(|source| refused(Path::new(MOUNTS), source))? {
             mounted.make_read_only()?;
         }
         let size = format!("size={}m,mode=1777", contents.tmp_mb);
@@ -64,8 +65,8 @@ impl PrivateDisk {
             keep(&path, &handle)?;
         }
         // Where `/tmp` is a mount of its own, these are parts of it and have been left out above.
-        let table = Mounted::table().map_err(|source| refused(Path::new(MOUNTS), source))?;
-        table.iter().filter(|mounted| kept.contains(&mounted.place)).try_for_each(Mounted::make_read_only)?;
+        let table = MountPoint::table().map_err(|source| refused(Path::new(MOUNTS), source))?;
+        table.iter().filter(|mounted| kept.contains(&mounted.place)).try_for_each(MountPoint::make_read_only)?;
         Ok(Self)
     }
 }
@@ -85,13 +86,13 @@ fn entry_of_tmp(path: &Path) -> Option<PathBuf> {
     Some(Path::new(TMP).join(first))
 }
 
-fn handle(path: &Path) -> Result<File, Refused> {
+fn handle(path: &Path) -> Result<File, MountError> {
     let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_PATH.bits()).open(path);
     opened.map_err(|source| refused(path, source))
 }
 
 /// Makes a covered file or directory visible again.
-fn keep(path: &Path, handle: &File) -> Result<(), Refused> {
+fn keep(path: &Path, handle: &File) -> Result<(), MountError> {
     let is_directory = handle.metadata().map_err(|source| refused(path, source))?.is_dir();
     let made = if is_directory { fs::create_dir(path) } else { File::create(path).map(drop) };
     made.map_err(|source| refused(path, source))?;
@@ -102,12 +103,12 @@ fn keep(path: &Path, handle: &File) -> Result<(), Refused> {
 
 /// A mount point with its present flags.
 #[derive(Debug, PartialEq, Eq)]
-struct Mounted {
+struct MountPoint {
     place: PathBuf,
     flags: MsFlags,
 }
 
-impl Mounted {
+impl MountPoint {
     /// All mount points of files that are not covered by later ones.
     fn all() -> io::Result<Vec<Self>> {
         Ok(Self::table()?.into_iter().filter(Self::holds_files).collect())
@@ -139,7 +140,7 @@ impl Mounted {
     }
 
     /// Flags that are not repeated would be removed, which a user namespace does not allow.
-    fn make_read_only(&self) -> Result<(), Refused> {
+    fn make_read_only(&self) -> Result<(), MountError> {
         if self.flags.contains(MsFlags::MS_RDONLY) || fs::metadata(&self.place).is_err() {
             return Ok(());
         }
@@ -159,8 +160,8 @@ fn unescaped(text: &str) -> String {
         .fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
 }
 
-fn refused(path: &Path, source: io::Error) -> Refused {
-    Refused::Mount { path: path.to_owned(), source }
+fn refused(path: &Path, source: io::Error) -> MountError {
+    MountError::Mount { path: path.to_owned(), source }
 }
 
 fn attach(
@@ -169,7 +170,7 @@ fn attach(
     kind: Option<&str>,
     flags: MsFlags,
     data: Option<&str>,
-) -> Result<(), Refused> {
+) -> Result<(), MountError> {
     mount(source, target, kind, flags, data).map_err(|error| refused(target, error.into()))
 }
 
@@ -265,8 +266,8 @@ mod tests {
     #[test]
     fn a_line_of_mountinfo_has_place_and_flags() {
         let line = "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime,nosuid master:1 - ext3 /dev/root rw,errors=continue";
-        let expected = Mounted { place: "/mnt 2".into(), flags: MsFlags::MS_NOATIME | MsFlags::MS_NOSUID };
-        assert_eq!(Mounted::parse(line), Some(expected));
-        assert_eq!(Mounted::parse("36 35"), None);
+        let expected = MountPoint { place: "/mnt 2".into(), flags: MsFlags::MS_NOATIME | MsFlags::MS_NOSUID };
+        assert_eq!(MountPoint::parse(line), Some(expected));
+        assert_eq!(MountPoint::parse("36 35"), None);
     }
 }

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub use super::platform::events::Status;
-
 /// A finished invocation, extensions included.
 #[derive(Clone, Debug)]
 pub struct Invocation {
@@ -106,4 +104,26 @@ pub struct ExitOf {
     pub killed: bool,
     /// From the start of the shutdown to the exit.
     pub took: Duration,
+}
+
+/// The status of a finished phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The phase succeeded.
+    Success,
+    /// The function, its runtime or an extension failed.
+    Error,
+    /// The phase timed out.
+    Timeout,
+}
+
+impl Status {
+    /// The name in telemetry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+        }
+    }
 }

@@ -34,7 +34,7 @@ pub(crate) struct LambdaUser {
 
 /// Why processes run as the user who started the sandbox.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum LambdaUserError {
     #[error("not everybody may execute {}; chmod a+x changes that", .0.display())]
     Program(PathBuf),
     #[error("this process cannot start others as another user")]
@@ -43,22 +43,22 @@ pub(crate) enum Refused {
 
 impl LambdaUser {
     /// Tests in a child whether this process may start others as this user, who also has to be able to execute `programs`.
-    pub(crate) fn set_up<'a>(mut programs: impl Iterator<Item = &'a Path>) -> Result<Self, Refused> {
+    pub(crate) fn set_up<'a>(mut programs: impl Iterator<Item = &'a Path>) -> Result<Self, LambdaUserError> {
         let is_closed =
             |program: &&Path| fs::metadata(program).is_ok_and(|found| found.permissions().mode() & 0o001 == 0);
         if let Some(program) = programs.find(is_closed) {
-            return Err(Refused::Program(program.to_owned()));
+            return Err(LambdaUserError::Program(program.to_owned()));
         }
         let user = Self { user: Uid::from_raw(USER), group: Gid::from_raw(GROUP) };
         let owned = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(io::Error::from).and_then(|(_, end)| user.own(end));
-        owned.map_err(Refused::System)?;
+        owned.map_err(LambdaUserError::System)?;
         let mut command = Command::new("true");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         user.start_as(&mut command);
         match command.status() {
             Ok(status) if status.success() => Ok(user),
-            Ok(status) => Err(Refused::System(io::Error::other(status.to_string()))),
-            Err(error) => Err(Refused::System(error)),
+            Ok(status) => Err(LambdaUserError::System(io::Error::other(status.to_string()))),
+            Err(error) => Err(LambdaUserError::System(error)),
         }
     }
 

@@ -24,12 +24,11 @@ pub mod isolation;
 pub mod journal;
 mod lambda_user;
 mod lines;
-mod memory;
-mod mixed;
 mod mounts;
 mod network;
 mod next_breakpoint;
 mod output;
+mod output_splitter;
 pub mod page_cache;
 mod platform;
 mod ports;
@@ -60,13 +59,13 @@ use self::invocation::Attempt;
 pub use self::invocation::{ExitOf, Invocation, Outcome, Status};
 use self::journal::Entry;
 pub use self::network::{OUTSIDE, in_own_network};
-pub use self::output::Line;
+pub use self::output::OutputLine;
 use self::platform::Platform;
 use self::platform::telemetry::Event;
 pub use self::setup::{Extension, Setup};
 use self::thread::Command;
 use crate::emulator;
-use crate::workspace::private::Temporary;
+use crate::workspace::private::TemporaryDirectory;
 
 /// Errors of the sandbox itself. Errors that Lambda would report about a function or an extension are not among them.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +91,7 @@ pub enum Error {
         /// The path of the program.
         path: PathBuf,
         /// The missing emulator.
-        source: emulator::Missing,
+        source: emulator::MissingEmulator,
     },
     /// The thread, its runtime, its directory or its sockets could not be created.
     #[error("cannot {what}")]
@@ -134,12 +133,12 @@ pub struct Sandbox {
     intake: Option<intake::Intake>,
     datagrams: Option<Arc<Datagrams>>,
     /// The sandbox's own files, removed at the end. Its thread may be unable to: all files may be read-only there.
-    _directory: Temporary,
+    _directory: TemporaryDirectory,
 }
 
 /// The records of a sandbox after its shutdown.
 #[derive(Debug)]
-pub struct Ending {
+pub struct SandboxRecord {
     /// The exits of the last environment's extensions.
     pub extensions: Vec<ExitOf>,
     /// The whole journal.
@@ -147,7 +146,7 @@ pub struct Ending {
     /// Every telemetry event that was emitted.
     pub telemetry: Vec<Value>,
     /// Every line of the function and of the extensions.
-    pub output: Vec<Line>,
+    pub output: Vec<OutputLine>,
     /// All requests at the intake; empty without one.
     pub requests: Vec<intake::Request>,
     /// What was sent to DogStatsD; `None` if that could not be seen.
@@ -159,7 +158,7 @@ impl Sandbox {
     /// Lambda.
     pub fn start(setup: Setup) -> Result<Self, Error> {
         setup.check()?;
-        let directory = Temporary::new();
+        let directory = TemporaryDirectory::new();
         let directory = directory.map_err(|source| Error::System { what: "make a directory", source })?;
         let place = directory.path().to_owned();
         let (told, started) = mpsc::sync_channel(1);
@@ -168,7 +167,7 @@ impl Sandbox {
             .spawn(move || thread::run(setup, &place, &told))
             .map_err(|source| Error::System { what: "start the sandbox's thread", source })?;
         let started = started.recv().map_err(|_| Error::Gone)??;
-        let thread::Started { commands, platform, intake, datagrams } = started;
+        let thread::RunningSandbox { commands, platform, intake, datagrams } = started;
         Ok(Self { commands: Some(commands), thread: Some(thread), platform, intake, datagrams, _directory: directory })
     }
 
@@ -237,8 +236,8 @@ impl Sandbox {
     }
 
     /// Every line of the function and of the extensions so far.
-    pub fn output(&self) -> Vec<Line> {
-        self.platform.printed.read()
+    pub fn output(&self) -> Vec<OutputLine> {
+        self.platform.output_log.read()
     }
 
     /// What was sent to DogStatsD so far; `None` if that cannot be seen.
@@ -268,11 +267,11 @@ impl Sandbox {
     }
 
     /// Ends the environment as Lambda does when it is no longer needed.
-    pub fn shutdown(mut self) -> Result<Ending, Error> {
+    pub fn shutdown(mut self) -> Result<SandboxRecord, Error> {
         let extensions = self.ask(|answer| Command::Shutdown { answer })?;
         self.stop();
         let requests = self.intake.as_ref().map(intake::Intake::requests).unwrap_or_default();
-        Ok(Ending {
+        Ok(SandboxRecord {
             extensions,
             journal: self.journal(),
             telemetry: self.telemetry(),

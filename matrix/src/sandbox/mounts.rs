@@ -14,14 +14,14 @@ const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 
 /// Why the sandbox has to use the machine's own directories.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum MountError {
     #[error("no mounts of its own")]
     Namespace(#[source] nix::Error),
     #[error("{} cannot be put in place", path.display())]
     Mount { path: PathBuf, source: io::Error },
 }
 
-impl Refused {
+impl MountError {
     /// The reason with the system's error, in one line.
     pub(crate) fn reason(&self) -> String {
         chain_in_line(self)
@@ -32,8 +32,8 @@ impl Refused {
 ///
 /// Processes and threads that the calling thread starts from now on inherit the namespace. It needs `CAP_SYS_ADMIN`. `over` is overlaid on its target, which
 /// has to exist, and must not change from now on. `staging` is an empty directory that lives as long as the sandbox.
-pub(crate) fn mount_all(mounts: &[Mount], over: Option<&Mount>, staging: &Path) -> Result<(), Refused> {
-    unshare(CloneFlags::CLONE_NEWNS).map_err(Refused::Namespace)?;
+pub(crate) fn mount_all(mounts: &[Mount], over: Option<&Mount>, staging: &Path) -> Result<(), MountError> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(MountError::Namespace)?;
     // Mounts made from here on do not propagate to the machine.
     attach(None, Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
     // Overlays come first, because they would cover mounts that are below them.
@@ -50,15 +50,15 @@ pub(crate) fn mount_all(mounts: &[Mount], over: Option<&Mount>, staging: &Path) 
 }
 
 /// Hides all control groups from the calling thread, which must be in a mount namespace of its own.
-pub(crate) fn hide_control_groups() -> Result<(), Refused> {
+pub(crate) fn hide_control_groups() -> Result<(), MountError> {
     let target = Path::new(CONTROL_GROUPS);
     mount(Some("none"), target, Some("tmpfs"), MsFlags::MS_RDONLY, None::<&str>)
-        .map_err(|error| Refused::Mount { path: target.to_owned(), source: error.into() })
+        .map_err(|error| MountError::Mount { path: target.to_owned(), source: error.into() })
 }
 
 /// Makes a missing directory visible, with an overlay on its nearest existing ancestor.
-pub(super) fn make_room(target: &Path, staging: &Path) -> Result<(), Refused> {
-    let refused = |source| Refused::Mount { path: target.to_owned(), source };
+pub(super) fn make_room(target: &Path, staging: &Path) -> Result<(), MountError> {
+    let refused = |source| MountError::Mount { path: target.to_owned(), source };
     let parent = target.ancestors().skip(1).find(|parent| parent.is_dir()).unwrap_or(Path::new("/"));
     let missing = target.strip_prefix(parent).map_err(|error| refused(io::Error::other(error)))?;
     std::fs::create_dir_all(staging.join(missing)).map_err(refused)?;
@@ -66,16 +66,16 @@ pub(super) fn make_room(target: &Path, staging: &Path) -> Result<(), Refused> {
 }
 
 /// Overlays `source` on `target`; where both have an entry, that of `source` is visible.
-fn lay_over(source: &Path, target: &Path) -> Result<(), Refused> {
+fn lay_over(source: &Path, target: &Path) -> Result<(), MountError> {
     let layers = format!("lowerdir={}:{}", source.display(), target.display());
     attach(None, target, Some(&layers), MsFlags::empty())
 }
 
 /// Mounts an overlay if there are `layers`, otherwise a bind mount.
-fn attach(source: Option<&Path>, target: &Path, layers: Option<&str>, flags: MsFlags) -> Result<(), Refused> {
+fn attach(source: Option<&Path>, target: &Path, layers: Option<&str>, flags: MsFlags) -> Result<(), MountError> {
     let kind = layers.map(|_| "overlay");
     mount(source, target, kind, flags, layers)
-        .map_err(|error| Refused::Mount { path: target.to_owned(), source: error.into() })
+        .map_err(|error| MountError::Mount { path: target.to_owned(), source: error.into() })
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     use crate::sandbox::isolation;
 
     /// The content of a file as a thread with these mounts reads it, or the reason of a failure.
-    fn seen(target: &Path, file: &Path) -> Result<Option<String>, Refused> {
+    fn seen(target: &Path, file: &Path) -> Result<Option<String>, MountError> {
         let (source, staging) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(source.path().join("file"), "private").unwrap();
         let mounts = vec![Mount { source: source.path().to_owned(), target: target.to_owned() }];
@@ -98,7 +98,7 @@ mod tests {
     }
 
     /// Mounts may fail for a missing privilege only.
-    fn assert_tolerable(refused: &Refused) {
+    fn assert_tolerable(refused: &MountError) {
         let reason = refused.reason();
         assert!(reason.contains("no mounts of its own: EPERM") && !isolation::is_required(), "{reason}");
     }

@@ -24,7 +24,7 @@ const LOOPBACK: u32 = 1;
 const INTERFACE: u32 = 2;
 
 /// The network namespace at the other end of the sandbox's interface. Dropping it removes the interface.
-pub(crate) struct Outside {
+pub(crate) struct PeerNamespace {
     _namespace: File,
 }
 
@@ -44,7 +44,7 @@ pub fn in_own_network<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T>
 }
 
 /// Adds the interface that Lambda has for this initialization type to the calling thread's network namespace, which must be its own.
-pub(crate) fn connect(initialization: Initialization) -> io::Result<Outside> {
+pub(crate) fn connect(initialization: Initialization) -> io::Result<PeerNamespace> {
     // Extensions read the traffic by these names; Lambda documents neither.
     let name = match initialization {
         Initialization::ManagedInstances => "Ceth1",
@@ -64,7 +64,7 @@ pub(crate) fn connect(initialization: Initialization) -> io::Result<Outside> {
         end.add_address(INTERFACE, address, PREFIX)?;
         end.set_up(INTERFACE)?;
     }
-    Ok(Outside { _namespace: namespace })
+    Ok(PeerNamespace { _namespace: namespace })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::setup::Origin;
 
 /// A line as it was written, without its line feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct OutputLine {
     /// The time at which it was read, since the start of the sandbox.
     pub at: Duration,
     /// The writer.
@@ -39,15 +39,15 @@ impl OutputTimes {
 
 /// All lines so far.
 #[derive(Debug, Default)]
-pub(crate) struct Printed(Mutex<Vec<Line>>);
+pub(crate) struct OutputLog(Mutex<Vec<OutputLine>>);
 
-impl Printed {
+impl OutputLog {
     pub(crate) fn add(&self, at: Duration, origin: Origin, bytes: &[u8]) {
-        let line = Line { at, origin, bytes: bytes.to_vec() };
+        let line = OutputLine { at, origin, bytes: bytes.to_vec() };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
-    pub(crate) fn read(&self) -> Vec<Line> {
+    pub(crate) fn read(&self) -> Vec<OutputLine> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -25,8 +25,8 @@ use super::footprint::{BaselineUsage, cpu_time};
 use super::frames::Record;
 use super::lambda_user::LambdaUser;
 use super::lines::Lines;
-use super::mixed::Mixed;
 use super::next_breakpoint::NextBreakpoint;
+use super::output_splitter::OutputSplitter;
 use super::processes::{self, Processes};
 use super::system_files::SystemFiles;
 
@@ -251,28 +251,28 @@ struct PipeReader {
 /// What divides the bytes of a pipe into lines, or into lines and records.
 enum Splitter {
     Lines(Lines),
-    Mixed(Mixed),
+    LinesAndRecords(OutputSplitter),
 }
 
 impl Splitter {
     fn feed(&mut self, bytes: &[u8], record: &mut dyn FnMut(Record<'_>)) {
         match self {
             Self::Lines(lines) => lines.feed(bytes, &mut |line| record(Record::untimed(line))),
-            Self::Mixed(mixed) => in_order_of_time(|record| mixed.feed(bytes, record), record),
+            Self::LinesAndRecords(splitter) => in_order_of_time(|record| splitter.feed(bytes, record), record),
         }
     }
 
     fn end_line(&mut self, record: &mut dyn FnMut(Record<'_>)) {
         match self {
             Self::Lines(lines) => lines.finish(&mut |line| record(Record::untimed(line))),
-            Self::Mixed(mixed) => mixed.end_line(record),
+            Self::LinesAndRecords(splitter) => splitter.end_line(record),
         }
     }
 
     fn finish(&mut self, record: &mut dyn FnMut(Record<'_>)) {
         match self {
             Self::Lines(_) => self.end_line(record),
-            Self::Mixed(mixed) => mixed.finish(record),
+            Self::LinesAndRecords(splitter) => splitter.finish(record),
         }
     }
 }
@@ -300,7 +300,7 @@ impl std::fmt::Debug for PipeReader {
 impl PipeReader {
     fn start(pipe: OwnedFd, launch: &Launch<'_>, sink: &Sink) -> io::Result<Arc<Self>> {
         let splitter = Mutex::new(if launch.has_log_pipe {
-            Splitter::Mixed(Mixed::new(launch.line_bytes))
+            Splitter::LinesAndRecords(OutputSplitter::new(launch.line_bytes))
         } else {
             Splitter::Lines(Lines::new(launch.line_bytes))
         });

@@ -26,7 +26,7 @@ pub(crate) struct Processes {
 
 /// A guard: while it exists, children of the calling thread are created in the namespace. The thread cannot start threads meanwhile.
 #[derive(Debug)]
-pub(crate) struct Entered<'a>(&'a Processes);
+pub(crate) struct NamespaceGuard<'a>(&'a Processes);
 
 impl Processes {
     /// Makes a process namespace. It needs `CAP_SYS_ADMIN`.
@@ -49,9 +49,9 @@ impl Processes {
     }
 
     /// Makes the calling thread create its children in the namespace.
-    pub(crate) fn enter(&self) -> io::Result<Entered<'_>> {
+    pub(crate) fn enter(&self) -> io::Result<NamespaceGuard<'_>> {
         setns(self.own.as_fd(), CloneFlags::CLONE_NEWPID)?;
-        Ok(Entered(self))
+        Ok(NamespaceGuard(self))
     }
 }
 
@@ -67,7 +67,7 @@ impl Drop for Processes {
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for NamespaceGuard<'_> {
     fn drop(&mut self) {
         // It cannot fail: `isolate` has tested it.
         let _ = setns(self.0.machine.as_fd(), CloneFlags::CLONE_NEWPID);

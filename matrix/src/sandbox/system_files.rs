@@ -12,7 +12,7 @@ use nix::mount::{MsFlags, mount};
 use super::cpu;
 use super::figures::{CpuTicks, CpuTimes, cpu_list, cpuinfo, meminfo};
 use super::lambda_user::passwd;
-use super::mounts::Refused;
+use super::mounts::MountError;
 
 /// Files with the numbers of processors.
 const CPU_LISTS: [&str; 3] =
@@ -22,15 +22,15 @@ const PASSWD: &str = "/etc/passwd";
 /// The sandbox's versions of system files. They are written while the sandbox can still write files, and mounted over those of the machine.
 #[derive(Debug)]
 pub(crate) struct SystemFiles {
-    replaced: Vec<Replaced>,
+    replaced: Vec<FileOverlay>,
     machine: Machine,
     memory_mb: u32,
-    written: Mutex<Written>,
+    written: Mutex<VaryingFiles>,
 }
 
 /// A file that is mounted over one of the machine's.
 #[derive(Debug)]
-struct Replaced {
+struct FileOverlay {
     own: PathBuf,
     target: PathBuf,
 }
@@ -46,7 +46,7 @@ struct Machine {
 
 /// Files whose text changes.
 #[derive(Debug)]
-struct Written {
+struct VaryingFiles {
     meminfo: File,
     stat: File,
     uptime: File,
@@ -57,7 +57,7 @@ struct Written {
 
 /// What the processes of an environment use.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Used {
+pub(crate) struct ProcessUsage {
     pub memory_kb: u64,
     pub cpu: CpuTicks,
 }
@@ -82,10 +82,10 @@ impl SystemFiles {
         for (target, text) in files.into_iter().filter(|(target, _)| Path::new(target).exists()) {
             let own = directory.join(target.trim_start_matches('/').replace('/', "-"));
             fs::write(&own, text)?;
-            replaced.push(Replaced { own, target: target.into() });
+            replaced.push(FileOverlay { own, target: target.into() });
         }
         let open = |name: &str| File::options().write(true).create(true).truncate(false).open(directory.join(name));
-        let written = Written {
+        let written = VaryingFiles {
             meminfo: open("proc-meminfo")?,
             stat: open("proc-stat")?,
             uptime: open("proc-uptime")?,
@@ -93,24 +93,24 @@ impl SystemFiles {
             last: Some(Instant::now()),
         };
         let files = Self { replaced, machine, memory_mb, written: Mutex::new(written) };
-        files.update(Used::default);
+        files.update(ProcessUsage::default);
         Ok(files)
     }
 
     /// Mounts the files in the calling thread's mount namespace, which must be its own.
-    pub(crate) fn mount(&self) -> Result<(), Refused> {
+    pub(crate) fn mount(&self) -> Result<(), MountError> {
         self.replaced.iter().try_for_each(|file| {
-            file.mount().map_err(|error| Refused::Mount { path: file.target.clone(), source: error.into() })
+            file.mount().map_err(|error| MountError::Mount { path: file.target.clone(), source: error.into() })
         })
     }
 
     /// Mounts those of `/proc` once more, over a `/proc` that the calling process has just mounted. Called between fork and exec.
     pub(crate) fn mount_in_proc(&self) -> nix::Result<()> {
-        self.replaced.iter().filter(|file| file.target.starts_with("/proc")).try_for_each(Replaced::mount)
+        self.replaced.iter().filter(|file| file.target.starts_with("/proc")).try_for_each(FileOverlay::mount)
     }
 
     /// Brings the texts up to date, unless the environment is frozen. `used` is asked for what its processes use.
-    pub(crate) fn update(&self, used: impl FnOnce() -> Used) {
+    pub(crate) fn update(&self, used: impl FnOnce() -> ProcessUsage) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if let Some(last) = written.last.replace(now) {
@@ -123,7 +123,7 @@ impl SystemFiles {
     }
 
     /// Stops the environment's time, after a last update.
-    pub(crate) fn freeze(&self, used: impl FnOnce() -> Used) {
+    pub(crate) fn freeze(&self, used: impl FnOnce() -> ProcessUsage) {
         self.update(used);
         self.written.lock().unwrap_or_else(PoisonError::into_inner).last = None;
     }
@@ -134,7 +134,7 @@ impl SystemFiles {
     }
 
     /// Overwrites the texts. None is ever shorter than before, so that nothing of an older one is left. A disk that is full leaves the figures as they were.
-    fn store(&self, written: &Written, memory_kb: u64) {
+    fn store(&self, written: &VaryingFiles, memory_kb: u64) {
         let texts = [
             (&written.meminfo, meminfo(&self.machine.meminfo, self.memory_mb, memory_kb)),
             (&written.stat, written.times.stat(&self.machine.boot)),
@@ -146,7 +146,7 @@ impl SystemFiles {
     }
 }
 
-impl Replaced {
+impl FileOverlay {
     /// Makes one system call; for a path of usual length it allocates nothing.
     fn mount(&self) -> nix::Result<()> {
         mount(Some(self.own.as_path()), self.target.as_path(), None::<&str>, MsFlags::MS_BIND, None::<&str>)
@@ -174,7 +174,7 @@ mod tests {
         let directory = home.path().join("system");
         let files = SystemFiles::write(&directory, 256, true).unwrap();
         let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
-        let used = |user| move || Used { memory_kb: 1024, cpu: CpuTicks { user, system: 0 } };
+        let used = |user| move || ProcessUsage { memory_kb: 1024, cpu: CpuTicks { user, system: 0 } };
         files.freeze(used(0));
         let frozen = read("proc-stat");
         files.update(|| unreachable!("nobody uses anything"));

@@ -18,8 +18,8 @@ use super::environment::Addresses;
 use super::function::Function;
 use super::invocation::{Attempt, ExitOf, Invocation};
 use super::journal::{Journal, JournalEvent};
-use super::lambda_user::{LambdaUser, Refused};
-use super::network::Outside;
+use super::lambda_user::{LambdaUser, LambdaUserError};
+use super::network::PeerNamespace;
 use super::next_breakpoint::NextBreakpoint;
 use super::platform::init::{Failure, Phase};
 use super::platform::lifecycle::{EnvironmentLifecycle, ProcessResources};
@@ -40,7 +40,7 @@ pub(crate) enum Command {
 }
 
 /// What the handle needs after the start.
-pub(crate) struct Started {
+pub(crate) struct RunningSandbox {
     pub commands: UnboundedSender<Command>,
     pub platform: Arc<Platform>,
     pub intake: Option<intake::Intake>,
@@ -49,14 +49,14 @@ pub(crate) struct Started {
 }
 
 /// Builds the sandbox, reports to the handle, and executes its commands until the handle is gone.
-pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result<Started, Error>>) {
+pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result<RunningSandbox, Error>>) {
     let journal = Arc::new(Journal::start());
     let opt = match lay_out(&setup, directory) {
         Ok(opt) => opt,
         Err(source) => return tell(told, Err(Error::System { what: "link the extensions", source })),
     };
     let isolated = set_up_network(setup.network, &journal);
-    let outside = if isolated { set_up_interface(&setup, &journal) } else { None };
+    let peer = if isolated { set_up_interface(&setup, &journal) } else { None };
     let group = set_up_cpu(&setup, &journal);
     let watches = isolated && !setup.extensions.is_empty();
     let datagrams = watches.then(|| Datagrams::watch().ok()).flatten();
@@ -80,7 +80,7 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
     });
     let processes = set_up_processes(&setup, &journal);
     let user = user
-        .and_then(|user| settle_user(user, disk.is_some(), processes.is_some() || !starts_programs(&setup), &journal));
+        .and_then(|user| set_up_user(user, disk.is_some(), processes.is_some() || !starts_programs(&setup), &journal));
     if let Some(reason) = isolation::refusal(&journal).filter(|_| isolation::is_required()) {
         return tell(told, Err(Error::Isolation { reason }));
     }
@@ -89,11 +89,11 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
         Ok(runtime) => runtime,
         Err(error) => return tell(told, Err(error)),
     };
-    let ground = IsolationResources {
+    let resources = IsolationResources {
         journal,
         opt,
         isolated,
-        outside,
+        peer,
         group,
         processes,
         disk,
@@ -103,8 +103,8 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
         datagrams,
     };
     runtime.block_on(async {
-        match SandboxRuntime::build(setup, ground).await {
-            Ok(house) => house.live(told).await,
+        match SandboxRuntime::build(setup, resources).await {
+            Ok(runtime) => runtime.run(told).await,
             Err(error) => tell(told, Err(error)),
         }
     });
@@ -117,7 +117,7 @@ struct IsolationResources {
     opt: PathBuf,
     /// Whether it has a network of its own.
     isolated: bool,
-    outside: Option<Outside>,
+    peer: Option<PeerNamespace>,
     group: Option<Group>,
     processes: Option<Processes>,
     disk: Option<PrivateDisk>,
@@ -127,7 +127,7 @@ struct IsolationResources {
     datagrams: Option<Arc<Datagrams>>,
 }
 
-fn tell(told: &mpsc::SyncSender<Result<Started, Error>>, result: Result<Started, Error>) {
+fn tell(told: &mpsc::SyncSender<Result<RunningSandbox, Error>>, result: Result<RunningSandbox, Error>) {
     let _ = told.send(result);
 }
 
@@ -149,7 +149,7 @@ fn set_up_network(wanted: Network, journal: &Journal) -> bool {
 }
 
 /// Adds the interface of the sandbox's own network.
-fn set_up_interface(setup: &Setup, journal: &Journal) -> Option<Outside> {
+fn set_up_interface(setup: &Setup, journal: &Journal) -> Option<PeerNamespace> {
     let connected = network::connect(setup.initialization);
     connected.map_err(|refused| journal.write(JournalEvent::InterfaceMissing { reason: refused.to_string() })).ok()
 }
@@ -218,7 +218,7 @@ fn set_up_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -
 }
 
 /// Finds out whether processes can run as Lambda's user, if the files that they see are those of Lambda too.
-fn find_user(setup: &Setup) -> Option<Result<LambdaUser, Refused>> {
+fn find_user(setup: &Setup) -> Option<Result<LambdaUser, LambdaUserError>> {
     if setup.disk == Disk::Machine {
         return None;
     }
@@ -231,8 +231,8 @@ fn find_user(setup: &Setup) -> Option<Result<LambdaUser, Refused>> {
 }
 
 /// The user as whom processes run, when it is known whether they have a disk and a process namespace of their own.
-fn settle_user(
-    found: Result<LambdaUser, Refused>,
+fn set_up_user(
+    found: Result<LambdaUser, LambdaUserError>,
     has_disk: bool,
     has_processes: bool,
     journal: &Journal,
@@ -311,19 +311,19 @@ fn set_up_breakpoint(setup: &Setup, listener: &TcpListener, journal: &Journal) -
 struct SandboxRuntime {
     platform: Arc<Platform>,
     intake: Option<intake::Intake>,
-    life: EnvironmentLifecycle,
+    lifecycle: EnvironmentLifecycle,
     datagrams: Option<Arc<Datagrams>>,
     /// Dropping it removes the interface.
-    _outside: Option<Outside>,
+    _peer: Option<PeerNamespace>,
 }
 
 impl SandboxRuntime {
-    async fn build(setup: Setup, ground: IsolationResources) -> Result<Self, Error> {
+    async fn build(setup: Setup, resources: IsolationResources) -> Result<Self, Error> {
         let IsolationResources {
             journal,
             opt,
             isolated,
-            outside,
+            peer,
             group,
             processes,
             disk,
@@ -331,7 +331,7 @@ impl SandboxRuntime {
             settings_file,
             user,
             datagrams,
-        } = ground;
+        } = resources;
         let system = |what| move |source| Error::System { what, source };
         let cgroup_entry = match setup.cpu {
             Cpu::Unlimited => None,
@@ -350,47 +350,47 @@ impl SandboxRuntime {
         let addresses = Addresses { runtime_api, intake: intake.as_ref().map(intake::Intake::address) };
         let platform = Arc::new(Platform::new(setup, journal, next_breakpoint).map_err(Error::Client)?);
         tokio::spawn(router::serve(listener, Arc::clone(&platform)));
-        let life = EnvironmentLifecycle::new(
+        let lifecycle = EnvironmentLifecycle::new(
             Arc::clone(&platform),
             addresses,
             ProcessResources { opt, cgroup_entry, group, processes, disk, system_files, settings_file, user },
         );
-        Ok(Self { platform, intake, life, datagrams, _outside: outside })
+        Ok(Self { platform, intake, lifecycle, datagrams, _peer: peer })
     }
 
-    async fn live(mut self, told: &mpsc::SyncSender<Result<Started, Error>>) {
+    async fn run(mut self, told: &mpsc::SyncSender<Result<RunningSandbox, Error>>) {
         let limit = self.platform.setup.init_limit();
-        let mut started = self.life.init(Phase::Init, limit).await;
+        let mut started = self.lifecycle.init(Phase::Init, limit).await;
         if started.is_ok() {
-            self.life.freeze();
-            started = self.life.thaw_for_restore().await;
+            self.lifecycle.freeze();
+            started = self.lifecycle.thaw_for_restore().await;
         }
         match started {
             Ok(()) => {}
-            Err(Failure::Timeout) => self.life.shutdown(Reason::Timeout).await,
-            Err(Failure::Fatal(_)) => self.life.shutdown(Reason::Failure).await,
+            Err(Failure::Timeout) => self.lifecycle.shutdown(Reason::Timeout).await,
+            Err(Failure::Fatal(_)) => self.lifecycle.shutdown(Reason::Failure).await,
         }
         let (commands, obeyed) = unbounded_channel();
         let platform = Arc::clone(&self.platform);
         let (intake, datagrams) = (self.intake.clone(), self.datagrams.clone());
-        tell(told, Ok(Started { commands, platform, intake, datagrams }));
+        tell(told, Ok(RunningSandbox { commands, platform, intake, datagrams }));
         self.obey(obeyed).await;
-        self.life.abandon().await;
+        self.lifecycle.abandon().await;
     }
 
     async fn obey(&mut self, mut commands: UnboundedReceiver<Command>) {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Invoke { event, attempt, answer } => {
-                    let _ = answer.send(self.life.invoke(event, attempt).await);
+                    let _ = answer.send(self.lifecycle.invoke(event, attempt).await);
                 }
                 // A new thread inherits the network of the thread that starts it.
                 Command::Within { work } => {
                     let _ = std::thread::Builder::new().name("within".to_owned()).spawn(work);
                 }
                 Command::Shutdown { answer } => {
-                    self.life.shutdown(Reason::Spindown).await;
-                    let _ = answer.send(std::mem::take(&mut self.life.exits));
+                    self.lifecycle.shutdown(Reason::Spindown).await;
+                    let _ = answer.send(std::mem::take(&mut self.lifecycle.exits));
                 }
             }
         }
@@ -429,11 +429,11 @@ mod tests {
         };
         for (has_disk, has_processes) in [(true, true), (false, true), (true, false)] {
             let journal = Journal::start();
-            let settled = settle_user(Ok(user), has_disk, has_processes, &journal);
-            assert_eq!(settled.is_some(), has_disk && has_processes);
+            let chosen = set_up_user(Ok(user), has_disk, has_processes, &journal);
+            assert_eq!(chosen.is_some(), has_disk && has_processes);
             let entries = journal.read();
             let is_own = matches!(&entries[..], [entry] if matches!(entry.what, JournalEvent::UserOfLambda));
-            assert_eq!(is_own, settled.is_some(), "{entries:?}");
+            assert_eq!(is_own, chosen.is_some(), "{entries:?}");
         }
     }
 }

@@ -128,7 +128,7 @@ fn has_one_entry(directory: &Path) -> bool {
 /// false, and ends none, if this process sees such a mount itself: then everybody does, and somebody else uses the directory.
 fn end_processes_of(directory: &Path) -> bool {
     let Ok(own) = Mount::all("self") else { return false };
-    let Some(place) = Place::of(directory, &own) else { return false };
+    let Some(place) = DirectoryLocation::of(directory, &own) else { return false };
     if own.iter().any(|mount| place.is_mounted_by(mount)) {
         return false;
     }
@@ -193,13 +193,13 @@ impl Mount {
 }
 
 /// Where a directory is: by its path, and in its file system.
-struct Place {
+struct DirectoryLocation {
     path: PathBuf,
     device: OsString,
     root: PathBuf,
 }
 
-impl Place {
+impl DirectoryLocation {
     fn of(directory: &Path, mounts: &[Mount]) -> Option<Self> {
         let path = fs::canonicalize(directory).ok()?;
         // Of mounts on the same point, the last one is seen.
@@ -379,7 +379,8 @@ mod tests {
         let parse = |line: &str| Mount::parse(line.as_bytes()).unwrap();
         let tmp = parse("30 1 0:29 / /tmp rw,nosuid shared:5 - tmpfs tmpfs rw,size=1k");
         let root = parse("1 0 8:1 / / rw - ext4 /dev/sda1 rw");
-        let place = Place { path: "/tmp/matrix-run-a".into(), device: "0:29".into(), root: "/matrix-run-a".into() };
+        let place =
+            DirectoryLocation { path: "/tmp/matrix-run-a".into(), device: "0:29".into(), root: "/matrix-run-a".into() };
         let bound = |device: &str, root: &str| parse(&format!("9 8 {device} {root} /opt rw - tmpfs tmpfs rw"));
         let overlay = |layers: &str| parse(&format!("9 8 0:50 / /var rw - overlay overlay rw,lowerdir={layers},x"));
         assert!(

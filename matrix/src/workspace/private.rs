@@ -56,13 +56,13 @@ pub(crate) fn ensure(directory: &Path) -> Result<(), Error> {
 
 /// A directory of an unpredictable name that only this user can enter. Dropping it removes it; if this process is killed, the next run removes it.
 #[derive(Debug)]
-pub(crate) struct Temporary {
+pub(crate) struct TemporaryDirectory {
     directory: PathBuf,
     /// Locked as long as the directory is in use.
     _lock: File,
 }
 
-impl Temporary {
+impl TemporaryDirectory {
     /// Makes a directory, whatever the umask is, and removes those of runs that were killed.
     pub(crate) fn new() -> io::Result<Self> {
         leftovers::sweep(&std::env::temp_dir());
@@ -90,7 +90,7 @@ impl Temporary {
     }
 }
 
-impl Drop for Temporary {
+impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
         // What cannot be removed now, the next run tries.
         let _ = leftovers::remove(&self.directory);
@@ -167,7 +167,7 @@ mod tests {
         fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
         ensure(&new).unwrap();
         assert_eq!(mode(&new), PRIVATE);
-        assert_eq!(mode(Temporary::new().unwrap().path()), PRIVATE);
+        assert_eq!(mode(TemporaryDirectory::new().unwrap().path()), PRIVATE);
     }
 
     #[test]

@@ -309,7 +309,7 @@ mod tests {
     }
 
     /// A word for it, and what is done in a repository.
-    type Hiding<'a> = (&'a str, &'a dyn Fn(&Path));
+    type GitSetting<'a> = (&'a str, &'a dyn Fn(&Path));
 
     /// The agent's own build script, which names the commit where no tool does.
     fn build_script(folder: &Path) -> PathBuf {
@@ -335,7 +335,7 @@ mod tests {
         let change = |root: &Path| fs::write(root.join("src/main.rs"), "2").unwrap();
         let flag = |root: &Path, flag: &str| drop(git(root, &["update-index", flag, "src/main.rs"]).unwrap());
         let write = |root: &Path, name: &str, text: &str| fs::write(root.join(".git/info").join(name), text).unwrap();
-        let hidings: [Hiding<'_>; 6] = [
+        let hidings: [GitSetting<'_>; 6] = [
             ("assume-unchanged", &|root| {
                 flag(root, "--assume-unchanged");
                 change(root);

@@ -28,7 +28,7 @@ pub fn plan(cells: Vec<Cell>, blocks: u32) -> Plan {
         conditions: vec![condition()],
         blocks,
         own_payload: Vec::new(),
-        partition: None,
+        shard: None,
     }
 }
 

@@ -106,7 +106,7 @@ pub fn root() -> &'static Path {
 }
 
 /// Everything for a layer of this program, with one dependency.
-pub fn ingredients(program: Vec<u8>) -> LayerInputs {
+pub fn inputs(program: Vec<u8>) -> LayerInputs {
     let levels = levels();
     let folder = root().to_owned();
     let package = |licence: &str, checksum: Option<&str>, needs: &[Key]| Package {
@@ -175,8 +175,8 @@ fn libgcc() -> system::Package {
 }
 
 /// Made without a budget.
-pub fn made(ingredients: LayerInputs) -> Result<Layer, Error> {
-    make(ingredients, &toml::from_str::<Budgets>("").unwrap())
+pub fn made(inputs: LayerInputs) -> Result<Layer, Error> {
+    make(inputs, &toml::from_str::<Budgets>("").unwrap())
 }
 
 /// The same zip file after each file has been changed, or left out where there is nothing for it.

@@ -62,7 +62,7 @@ pub fn plan(cells: Vec<Cell>, conditions: Vec<Condition>, blocks: u32) -> Plan {
         conditions,
         blocks,
         own_payload: Vec::new(),
-        partition: None,
+        shard: None,
     }
 }
 
@@ -73,7 +73,7 @@ pub fn directory() -> tempfile::TempDir {
 
 pub fn options(out: &Path) -> Options {
     let stop = Arc::new(AtomicBool::new(false));
-    Options { out: out.to_owned(), blocks: None, partition: None, require: false, stop, waf: None, deliveries: false }
+    Options { out: out.to_owned(), blocks: None, shard: None, require: false, stop, waf: None, deliveries: false }
 }
 
 pub fn measure(plan: &Plan, out: &Path) -> Result<Summary, Error> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use matrix::sandbox::journal::{Entry, JournalEvent};
 use matrix::sandbox::setup::Origin;
-use matrix::sandbox::{Extension, Line, Sandbox, Setup};
+use matrix::sandbox::{Extension, OutputLine, Sandbox, Setup};
 use serde_json::Value;
 
 /// An extension that follows a script; see `extension.py` for its words.
@@ -60,13 +60,13 @@ pub fn records<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
 }
 
 /// The objects that an extension printed.
-pub fn said(output: &[Line], name: &str) -> Vec<Value> {
-    let mine = |line: &&Line| line.origin.to_string() == name && line.origin != Origin::Function;
+pub fn said(output: &[OutputLine], name: &str) -> Vec<Value> {
+    let mine = |line: &&OutputLine| line.origin.to_string() == name && line.origin != Origin::Function;
     output.iter().filter(mine).filter_map(|line| serde_json::from_slice(&line.bytes).ok()).collect()
 }
 
 /// The platform's answer to a call of an extension.
-pub fn answer_to(output: &[Line], name: &str, call: &str) -> Value {
+pub fn answer_to(output: &[OutputLine], name: &str, call: &str) -> Value {
     let said = said(output, name);
     said.iter().find(|said| said["call"] == call).unwrap_or_else(|| panic!("no answer to {call}: {said:?}")).clone()
 }

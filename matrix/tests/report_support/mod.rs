@@ -134,7 +134,7 @@ fn simulate(models: &[Model]) -> Experiment {
         conditions,
         blocks: 60,
         own_payload: Vec::new(),
-        partition: None,
+        shard: None,
     };
     Experiment { analysis, plan, run: None, builds: Vec::new() }
 }

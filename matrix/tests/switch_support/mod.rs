@@ -145,7 +145,7 @@ pub fn built(folder: &Path, levels: &[Levels]) -> Vec<BuildRecord> {
         conditions: vec![condition],
         blocks: 1,
         own_payload: Vec::new(),
-        partition: None,
+        shard: None,
     };
     fs::create_dir_all(folder).unwrap();
     file::write(&plan, folder).unwrap();
@@ -159,37 +159,37 @@ pub fn built(folder: &Path, levels: &[Levels]) -> Vec<BuildRecord> {
     plan.cells.iter().map(|cell| by_cell.get(&cell.id).unwrap().clone()).collect()
 }
 
-/// The lives of programs, in rounds: in each of them a program lives once, however many cases look at that.
-pub struct Lives<'p> {
+/// The runs of programs, in rounds: in each of them a program runs once, however many cases look at it.
+pub struct TracedRuns<'p> {
     folder: &'p Path,
     programs: &'p [BuildRecord],
-    rounds: BTreeMap<(usize, usize), Life>,
+    rounds: BTreeMap<(usize, usize), TracedRun>,
 }
 
-impl<'p> Lives<'p> {
+impl<'p> TracedRuns<'p> {
     pub fn new(folder: &'p Path, programs: &'p [BuildRecord]) -> Self {
         Self { folder, programs, rounds: BTreeMap::new() }
     }
 
-    /// The life of a program, given by its place, in a round.
-    pub fn of(&mut self, round: usize, place: usize) -> &Life {
-        let live = || Life::of(self.folder, self.programs.get(place).unwrap());
-        self.rounds.entry((round, place)).or_insert_with(live)
+    /// The run of a program, given by its index, in a round.
+    pub fn of(&mut self, round: usize, place: usize) -> &TracedRun {
+        let run = || TracedRun::of(self.folder, self.programs.get(place).unwrap());
+        self.rounds.entry((round, place)).or_insert_with(run)
     }
 }
 
 /// What an extension did in a sandbox: its system calls, in order, and what it left behind.
-pub struct Life {
+pub struct TracedRun {
     calls: Vec<String>,
     /// Whether it wrote the checkpoints of its start, which it was asked for.
     pub wrote_checkpoints: bool,
     program: PathBuf,
 }
 
-impl Life {
+impl TracedRun {
     /// Starts the extension under strace, invokes a function once, and ends the sandbox.
     pub fn of(folder: &Path, built: &BuildRecord) -> Self {
-        let folder = folder.join("lives").join(&built.cell);
+        let folder = folder.join("runs").join(&built.cell);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         let (calls, checkpoints) = (folder.join("calls"), folder.join("checkpoints"));

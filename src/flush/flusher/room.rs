@@ -4,8 +4,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Dropped, Flusher, Hold, MAX_BYTES, UnsealedBatch, items};
-use crate::flush::{dropped::DropReason, send_queue::DropOrder};
+use super::{DropCounts, Flusher, Hold, MAX_BYTES, UnsealedBatch, items};
+use crate::flush::{drops::DropReason, send_queue::DropOrder};
 
 /// Above this much held data, no more telemetry is accepted as long as the held data can be sent, nor a batch of what tracers send that would take more. What the
 /// aggregates hold meanwhile fits into the rest.
@@ -67,7 +67,7 @@ impl Flusher {
 
     /// Drops data until the memory budget is met: the oldest of what tracers have sent, and the oldest of the rest only when there is none.
     pub(super) fn keep_within_budget(&mut self) {
-        let mut dropped = Dropped::default();
+        let mut dropped = DropCounts::default();
         while self.budget.used() > MAX_BYTES {
             let unsealed = self.unsealed.iter().enumerate().map(|(at, unsealed)| (unsealed.drop_order(), at)).min();
             match (self.destinations.first_to_drop(), unsealed) {

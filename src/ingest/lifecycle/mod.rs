@@ -66,12 +66,17 @@ impl LifecycleListener {
     }
 
     /// Answers from now on, as a task of its own. `messages` has what the Runtime API proxy reports.
-    pub fn serve(self, decoder: Decoder, monitor: Option<Monitor>, messages: Option<Messages>) -> io::Result<Inbox> {
+    pub fn serve(
+        self,
+        decoder: Decoder,
+        monitor: Option<Monitor>,
+        messages: Option<Messages>,
+    ) -> io::Result<CallQueue> {
         self.listener.set_nonblocking(true)?;
         let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
-        let (server, mut inbox) = Server::new(decoder, monitor);
+        let (server, mut queue) = Server::new(decoder, monitor);
         if let Some(messages) = messages {
-            inbox.runtime = Some(messages.counters());
+            queue.runtime = Some(messages.counters());
             tokio::spawn(server::observe(Arc::clone(&server), messages));
         }
         let service = Router::new().fallback(server::answer).with_state(server);
@@ -81,7 +86,7 @@ impl LifecycleListener {
                 tracing::error!("LIFECYCLE | the listener has ended: {error}");
             }
         });
-        Ok(inbox)
+        Ok(queue)
     }
 }
 
@@ -93,7 +98,7 @@ impl AsFd for LifecycleListener {
 
 impl Server {
     /// A server without a listener, and where its calls come out.
-    fn new(decoder: Decoder, monitor: Option<Monitor>) -> (Arc<Self>, Inbox) {
+    fn new(decoder: Decoder, monitor: Option<Monitor>) -> (Arc<Self>, CallQueue) {
         let (sender, receiver) = channel(QUEUE);
         let [open, dropped] = [(); 2].map(|()| Arc::<AtomicUsize>::default());
         let server = Self {
@@ -106,21 +111,21 @@ impl Server {
             dropped: Arc::clone(&dropped),
             evaluations: AtomicU64::default(),
         };
-        (Arc::new(server), Inbox { receiver, open, dropped, runtime: None })
+        (Arc::new(server), CallQueue { receiver, open, dropped, runtime: None })
     }
 }
 
 /// A call with its share of the memory, which ends when it leaves the queue.
 #[derive(Debug)]
-struct Queued {
+struct QueuedCall {
     call: Call,
     _room: OwnedSemaphorePermit,
 }
 
-/// What tracers have reported, in the order in which it was answered.
+/// The calls of tracers, in the order in which they were answered.
 #[derive(Debug)]
-pub struct Inbox {
-    receiver: Receiver<Queued>,
+pub struct CallQueue {
+    receiver: Receiver<QueuedCall>,
     /// How many calls are being read, decoded or evaluated.
     open: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,
@@ -128,7 +133,7 @@ pub struct Inbox {
     runtime: Option<runtime::Counters>,
 }
 
-impl Inbox {
+impl CallQueue {
     /// How many starts of invocations found no room since this was last asked, each of which is a span.
     pub fn take_dropped(&self) -> usize {
         let of_runtime = self.runtime.as_ref().map_or(0, runtime::Counters::take_dropped);
@@ -157,13 +162,13 @@ impl Inbox {
 }
 
 #[cfg(test)]
-impl Inbox {
+impl CallQueue {
     /// That of a server without a listener, with what the Runtime API proxy reports.
     pub fn of_runtime(decoder: Decoder, messages: Messages) -> Self {
-        let (server, inbox) = Server::new(decoder, None);
+        let (server, queue) = Server::new(decoder, None);
         let runtime = Some(messages.counters());
         tokio::spawn(server::observe(server, messages));
-        Self { runtime, ..inbox }
+        Self { runtime, ..queue }
     }
 }
 

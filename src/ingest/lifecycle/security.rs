@@ -79,7 +79,7 @@ impl Drop for Evaluation {
 }
 
 /// The right to evaluate, which is taken before the call is answered, so that a later call comes after it.
-pub struct Turn(OwnedMutexGuard<Evaluation>);
+pub struct EvaluationPermit(OwnedMutexGuard<Evaluation>);
 
 impl Monitor {
     pub fn new(waf: Waf, settings: &AppSec) -> Self {
@@ -92,7 +92,7 @@ impl Monitor {
     }
 
     /// A request has come; None if it is none over HTTP. The same request again takes the place of the one before.
-    pub fn start(&self, id: Option<&RequestId>, kind: Option<Kind>, event: &[u8]) -> Option<Turn> {
+    pub fn start(&self, id: Option<&RequestId>, kind: Option<Kind>, event: &[u8]) -> Option<EvaluationPermit> {
         let request = HttpRequest::parse(Shape::of(kind)?, str::from_utf8(event).unwrap_or_default());
         let bytes = request.kept_bytes();
         let evaluation = Evaluation {
@@ -103,13 +103,13 @@ impl Monitor {
             findings: Findings::default(),
         };
         let evaluation = Arc::new(tokio::sync::Mutex::new(evaluation));
-        let turn = Arc::clone(&evaluation).try_lock_owned().ok().map(Turn);
+        let permit = Arc::clone(&evaluation).try_lock_owned().ok().map(EvaluationPermit);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|known| known.id.as_ref() != id);
         open.push_back(OpenRequest { id: id.cloned(), bytes, evaluation });
         let surplus = surplus(open.iter().map(|known| known.bytes));
         open.drain(..surplus);
-        turn
+        permit
     }
 
     /// The request whose response has come; None if none is awaited under this id.
@@ -120,7 +120,7 @@ impl Monitor {
     }
 
     /// Evaluates a request.
-    pub async fn request(&self, Turn(mut evaluation): Turn) -> SecurityTags {
+    pub async fn request(&self, EvaluationPermit(mut evaluation): EvaluationPermit) -> SecurityTags {
         let addresses = std::mem::take(&mut evaluation.request.addresses);
         evaluation.run(addresses).await;
         evaluation.tags(None)

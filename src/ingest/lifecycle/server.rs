@@ -20,9 +20,9 @@ use tokio::{
 };
 
 use super::{
-    MAX_BODY_BYTES, MAX_INLINE_BYTES, Queued,
+    MAX_BODY_BYTES, MAX_INLINE_BYTES, QueuedCall,
     runtime::{Kind, Message, Messages},
-    security::{self, Monitor, Turn},
+    security::{self, EvaluationPermit, Monitor},
 };
 use crate::{
     ingest::{
@@ -35,7 +35,7 @@ use crate::{
         event::Timestamp,
         invocation::call::{Call, Decoder, EndCall, SecurityCall, StartCall},
         propagation::{self, Carrier},
-        trace::{Adopting, SpanParents},
+        trace::{InvocationSpan, SpanParents},
     },
 };
 
@@ -56,7 +56,7 @@ pub struct Server {
     pub bodies: Arc<Semaphore>,
     /// Bytes of calls that wait for the loop.
     pub queued: Arc<Semaphore>,
-    pub sender: Sender<Queued>,
+    pub sender: Sender<QueuedCall>,
     pub open: Arc<AtomicUsize>,
     /// How many starts of invocations found no room, each of which is a span.
     pub dropped: Arc<AtomicUsize>,
@@ -124,14 +124,14 @@ pub async fn observe(server: Arc<Server>, mut messages: Messages) {
 }
 
 /// A decoded call, and what is to be evaluated of it.
-struct Decoded {
+struct DecodedCall {
     call: Call,
     evaluation: Option<Evaluation>,
 }
 
 /// An evaluation that is due.
 enum Evaluation {
-    Request(Turn),
+    Request(EvaluationPermit),
     Response(Arc<Mutex<security::Evaluation>>, Vec<u8>),
 }
 
@@ -159,8 +159,8 @@ impl Server {
     }
 
     /// Queues a call, and starts the evaluation that is due. That takes `held` along, which ends with it.
-    fn report(self: Arc<Self>, decoded: Decoded, held: impl Send + 'static) -> Option<JoinHandle<()>> {
-        let Decoded { call, evaluation } = decoded;
+    fn report(self: Arc<Self>, decoded: DecodedCall, held: impl Send + 'static) -> Option<JoinHandle<()>> {
+        let DecodedCall { call, evaluation } = decoded;
         let request_id = call.request_id().cloned();
         let number = call.evaluation();
         self.send(call);
@@ -174,7 +174,7 @@ impl Server {
         }))
     }
 
-    fn decode(&self, route: Route, headers: &HeaderMap, bytes: Vec<u8>, time: Timestamp) -> Decoded {
+    fn decode(&self, route: Route, headers: &HeaderMap, bytes: Vec<u8>, time: Timestamp) -> DecodedCall {
         let header = |name: &str| last(headers, name);
         if route == Route::End {
             let end = self.decoder.end(header, &bytes, time);
@@ -185,7 +185,7 @@ impl Server {
         }
     }
 
-    fn decode_message(&self, message: &Message, span_parents: &SpanParents) -> Decoded {
+    fn decode_message(&self, message: &Message, span_parents: &SpanParents) -> DecodedCall {
         let (id, time, body) = (message.request_id.clone(), message.time, &message.body);
         match &message.kind {
             Kind::Event => {
@@ -206,20 +206,20 @@ impl Server {
     }
 
     /// The start of an invocation by this event.
-    fn started(&self, mut start: StartCall, event: &[u8]) -> Decoded {
+    fn started(&self, mut start: StartCall, event: &[u8]) -> DecodedCall {
         let monitor = self.monitor.as_ref();
-        let turn = monitor.and_then(|monitor| monitor.start(start.request_id.as_ref(), start.trigger, event));
-        start.evaluation = turn.is_some().then(|| self.number_evaluation());
-        Decoded { call: Call::Start(Box::new(start)), evaluation: turn.map(Evaluation::Request) }
+        let permit = monitor.and_then(|monitor| monitor.start(start.request_id.as_ref(), start.trigger, event));
+        start.evaluation = permit.is_some().then(|| self.number_evaluation());
+        DecodedCall { call: Call::Start(Box::new(start)), evaluation: permit.map(Evaluation::Request) }
     }
 
     /// The end of an invocation with this response.
-    fn ended(&self, mut end: EndCall, response: impl FnOnce() -> Vec<u8>) -> Decoded {
+    fn ended(&self, mut end: EndCall, response: impl FnOnce() -> Vec<u8>) -> DecodedCall {
         let monitor = self.monitor.as_ref();
         let evaluation = monitor.and_then(|monitor| monitor.end(end.request_id.as_ref()));
         end.evaluation = evaluation.is_some().then(|| self.number_evaluation());
         let evaluation = evaluation.map(|evaluation| Evaluation::Response(evaluation, response()));
-        Decoded { call: Call::End(Box::new(end)), evaluation }
+        DecodedCall { call: Call::End(Box::new(end)), evaluation }
     }
 
     fn number_evaluation(&self) -> u64 {
@@ -231,7 +231,7 @@ impl Server {
         let bytes = room::permits(call.bytes());
         let is_start = matches!(call, Call::Start(_));
         let room = Arc::clone(&self.queued).try_acquire_many_owned(bytes);
-        let sent = room.is_ok_and(|room| self.sender.try_send(Queued { call, _room: room }).is_ok());
+        let sent = room.is_ok_and(|room| self.sender.try_send(QueuedCall { call, _room: room }).is_ok());
         if !sent {
             // What ends or completes an invocation is part of the span that its start has begun.
             self.dropped.fetch_add(usize::from(is_start), Ordering::Relaxed);
@@ -243,16 +243,16 @@ impl Server {
 impl Evaluation {
     async fn run(self, monitor: &Monitor) -> SecurityTags {
         match self {
-            Self::Request(turn) => monitor.request(turn).await,
+            Self::Request(permit) => monitor.request(permit).await,
             Self::Response(evaluation, body) => monitor.response(evaluation, body).await,
         }
     }
 }
 
 /// Whose spans are looked for from now on, as no tracer knows of the invocation.
-fn adopting(start: &StartCall, message: &Message) -> Adopting {
+fn adopting(start: &StartCall, message: &Message) -> InvocationSpan {
     let (trace_id, parent_id) = start.context.as_ref().map(|it| (it.trace_id, it.span_id)).unzip();
-    Adopting {
+    InvocationSpan {
         request_id: message.request_id.clone(),
         span_id: start.span_id.unwrap_or_default(),
         parent_id: parent_id.unwrap_or_default(),

@@ -17,10 +17,10 @@ use tokio::{
 use super::BatchQueue;
 use crate::ingest::http1::Guard;
 
-/// Accepts connections for this inbox.
+/// Accepts connections whose batches go to this queue.
 pub struct Listener {
     pub listener: TcpListener,
-    pub inbox: Arc<BatchQueue>,
+    pub queue: Arc<BatchQueue>,
 }
 
 /// The sender's end of a connection.
@@ -31,7 +31,7 @@ pub struct Peer(pub SocketAddr);
 pub struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
-    inbox: Arc<BatchQueue>,
+    queue: Arc<BatchQueue>,
     /// Something was written since a request came.
     answered: bool,
     /// The sender has closed its end.
@@ -45,8 +45,8 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, peer) = axum::serve::Listener::accept(&mut self.listener).await;
-        let inbox = Arc::clone(&self.inbox);
-        (Connection { stream, peer, inbox, answered: false, ended: false, guard: Guard::default() }, peer)
+        let queue = Arc::clone(&self.queue);
+        (Connection { stream, peer, queue, answered: false, ended: false, guard: Guard::default() }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -70,7 +70,7 @@ impl AsyncRead for Connection {
         } else if buffer.remaining() > 0 {
             // A connection that is left with an answer in it unread is reset, which is an error.
             if self.answered && !self.ended {
-                self.inbox.with_unconfirmed(|answers| answers.confirm(self.peer));
+                self.queue.with_unconfirmed(|answers| answers.confirm(self.peer));
             }
             self.ended = true;
         }

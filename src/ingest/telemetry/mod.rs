@@ -35,7 +35,7 @@ use crate::{
     process::event::{Batch, parse},
 };
 use listener::{Listener, Peer};
-use repetition::UnconfirmedAnswers;
+use repetition::UnconfirmedBatches;
 
 /// Where it listens.
 const SOCKET: extension_protocol::Listener = Service::Telemetry.listener();
@@ -85,11 +85,11 @@ impl TelemetryListener {
         let (sender, receiver) = channel(QUEUE);
         let room = Arc::new(Semaphore::new(MAX_BYTES_IN_FLIGHT as usize));
         let lost = Arc::<AtomicU64>::default();
-        let inbox = Arc::new(BatchQueue { sender, limits, room, unconfirmed: Mutex::default(), lost: lost.clone() });
+        let queue = Arc::new(BatchQueue { sender, limits, room, unconfirmed: Mutex::default(), lost: lost.clone() });
         // The handler holds bodies to its own limit.
         let router = Router::new().route("/", post(receive)).layer(DefaultBodyLimit::disable());
-        let service = router.with_state(Arc::clone(&inbox)).into_make_service_with_connect_info::<Peer>();
-        let listener = Listener { listener, inbox };
+        let service = router.with_state(Arc::clone(&queue)).into_make_service_with_connect_info::<Peer>();
+        let listener = Listener { listener, queue };
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
             if let Err(error) = axum::serve(listener, service).await {
@@ -116,7 +116,7 @@ pub struct Batches {
 impl Batches {
     /// The next batch; None if none will come any more. May be cancelled without losing one.
     pub async fn recv(&mut self) -> Option<Batch> {
-        self.receiver.recv().await.map(QueuedBatch::leave)
+        self.receiver.recv().await.map(QueuedBatch::into_batch)
     }
 
     /// Whether no batch is here.
@@ -126,7 +126,7 @@ impl Batches {
 
     /// The next batch, if it is here.
     pub fn try_recv(&mut self) -> Result<Batch, TryRecvError> {
-        self.receiver.try_recv().map(QueuedBatch::leave)
+        self.receiver.try_recv().map(QueuedBatch::into_batch)
     }
 
     /// How many batches were given up since this was last asked: too long, broken, or without memory for them.
@@ -143,7 +143,7 @@ struct QueuedBatch {
 }
 
 impl QueuedBatch {
-    fn leave(self) -> Batch {
+    fn into_batch(self) -> Batch {
         drop(self.room);
         self.batch
     }
@@ -153,12 +153,12 @@ struct BatchQueue {
     sender: Sender<QueuedBatch>,
     limits: Limits,
     room: Arc<Semaphore>,
-    unconfirmed: Mutex<UnconfirmedAnswers>,
+    unconfirmed: Mutex<UnconfirmedBatches>,
     lost: Arc<AtomicU64>,
 }
 
 impl BatchQueue {
-    fn with_unconfirmed<T>(&self, act: impl FnOnce(&mut UnconfirmedAnswers) -> T) -> T {
+    fn with_unconfirmed<T>(&self, act: impl FnOnce(&mut UnconfirmedBatches) -> T) -> T {
         // They are whole at every step, whoever may have died while holding them.
         act(&mut self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -185,24 +185,24 @@ impl BatchQueue {
 }
 
 async fn receive(
-    State(inbox): State<Arc<BatchQueue>>,
+    State(queue): State<Arc<BatchQueue>>,
     ConnectInfo(Peer(connection)): ConnectInfo<Peer>,
     body: Body,
 ) -> (StatusCode, &'static str) {
-    inbox.with_unconfirmed(|answers| answers.confirm(connection));
+    queue.with_unconfirmed(|answers| answers.confirm(connection));
     let bytes = body::declared_bytes(&body).map_or(MAX_BODY_BYTES, |bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
     // What is too long is not kept, so it needs no room.
     let wanted = if bytes > MAX_BODY_BYTES { 0 } else { bytes };
-    let Ok(room) = Arc::clone(&inbox.room).acquire_many_owned(wanted).await else {
+    let Ok(room) = Arc::clone(&queue.room).acquire_many_owned(wanted).await else {
         return (StatusCode::OK, "closing");
     };
-    let body = match body::read(body, inbox.limits).await {
+    let body = match body::read(body, queue.limits).await {
         Ok(body) => body,
-        Err(error) => return inbox.refuse(&error),
+        Err(error) => return queue.refuse(&error),
     };
-    // A place is taken first: if Lambda gives up waiting for it, the batch is not remembered and may come again.
-    let Ok(place) = inbox.sender.reserve().await else { return (StatusCode::OK, "closing") };
-    if !inbox.with_unconfirmed(|answers| answers.is_new(connection, &body)) {
+    // Space is reserved first: if Lambda gives up waiting for it, the batch is not remembered and may come again.
+    let Ok(place) = queue.sender.reserve().await else { return (StatusCode::OK, "closing") };
+    if !queue.with_unconfirmed(|answers| answers.is_new(connection, &body)) {
         tracing::debug!("TELEMETRY | A batch of {} bytes came twice", body.len());
         return (StatusCode::OK, "known");
     }

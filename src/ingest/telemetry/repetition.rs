@@ -14,17 +14,17 @@ const MAX_ANSWERS: usize = 16;
 
 /// Batches that were answered, where nothing shows that the answer arrived.
 #[derive(Debug, Default)]
-pub struct UnconfirmedAnswers(VecDeque<Answer>);
+pub struct UnconfirmedBatches(VecDeque<AnsweredBatch>);
 
 #[derive(Debug)]
-struct Answer {
+struct AnsweredBatch {
     /// The sender's end of the connection on which it was given.
     connection: SocketAddr,
     /// Of the batch's bytes.
     hash: u64,
 }
 
-impl UnconfirmedAnswers {
+impl UnconfirmedBatches {
     /// Another request begins on a connection, or its sender closes it in order: what was answered on it has arrived, for otherwise the sender would have left it.
     pub fn confirm(&mut self, connection: SocketAddr) {
         self.0.retain(|answer| answer.connection != connection);
@@ -41,7 +41,7 @@ impl UnconfirmedAnswers {
         } else if self.0.len() == MAX_ANSWERS {
             self.0.pop_front();
         }
-        self.0.push_back(Answer { connection, hash });
+        self.0.push_back(AnsweredBatch { connection, hash });
         known.is_none()
     }
 }
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_batch_on_another_connection_is_a_repetition_until_the_answer_is_confirmed() {
-        let mut answers = UnconfirmedAnswers::default();
+        let mut answers = UnconfirmedBatches::default();
         assert!(answers.is_new(connection(1), b"a"));
         assert!(!answers.is_new(connection(2), b"a"));
         assert!(!answers.is_new(connection(3), b"a"), "that answer may have been lost too");
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_oldest_are_forgotten() {
-        let mut answers = UnconfirmedAnswers::default();
+        let mut answers = UnconfirmedBatches::default();
         for number in 0..1_000_u16 {
             assert!(answers.is_new(connection(number), &number.to_be_bytes()));
             assert!(answers.0.len() <= MAX_ANSWERS);

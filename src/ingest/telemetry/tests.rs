@@ -243,7 +243,7 @@ async fn bodies_in_flight_of_mixed_sizes_stay_within_their_bound() {
             None => batches.receiver.recv().await.unwrap(),
         };
         let room = queued.room.num_permits();
-        let [line] = &lines(queued.leave())[..] else { panic!() };
+        let [line] = &lines(queued.into_batch())[..] else { panic!() };
         assert!(room >= line.len(), "it holds its share until it has left");
         assert!(batches.receiver.len() <= 16);
         received.push(line.len());

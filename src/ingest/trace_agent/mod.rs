@@ -33,8 +33,7 @@ use crate::{
     os::{allocator::keep_free_memory, streams},
     process::{
         proxied::ProxiedRequest,
-        stats::ClientPayload,
-        trace::{Output, Pipeline, SpanParents},
+        trace::{Output, Pipeline, SpanParents, stats::ClientPayload},
     },
 };
 pub use connections::Listener;
@@ -94,7 +93,7 @@ impl TraceAgentListener {
 
 impl Agent {
     /// An agent without a listener, and where its requests come out.
-    pub fn new(pipeline: Arc<Pipeline>, span_parents: Arc<SpanParents>) -> (Arc<Self>, Inbox) {
+    pub fn new(pipeline: Arc<Pipeline>, span_parents: Arc<SpanParents>) -> (Arc<Self>, TraceQueue) {
         let (sender, receiver) = channel(QUEUE);
         let open = Arc::<AtomicUsize>::default();
         let refusals = Arc::<Refusals>::default();
@@ -108,7 +107,7 @@ impl Agent {
             open: Arc::clone(&open),
             refusals: Arc::clone(&refusals),
         };
-        (Arc::new(agent), Inbox { receiver, open, refusals })
+        (Arc::new(agent), TraceQueue { receiver, open, refusals })
     }
 }
 
@@ -118,9 +117,9 @@ impl AsFd for TraceAgentListener {
     }
 }
 
-/// What a request has become.
+/// The data of a tracer's request.
 #[derive(Debug)]
-pub enum Received {
+pub enum TracerData {
     /// Spans, encoded, and the statistics of them.
     Traces(Box<Output>),
     /// Statistics that a tracer has computed.
@@ -131,33 +130,33 @@ pub enum Received {
 
 /// A request with its share of the memory, which ends when it leaves the queue.
 #[derive(Debug)]
-struct Queued {
-    received: Received,
+struct QueuedRequest {
+    received: TracerData,
     _room: OwnedSemaphorePermit,
 }
 
-/// What tracers have sent, in the order in which it was answered.
+/// The requests of tracers, in the order in which they were answered.
 #[derive(Debug)]
-pub struct Inbox {
-    receiver: Receiver<Queued>,
+pub struct TraceQueue {
+    receiver: Receiver<QueuedRequest>,
     /// How many requests are being read or processed.
     open: Arc<AtomicUsize>,
     refusals: Arc<Refusals>,
 }
 
-impl Inbox {
+impl TraceQueue {
     /// What is refused, now and after this has ended.
     pub fn refusals(&self) -> Arc<Refusals> {
         Arc::clone(&self.refusals)
     }
 
     /// The next request; None if none will come any more. May be cancelled without losing one.
-    pub async fn recv(&mut self) -> Option<Received> {
+    pub async fn recv(&mut self) -> Option<TracerData> {
         self.receiver.recv().await.map(|queued| queued.received)
     }
 
     /// The next request, if it is here.
-    pub fn try_recv(&mut self) -> Option<Received> {
+    pub fn try_recv(&mut self) -> Option<TracerData> {
         self.receiver.try_recv().ok().map(|queued| queued.received)
     }
 

@@ -9,7 +9,7 @@ use axum::{
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
 use super::{
-    MAX_ENCODED_BYTES, Queued, Received,
+    MAX_ENCODED_BYTES, QueuedRequest, TracerData,
     refusals::{Cause, Endpoint},
     room,
     routes::{self, Route},
@@ -23,10 +23,10 @@ use crate::{
     },
     process::{
         proxied::{ProxiedRequest, ProxiedRoute},
-        stats,
         trace::{
-            Observed, Output, RecentSpans, Source, TracerHeaders,
+            Output, RecentSpans, Source, SpanObservations, TracerHeaders,
             decode::{self, DecodeError, Version},
+            stats,
         },
     },
 };
@@ -94,7 +94,7 @@ impl Agent {
         // What the spans say about invocations waits with them, and placeholders are not among those that are encoded.
         let room = self.room_for_encoded(output.counts.bytes + output.observed.bytes).await;
         drop(recent);
-        if self.send(Endpoint::trace_agent(routes::path(version)), Received::Traces(Box::new(output)), room).await {
+        if self.send(Endpoint::trace_agent(routes::path(version)), TracerData::Traces(Box::new(output)), room).await {
             json("{\"rate_by_service\":{}}".to_owned())
         } else {
             failed("Error sending traces to the trace aggregator: it is closed".to_owned())
@@ -120,7 +120,7 @@ impl Agent {
         recent: &mut RecentSpans,
     ) -> Result<Output, DecodeError> {
         let mut seen = recent.clone();
-        let (mut repeated, mut observed) = (0, Observed::default());
+        let (mut repeated, mut observed) = (0, SpanObservations::default());
         let now = clock::epoch_ms().saturating_mul(1_000_000);
         let traces = decode::traces(version, body)?.map(|trace| {
             trace.map(|mut spans| {
@@ -160,7 +160,7 @@ impl Agent {
         drop(room);
         let room = self.room_for_encoded(stats.bytes().len()).await;
         drop(turn);
-        if self.send(Endpoint::trace_agent(routes::STATS_PATH), Received::Stats(stats), room).await {
+        if self.send(Endpoint::trace_agent(routes::STATS_PATH), TracerData::Stats(stats), room).await {
             (StatusCode::ACCEPTED, "Successfully buffered stats to be aggregated.").into_response()
         } else {
             failed("Error sending stats to the stats aggregator: it is closed".to_owned())
@@ -176,7 +176,7 @@ impl Agent {
             headers: head.headers.iter().map(header).collect(),
             body,
         };
-        if self.send(Endpoint::trace_agent(route.path), Received::Proxied(request), Some(room)).await {
+        if self.send(Endpoint::trace_agent(route.path), TracerData::Proxied(request), Some(room)).await {
             (StatusCode::OK, format!("Acknowledged request for {}", route.context)).into_response()
         } else {
             failed(format!("Error queueing request for {}: the queue is closed", route.context))
@@ -190,9 +190,9 @@ impl Agent {
     }
 
     /// Waits for a place in the queue; false if nobody takes anything out of it any more.
-    pub async fn send(&self, endpoint: Endpoint<'_>, received: Received, room: Option<OwnedSemaphorePermit>) -> bool {
+    pub async fn send(&self, endpoint: Endpoint<'_>, received: TracerData, room: Option<OwnedSemaphorePermit>) -> bool {
         if let Some(room) = room
-            && self.sender.send(Queued { received, _room: room }).await.is_ok()
+            && self.sender.send(QueuedRequest { received, _room: room }).await.is_ok()
         {
             return true;
         }

@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::{
-    ingest::trace_agent::{Inbox, QUEUE, routes::MAX_TRACE_BODY_BYTES, server, tests},
+    ingest::trace_agent::{QUEUE, TraceQueue, routes::MAX_TRACE_BODY_BYTES, server, tests},
     platform::RequestId,
-    process::trace::{Adopting, SpanParents},
+    process::trace::{InvocationSpan, SpanParents},
 };
 
 const TRACES: Route = Route::Traces(Version::V04);
@@ -61,9 +61,9 @@ async fn send(agent: &Arc<Agent>, path: &str, body: impl Into<Body>) -> StatusCo
 }
 
 /// How many spans came with the next request.
-async fn spans(inbox: &mut Inbox) -> usize {
+async fn spans(inbox: &mut TraceQueue) -> usize {
     match timeout(LONG, inbox.recv()).await {
-        Ok(Some(Received::Traces(output))) => output.payloads.iter().map(|payload| payload.spans).sum(),
+        Ok(Some(TracerData::Traces(output))) => output.payloads.iter().map(|payload| payload.spans).sum(),
         other => panic!("{other:?}"),
     }
 }
@@ -85,7 +85,8 @@ async fn a_request_that_cannot_be_decoded_names_no_trace_of_an_invocation() {
     let parents = Arc::<SpanParents>::default();
     let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::clone(&parents));
     let request_id: RequestId = "r".into();
-    let adopting = Adopting { request_id: request_id.clone(), span_id: 1, parent_id: 0, trace_id: None, begun: 0 };
+    let adopting =
+        InvocationSpan { request_id: request_id.clone(), span_id: 1, parent_id: 0, trace_id: None, begun: 0 };
     parents.invocations.add(adopting);
     let good = tests::spans(100);
     // An array of two traces, of which one is a number.

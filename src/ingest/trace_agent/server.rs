@@ -14,7 +14,7 @@ use axum::{
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc::Sender};
 
 use super::{
-    Queued,
+    QueuedRequest,
     open::OpenRequest,
     refusals::{Cause, Endpoint, Refusals},
     room,
@@ -40,7 +40,7 @@ pub struct Agent {
     pub room: Arc<Semaphore>,
     /// Bytes of what traces and their statistics have become, while it waits for the loop.
     pub encoded: Arc<Semaphore>,
-    pub(super) sender: Sender<Queued>,
+    pub(super) sender: Sender<QueuedRequest>,
     pub open: Arc<AtomicUsize>,
     pub refusals: Arc<Refusals>,
 }

@@ -10,7 +10,10 @@ use super::*;
 use crate::{
     config::Config,
     platform::Environment,
-    process::{stats::Keys, tags::FunctionTags, trace::TraceSettings},
+    process::{
+        tags::FunctionTags,
+        trace::{TraceSettings, stats::Keys},
+    },
 };
 
 /// An empty list of traces.
@@ -39,7 +42,7 @@ pub fn test_pipeline() -> Arc<Pipeline> {
 }
 
 /// An agent on a port of its own.
-fn serve() -> (u16, Inbox) {
+fn serve() -> (u16, TraceQueue) {
     let bound = TraceAgentListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let port = bound.listener.local_addr().unwrap().port();
     let (agent, inbox) = Agent::new(test_pipeline(), Arc::default());
@@ -167,7 +170,7 @@ async fn spans_come_out_encoded_and_a_refused_request_has_been_seen_by_nobody() 
     let answers = beside(move || [broken, whole.clone(), whole].map(|bytes| ask(port, &bytes))).await;
     assert!(answers[0].starts_with("500 ") && answers[1].starts_with("200 ") && answers[2].starts_with("200 "));
     let mut spans = || match inbox.try_recv() {
-        Some(Received::Traces(output)) => output.payloads.iter().map(|payload| payload.spans).sum::<usize>(),
+        Some(TracerData::Traces(output)) => output.payloads.iter().map(|payload| payload.spans).sum::<usize>(),
         other => panic!("{other:?}"),
     };
     assert_eq!([spans(), spans()], [1, 0], "the first request is not remembered, the second is");
@@ -180,7 +183,7 @@ async fn a_request_that_is_passed_on_is_kept_as_it_came() {
     let bytes =
         request("POST", "/debugger/v1/input?ddtags=a:b", "X-Any: Value\r\ncontent-encoding: gzip\r\n", b"\x00\xff");
     assert_eq!(beside(move || ask(port, &bytes)).await, "200 Acknowledged request for debugger_logs");
-    let Some(Received::Proxied(request)) = inbox.try_recv() else { panic!("nothing came") };
+    let Some(TracerData::Proxied(request)) = inbox.try_recv() else { panic!("nothing came") };
     assert_eq!((request.route.target, request.query.as_deref()), ("/api/v2/logs", Some("ddtags=a:b")));
     assert_eq!(request.body, b"\x00\xff");
     assert!(request.headers.contains(&("x-any".to_owned(), b"Value".to_vec())), "{:?}", request.headers);
@@ -204,7 +207,7 @@ async fn a_half_closed_connection_is_answered_and_a_broken_one_costs_nobody_else
     })
     .await;
     assert!(answer.iter().all(|answer| answer.starts_with("200 ")), "{answer:?}");
-    assert!(matches!(inbox.recv().await, Some(Received::Traces(_))));
+    assert!(matches!(inbox.recv().await, Some(TracerData::Traces(_))));
 }
 
 #[tokio::test]
@@ -261,7 +264,7 @@ async fn requests_wait_for_the_queue_and_count_as_being_received() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     for _ in 0..=QUEUE {
-        assert!(matches!(inbox.recv().await, Some(Received::Proxied(_))));
+        assert!(matches!(inbox.recv().await, Some(TracerData::Proxied(_))));
     }
     for tracer in tracers {
         assert!(tracer.await.unwrap().iter().all(|answer| answer.starts_with("200 ")));

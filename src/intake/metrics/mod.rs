@@ -6,15 +6,18 @@ mod origin;
 mod series;
 mod sketches;
 
-use std::sync::Arc;
-
 use super::{
     Kind, Target, UnsealedPayload,
     descriptor::{Descriptor, Encoding, Success},
 };
 use crate::{
-    aggregate::{contexts::Drained, points::Distribution},
-    config::{Endpoint, Metrics},
+    aggregate::{
+        EncodedBatches,
+        contexts::AggregatedMetrics,
+        encoded::{BatchFormat, EncodedBatch},
+        points::Distribution,
+    },
+    config::Metrics,
 };
 
 /// The intakes' limit on entries per request.
@@ -44,36 +47,36 @@ pub(super) const SKETCHES: Descriptor = Descriptor { path: "/api/beta/sketches",
 pub(super) const SERIES: Descriptor =
     Descriptor { path: "/api/v2/series", max_sealed_bytes: Some(MAX_SEALED_SERIES_BYTES), ..METRICS };
 
-/// Everything that was measured.
+/// The metrics of one flush.
 #[derive(Debug, Default)]
-pub struct Measured {
+pub struct MetricSnapshot {
     /// Enhanced metrics.
     pub enhanced: Vec<Distribution>,
     /// Custom metrics.
-    pub custom: Drained,
+    pub custom: AggregatedMetrics,
 }
 
 /// Encodes metrics in as many payloads as the limits require. Every entry carries the function's tags and its own, sorted.
-pub fn unsealed(measured: &Measured, function_tags: &[String], settings: &Metrics) -> Vec<UnsealedPayload> {
+pub fn unsealed(measured: &MetricSnapshot, function_tags: &[String], settings: &Metrics) -> Vec<UnsealedPayload> {
     let custom_tags = without(function_tags, &settings.excluded_tags);
-    let Measured { enhanced, custom } = measured;
-    let mut sketches = Requests::new(Kind::Sketches, sketches::MAX_BYTES, settings);
+    let MetricSnapshot { enhanced, custom } = measured;
+    let mut sketches = batches(sketches::MAX_BYTES);
     for distribution in enhanced {
-        sketches.push(&sketches::enhanced(distribution, function_tags));
+        push(&mut sketches, &sketches::enhanced(distribution, function_tags));
     }
     for context in &custom.distributions {
-        sketches.push(&sketches::custom(context, &custom_tags));
+        push(&mut sketches, &sketches::custom(context, &custom_tags));
     }
-    let mut series = Requests::new(Kind::Series, series::MAX_BYTES, settings);
+    let mut series = batches(series::MAX_BYTES);
     for context in &custom.counts {
-        series.push(&series::count(context, &custom_tags));
+        push(&mut series, &series::count(context, &custom_tags));
     }
     for context in &custom.gauges {
-        series.push(&series::gauge(context, &custom_tags));
+        push(&mut series, &series::gauge(context, &custom_tags));
     }
-    let mut payloads = sketches.finish();
-    payloads.extend(series.finish());
-    payloads
+    let mut all = payloads(Kind::Sketches, sketches, settings);
+    all.extend(payloads(Kind::Series, series, settings));
+    all
 }
 
 fn without(tags: &[String], excluded: &[String]) -> Vec<String> {
@@ -89,55 +92,21 @@ fn merged<'a>(function_tags: &[String], own: impl Iterator<Item = &'a str>) -> V
     tags
 }
 
-/// Distributes entries over requests.
-struct Requests<'a> {
-    kind: Kind,
-    max_bytes: usize,
-    level: i32,
-    also_to: &'a [Arc<Endpoint>],
-    open: Vec<u8>,
-    open_entries: usize,
-    full: Vec<UnsealedPayload>,
+/// Entries, each behind its key, are the whole body.
+fn batches(max_bytes: usize) -> EncodedBatches {
+    EncodedBatches::new(BatchFormat { max_entries: MAX_ENTRIES, max_bytes, start: ENTRY, separator: ENTRY, end: None })
 }
 
-impl<'a> Requests<'a> {
-    fn new(kind: Kind, max_bytes: usize, settings: &'a Metrics) -> Self {
-        let (level, also_to) = (settings.compression_level, &settings.additional_endpoints);
-        Self { kind, max_bytes, level, also_to, open: Vec::new(), open_entries: 0, full: Vec::new() }
-    }
+fn push(batches: &mut EncodedBatches, entry: &impl prost::Message) {
+    batches.push(&entry.encode_length_delimited_to_vec());
+}
 
-    /// Adds an entry. An entry larger than the limit gets a request of its own.
-    fn push(&mut self, entry: &impl prost::Message) {
-        let entry = entry.encode_length_delimited_to_vec();
-        if self.open_entries == MAX_ENTRIES || self.open.len() + 1 + entry.len() > self.max_bytes {
-            self.close();
-        }
-        self.open.push(ENTRY);
-        self.open.extend_from_slice(&entry);
-        self.open_entries += 1;
-    }
-
-    fn close(&mut self) {
-        if self.open_entries > 0 {
-            let mut body = std::mem::take(&mut self.open);
-            // The allocated size counts in the memory budget.
-            body.shrink_to_fit();
-            self.full.push(UnsealedPayload {
-                kind: self.kind,
-                head: None,
-                body: body.into(),
-                level: Some(self.level),
-                items: std::mem::take(&mut self.open_entries),
-                to: Target::all(self.also_to),
-                plain_to: Vec::new(),
-            });
-        }
-    }
-
-    fn finish(mut self) -> Vec<UnsealedPayload> {
-        self.close();
-        self.full
-    }
+fn payloads(kind: Kind, mut batches: EncodedBatches, settings: &Metrics) -> Vec<UnsealedPayload> {
+    let payload = |EncodedBatch { body, entries: items }| {
+        let (level, to) = (Some(settings.compression_level), Target::all(&settings.additional_endpoints));
+        UnsealedPayload { kind, head: None, body: body.into(), level, items, to, plain_to: Vec::new() }
+    };
+    batches.drain().into_iter().map(payload).collect()
 }
 
 #[cfg(test)]

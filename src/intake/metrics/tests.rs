@@ -1,10 +1,12 @@
+use std::sync::Arc;
+
 use prost::Message as _;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::*;
 use crate::{
     aggregate::{Contexts, Sketch, points},
-    config::{ApiKey, Config},
+    config::{ApiKey, Config, Endpoint},
     process::dogstatsd::read,
 };
 
@@ -19,14 +21,14 @@ fn distribution(second: i64) -> Distribution {
     Distribution { series: points::Series { name: "aws.lambda.enhanced.duration", tags, second }, sketch }
 }
 
-fn enhanced(seconds: std::ops::Range<i64>) -> Measured {
-    Measured { enhanced: seconds.map(distribution).collect(), ..Measured::default() }
+fn enhanced(seconds: std::ops::Range<i64>) -> MetricSnapshot {
+    MetricSnapshot { enhanced: seconds.map(distribution).collect(), ..MetricSnapshot::default() }
 }
 
-fn custom(lines: &str) -> Measured {
+fn custom(lines: &str) -> MetricSnapshot {
     let mut contexts = Contexts::default();
     read(lines.as_bytes(), 25, None, |metric| contexts.push(metric));
-    Measured { custom: contexts.drain(), ..Measured::default() }
+    MetricSnapshot { custom: contexts.drain(), ..MetricSnapshot::default() }
 }
 
 fn function_tags() -> [String; 3] {
@@ -137,12 +139,12 @@ fn requests_of_entries_of_mixed_sizes_stay_within_both_bounds_and_none_is_lost()
     let settings = settings();
     for longest in [20, 2_000, 200_000] {
         let max_bytes = 100_000;
-        let mut requests = Requests::new(Kind::Series, max_bytes, &settings);
+        let mut requests = batches(max_bytes);
         let names: Vec<_> = (0..3_000).map(|_| "m".repeat(random.random_range(1..longest))).collect();
         for metric in &names {
-            requests.push(&series::Entry { metric: metric.clone(), ..series::Entry::default() });
+            push(&mut requests, &series::Entry { metric: metric.clone(), ..series::Entry::default() });
         }
-        let all = requests.finish();
+        let all = payloads(Kind::Series, requests, &settings);
         for draft in &all {
             assert!(draft.items <= 1000 && (draft.body.len() <= max_bytes || draft.items == 1));
         }
@@ -153,11 +155,11 @@ fn requests_of_entries_of_mixed_sizes_stay_within_both_bounds_and_none_is_lost()
 #[test]
 fn an_entry_that_is_too_large_goes_alone() {
     let settings = settings();
-    let mut requests = Requests::new(Kind::Series, 10, &settings);
+    let mut requests = batches(10);
     for metric in ["a", "far longer than ten bytes", "b"] {
-        requests.push(&series::Entry { metric: metric.to_owned(), ..series::Entry::default() });
+        push(&mut requests, &series::Entry { metric: metric.to_owned(), ..series::Entry::default() });
     }
-    let all = requests.finish();
+    let all = payloads(Kind::Series, requests, &settings);
     assert_eq!(all.iter().map(|draft| draft.items).collect::<Vec<_>>(), [1, 1, 1]);
     assert_eq!(series(&all).len(), 3);
 }
@@ -166,10 +168,10 @@ fn an_entry_that_is_too_large_goes_alone() {
 fn a_request_may_be_as_long_as_the_bound_and_no_longer() {
     let (settings, entry) = (settings(), series::Entry { metric: "a".to_owned(), ..series::Entry::default() });
     let drafts_within = |max_bytes: usize| {
-        let mut requests = Requests::new(Kind::Series, max_bytes, &settings);
-        requests.push(&entry);
-        requests.push(&entry);
-        requests.finish()
+        let mut requests = batches(max_bytes);
+        push(&mut requests, &entry);
+        push(&mut requests, &entry);
+        payloads(Kind::Series, requests, &settings)
     };
     let both = drafts_within(1000)[0].body.len();
     assert_eq!((drafts_within(both).len(), drafts_within(both - 1).len()), (1, 2));
@@ -186,5 +188,5 @@ fn every_draft_goes_to_the_additional_endpoints_too() {
 
 #[test]
 fn nothing_makes_no_payload() {
-    assert!(unsealed(&Measured::default(), &function_tags(), &settings()).is_empty());
+    assert!(unsealed(&MetricSnapshot::default(), &function_tags(), &settings()).is_empty());
 }

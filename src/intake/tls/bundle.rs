@@ -21,7 +21,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Adds every certificate of the file that can be a root, regardless of the others. `setting` names the file.
 pub fn add(store: &mut RootCertStore, setting: &'static str, path: &Path) -> Option<TlsWarning> {
     let unused = |why: String| Some(TlsWarning::CertFile { setting, path: path.to_owned(), why });
-    let mut added = Added::default();
+    let mut added = CertificateCounts::default();
     if let Err(error) = added.add_file(store, path) {
         return unused(error.to_string());
     }
@@ -33,14 +33,14 @@ pub fn add(store: &mut RootCertStore, setting: &'static str, path: &Path) -> Opt
 
 /// Counts of usable and unusable certificates.
 #[derive(Debug, Default)]
-pub struct Added {
+pub struct CertificateCounts {
     usable: usize,
     unusable: usize,
     /// What is wrong with the first unusable certificate.
     why: Option<String>,
 }
 
-impl Added {
+impl CertificateCounts {
     /// Adds the certificates of a file. An error if the file cannot be read.
     pub fn add_file(&mut self, store: &mut RootCertStore, path: &Path) -> io::Result<()> {
         let pem = file::read(path, MAX_BYTES)?;
@@ -103,7 +103,7 @@ mod tests {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
 
     use super::*;
-    use crate::intake::client::https::certificates::Authority;
+    use crate::intake::client::tls_server::certificates::Authority;
 
     fn section(der: &[u8]) -> String {
         format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))

@@ -222,22 +222,18 @@ mod tests {
             let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider::provider().into());
             let host = ServerName::try_from(host).unwrap();
             let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
-            verifier
-                .build()
-                .unwrap()
-                .verify_server_cert(server, others, &host, &[], at)
-                .map_err(|error| error.to_string())
+            verifier.build().unwrap().verify_server_cert(server, others, &host, &[], at)
         };
         let ours = || roots(None, &mut Vec::new());
         shown(ours(), "aws.amazon.com", HELD).unwrap();
         let mut stranger = RootCertStore::empty();
-        stranger.add(crate::intake::client::https::certificates::Authority::new("Own").certificate).unwrap();
+        stranger.add(crate::intake::client::tls_server::certificates::Authority::new("Own").certificate).unwrap();
         for (roots, host, at, why) in [
             (stranger, "aws.amazon.com", HELD, "UnknownIssuer"),
             (ours(), "datadoghq.com", HELD, "not valid for name"),
             (ours(), "aws.amazon.com", OVER, "expired"),
         ] {
-            let error = shown(roots, host, at).unwrap_err();
+            let error = shown(roots, host, at).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
     }
@@ -247,7 +243,7 @@ mod tests {
         let mut warnings = Vec::new();
         let usual = roots(None, &mut warnings);
         let directory = tempfile::tempdir().unwrap();
-        let own = crate::intake::client::https::certificates::Authority::new("Own").save(directory.path());
+        let own = crate::intake::client::tls_server::certificates::Authority::new("Own").save(directory.path());
         let both = roots(Some(&own), &mut warnings);
         assert_eq!(both.len(), usual.len() + 1);
         assert!(usual.roots.iter().all(|root| both.roots.contains(root)));

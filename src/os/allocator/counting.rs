@@ -5,10 +5,10 @@ use std::{
     cell::Cell,
 };
 
-struct Counting;
+struct CountingAllocator;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -28,7 +28,7 @@ fn count() {
 
 #[expect(unsafe_code, reason = "an allocator cannot be written without")]
 // SAFETY: all calls are forwarded to the C library's allocator, and the caller meets its contract.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
         // SAFETY: as above.

@@ -16,7 +16,7 @@ use crate::{
         event::Event,
         http1::Parser,
         ids::{ExtensionId, RuntimeApi},
-        requests::{self, Registered, Response, Subscribed},
+        requests::{self, ExtensionRegistration, Response, SubscriptionOutcome},
     },
 };
 
@@ -65,18 +65,18 @@ impl Connection {
     }
 
     /// Asks for the next event.
-    pub fn ask(&mut self, id: &ExtensionId) -> Result<(), Error> {
+    pub fn send_next(&mut self, id: &ExtensionId) -> Result<(), Error> {
         self.send(&[Request::Next { id: &id.0 }])
     }
 
     /// Sends the subscription and asks for the next event in one write. The platform answers the requests of one connection in their order, so that
     /// it knows of the subscription before it may consider us ready.
-    pub fn subscribe_and_ask(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<(), Error> {
+    pub fn subscribe_and_send_next(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<(), Error> {
         self.send(&[Request::Subscribe { id: &id.0, subscription }, Request::Next { id: &id.0 }])
     }
 
     /// What became of the subscription.
-    pub fn subscribed(&mut self) -> Result<Subscribed, Error> {
+    pub fn subscribed(&mut self) -> Result<SubscriptionOutcome, Error> {
         requests::subscribed(&self.receive("subscribe")?)
     }
 
@@ -144,5 +144,5 @@ pub struct RegisteredConnection {
     /// With nothing on its way.
     pub connection: Connection,
     /// Who we are to the platform.
-    pub registered: Registered,
+    pub registered: ExtensionRegistration,
 }

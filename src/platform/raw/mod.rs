@@ -15,7 +15,7 @@ use super::{
     error::Error,
     http1::Parser,
     ids::RuntimeApi,
-    requests::{self, Response, Subscribed},
+    requests::{self, Response, SubscriptionOutcome},
 };
 use crate::os::nss;
 
@@ -89,7 +89,7 @@ impl RawTransport {
     }
 
     /// Waits for the response to a subscription that was written before the next request.
-    pub async fn pending_subscription(&mut self) -> Result<Subscribed, Error> {
+    pub async fn pending_subscription(&mut self) -> Result<SubscriptionOutcome, Error> {
         let Self { api, open, next_in_flight } = self;
         let received = match open {
             Some(connection) => connection.receive().await,

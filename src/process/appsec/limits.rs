@@ -65,7 +65,7 @@ pub fn json_or_text(text: &[u8], budget: &mut Budget) -> Option<Value> {
 fn json(text: &[u8], budget: &mut Budget) -> Option<Value> {
     let mut left = Budget { ..*budget };
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Limited { depth: MAX_DEPTH, budget: &mut left }.deserialize(&mut deserializer).ok()?;
+    let value = BoundedValueSeed { depth: MAX_DEPTH, budget: &mut left }.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
     *budget = left;
     Some(value)
@@ -82,12 +82,12 @@ pub fn text(text: &[u8]) -> Value {
 }
 
 /// A value that may have so many levels, and as much in it as the budget has.
-struct Limited<'b> {
+struct BoundedValueSeed<'b> {
     depth: usize,
     budget: &'b mut Budget,
 }
 
-impl<'de> DeserializeSeed<'de> for Limited<'_> {
+impl<'de> DeserializeSeed<'de> for BoundedValueSeed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -96,7 +96,7 @@ impl<'de> DeserializeSeed<'de> for Limited<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Limited<'_> {
+impl<'de> Visitor<'de> for BoundedValueSeed<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
@@ -148,11 +148,11 @@ impl<'de> Visitor<'de> for Limited<'_> {
     }
 }
 
-impl Limited<'_> {
+impl BoundedValueSeed<'_> {
     /// An entry of this value, which has so many; None if there may be no other.
-    fn below(&mut self, entries: usize) -> Option<Limited<'_>> {
+    fn below(&mut self, entries: usize) -> Option<BoundedValueSeed<'_>> {
         let depth = self.depth.checked_sub(1).filter(|_| entries < MAX_ENTRIES && self.budget.values > 0)?;
-        Some(Limited { depth, budget: self.budget })
+        Some(BoundedValueSeed { depth, budget: self.budget })
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Point, sketch::Sketch};
-use crate::process::{digest::Digest, msgpack::Writer};
+use crate::process::{Digest, msgpack::Writer};
 
 /// Nanoseconds of a bucket.
 const DURATION: i64 = 10_000_000_000;

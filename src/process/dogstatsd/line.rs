@@ -11,7 +11,7 @@ const MAX_WEIGHT: f64 = 1e6;
 
 /// A parsed line.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Line<'a> {
+pub enum DogStatsdLine<'a> {
     /// A metric.
     Metric(Metric<'a>),
     /// An event.
@@ -83,15 +83,15 @@ pub enum ParseError {
 }
 
 /// Parses a line without its line end. `now` is in seconds since the epoch.
-pub fn parse(line: &[u8], now: i64) -> Result<Line<'_>, ParseError> {
+pub fn parse(line: &[u8], now: i64) -> Result<DogStatsdLine<'_>, ParseError> {
     if line.starts_with(b"_e{") {
-        return Ok(Line::Event);
+        return Ok(DogStatsdLine::Event);
     }
     if line.starts_with(b"_sc|") {
-        return Ok(Line::ServiceCheck);
+        return Ok(DogStatsdLine::ServiceCheck);
     }
     if line.starts_with(b"aws.lambda.enhanced.invocations") {
-        return Ok(Line::Invocations);
+        return Ok(DogStatsdLine::Invocations);
     }
     let line = str::from_utf8(line).map_err(|_| ParseError::Encoding)?;
     let mut fields = line.split('|');
@@ -100,7 +100,7 @@ pub fn parse(line: &[u8], now: i64) -> Result<Line<'_>, ParseError> {
     let kind = fields.next().ok_or(ParseError::NoType)?;
     let rest = MetricFields::read(fields, now)?;
     let value = value(kind, raw, rest.rate)?;
-    Ok(Line::Metric(Metric { name: name.into(), value, tags: rest.tags, second: rest.second }))
+    Ok(DogStatsdLine::Metric(Metric { name: name.into(), value, tags: rest.tags, second: rest.second }))
 }
 
 /// The optional fields after the type, in any order. The last field of a kind wins.

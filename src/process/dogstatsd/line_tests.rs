@@ -8,7 +8,7 @@ const NOW: i64 = 1_700_000_000;
 
 fn metric(line: &str) -> Metric<'_> {
     match parse(line.as_bytes(), NOW) {
-        Ok(Line::Metric(metric)) => metric,
+        Ok(DogStatsdLine::Metric(metric)) => metric,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -86,10 +86,10 @@ fn fields_come_in_any_order_and_unknown_ones_are_passed_over() {
 
 #[test]
 fn events_service_checks_and_invocations_are_recognised() {
-    assert_eq!(parse(b"_e{5,4}:title|text|t:info", NOW), Ok(Line::Event));
-    assert_eq!(parse(b"_sc|Redis connection|2|m:\xff", NOW), Ok(Line::ServiceCheck));
-    assert_eq!(parse(b"aws.lambda.enhanced.invocations:1|d", NOW), Ok(Line::Invocations));
-    assert!(matches!(parse(b"_events:1|c", NOW), Ok(Line::Metric(_))));
+    assert_eq!(parse(b"_e{5,4}:title|text|t:info", NOW), Ok(DogStatsdLine::Event));
+    assert_eq!(parse(b"_sc|Redis connection|2|m:\xff", NOW), Ok(DogStatsdLine::ServiceCheck));
+    assert_eq!(parse(b"aws.lambda.enhanced.invocations:1|d", NOW), Ok(DogStatsdLine::Invocations));
+    assert!(matches!(parse(b"_events:1|c", NOW), Ok(DogStatsdLine::Metric(_))));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn what_is_written_down_reads_the_same() {
         tags.dedup();
         let metric = Metric { name: (&*name).into(), value, tags, second: random.random_range(0..=NOW) };
         let line = written(&metric);
-        assert_eq!(parse(line.as_bytes(), NOW), Ok(Line::Metric(metric.clone())), "{line}");
+        assert_eq!(parse(line.as_bytes(), NOW), Ok(DogStatsdLine::Metric(metric.clone())), "{line}");
     }
 }
 

@@ -4,7 +4,7 @@ mod line;
 #[cfg(test)]
 mod line_tests;
 
-pub use line::{Line, Metric, ParseError, Value, parse};
+pub use line::{DogStatsdLine, Metric, ParseError, Value, parse};
 
 /// Maximum number of characters of a malformed line that the log shows.
 const SHOWN: usize = 100;
@@ -28,15 +28,15 @@ pub fn read(datagrams: &[u8], now: i64, namespace: Option<&str>, mut take: impl 
     let mut tally = ParseStats::default();
     for text in datagrams.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|text| !text.is_empty()) {
         match parse(text, now) {
-            Ok(Line::Metric(mut metric)) => {
+            Ok(DogStatsdLine::Metric(mut metric)) => {
                 if let Some(namespace) = namespace {
                     metric.name = format!("{namespace}.{}", metric.name).into();
                 }
                 take(&metric);
             }
-            Ok(Line::Event) => tally.events += 1,
-            Ok(Line::ServiceCheck) => tally.service_checks += 1,
-            Ok(Line::Invocations) => {}
+            Ok(DogStatsdLine::Event) => tally.events += 1,
+            Ok(DogStatsdLine::ServiceCheck) => tally.service_checks += 1,
+            Ok(DogStatsdLine::Invocations) => {}
             Err(fault) => {
                 tally.malformed += 1;
                 tally.first_malformed.get_or_insert_with(|| format!("{} {fault}", shown(text)));

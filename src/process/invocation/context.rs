@@ -218,11 +218,12 @@ impl Contexts {
     }
 
     /// The attempts at a request, newest first. Nearly always there is only one, at the back.
-    fn attempts(&self, id: &RequestId) -> impl Iterator<Item = Found<'_>> {
+    fn attempts(&self, id: &RequestId) -> impl Iterator<Item = IndexedContext<'_>> {
         let mut is_over = false;
-        let newest_first = self.contexts.iter().enumerate().rev().map(|(index, context)| Found { index, context });
+        let newest_first =
+            self.contexts.iter().enumerate().rev().map(|(index, context)| IndexedContext { index, context });
         // The search ends at the first attempt, because no attempt is older.
-        let up_to_the_first = newest_first.take_while(move |Found { context, .. }| {
+        let up_to_the_first = newest_first.take_while(move |IndexedContext { context, .. }| {
             let is_wanted = !is_over;
             is_over |= context.id.attempt == 1 && context.id.request_id == *id;
             is_wanted
@@ -273,7 +274,7 @@ impl Contexts {
     }
 }
 
-struct Found<'a> {
+struct IndexedContext<'a> {
     index: usize,
     context: &'a Context,
 }

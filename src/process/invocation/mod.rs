@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::{
     data_streams,
     event::{Event, InvocationStart, PhaseSpan, Platform, Record, Report, RuntimeDone, Status, Text, Timestamp},
-    log::{self, Line, Log, Rules},
+    log::{self, Log, LogLine, Rules},
     metric::{self, Point},
 };
 use crate::platform::ids::RequestId;
@@ -27,7 +27,7 @@ use attribution::{Attribution, HeldLog, LogOwner};
 pub use context::AttemptId;
 use context::{Context, Contexts, Input};
 use durable::DurableLogs;
-use sandbox_lifecycle::{FirstInvocation, Measured, OnceMetric};
+use sandbox_lifecycle::{DurationMeasurement, FirstInvocation, OnceMetric};
 use sandbox_state::SandboxState;
 use spans::SpanBuilder;
 pub use spans::{InvocationTrace, MAX_HELD_BYTES, SpanSettings};
@@ -222,7 +222,7 @@ impl Processor {
     }
 
     fn line(&mut self, text: Text, time: Timestamp, out: &mut Output) {
-        let Line { log, request_ids } = log::read(text, time);
+        let LogLine { log, request_ids } = log::read(text, time);
         let out_of_memory = out_of_memory::is_reported_by(&log.message);
         // A request id in a line may be one of the application's own, so only known ids count.
         let named = request_ids.iter().find_map(|request_id| self.contexts.newest(request_id));
@@ -326,7 +326,7 @@ impl Processor {
         }
         if let Some(init_ms) = report.metrics.init_duration_ms {
             self.startup_ends(init_ms, false);
-            self.init.measure(Measured { seconds: init_ms / 1000.0, time });
+            self.init.measure(DurationMeasurement { seconds: init_ms / 1000.0, time });
             self.release_held(out);
         }
         self.outcome(&id, report.status, report.error_type.as_deref(), time, out);

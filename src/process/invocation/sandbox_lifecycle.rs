@@ -15,14 +15,14 @@ pub enum OnceMetric {
     #[default]
     Unknown,
     /// Held until the tags of the first invocation are known.
-    Held(Measured),
+    Held(DurationMeasurement),
     /// Sent.
     Sent,
 }
 
-/// A measurement.
+/// A measured duration of init or restore.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measured {
+pub struct DurationMeasurement {
     /// The measured duration in seconds.
     pub seconds: f64,
     /// Time of the measurement.
@@ -31,14 +31,14 @@ pub struct Measured {
 
 impl OnceMetric {
     /// Records a measurement. Only the first one counts.
-    pub fn measure(&mut self, measured: Measured) {
+    pub fn measure(&mut self, measured: DurationMeasurement) {
         if matches!(self, Self::Unknown) {
             *self = Self::Held(measured);
         }
     }
 
     /// Takes the held measurement for sending.
-    pub fn take(&mut self) -> Option<Measured> {
+    pub fn take(&mut self) -> Option<DurationMeasurement> {
         let Self::Held(measured) = *self else { return None };
         *self = Self::Sent;
         Some(measured)
@@ -135,7 +135,7 @@ impl Processor {
         }
         if let Some(duration_ms) = report.duration_ms {
             self.startup_ends(duration_ms, false);
-            self.init.measure(Measured { seconds: duration_ms / 1000.0, time });
+            self.init.measure(DurationMeasurement { seconds: duration_ms / 1000.0, time });
         }
         self.release_held(out);
     }
@@ -153,7 +153,7 @@ impl Processor {
             return;
         };
         self.startup_ends(duration_ms, true);
-        self.restore.measure(Measured { seconds: duration_ms / 1000.0, time });
+        self.restore.measure(DurationMeasurement { seconds: duration_ms / 1000.0, time });
         self.release_held(out);
     }
 
@@ -181,7 +181,7 @@ impl Processor {
         let tags = self.sandbox.tags(self.sandbox.first());
         let metrics = [(metric::INIT_DURATION, self.init.take()), (metric::RESTORE_DURATION, self.restore.take())];
         for (name, held) in metrics {
-            if let Some(Measured { seconds, time }) = held {
+            if let Some(DurationMeasurement { seconds, time }) = held {
                 self.point(name, seconds, time, &tags, out);
             }
         }
@@ -196,9 +196,9 @@ mod tests {
     fn the_first_measurement_is_sent_once() {
         let mut once = OnceMetric::default();
         assert_eq!(once.take(), None);
-        let first = Measured { seconds: 1.0, time: 5 };
+        let first = DurationMeasurement { seconds: 1.0, time: 5 };
         once.measure(first);
-        once.measure(Measured { seconds: 2.0, time: 6 });
+        once.measure(DurationMeasurement { seconds: 2.0, time: 6 });
         assert_eq!(once.take(), Some(first));
         once.measure(first);
         assert_eq!(once.take(), None);

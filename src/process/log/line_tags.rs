@@ -8,9 +8,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// A line without its tags, and the tags.
+/// The tags of a line, and the line without them.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct ExtractedTags {
     /// The line without the extracted fields and one comma each.
     pub rest: String,
     /// Comma-separated tags.
@@ -18,7 +18,7 @@ pub struct Taken {
 }
 
 /// Extracts every non-empty `ddtags` string of the object or, if there is none, of the object under `message`. None if there is nothing to extract.
-pub fn take(line: &str) -> Option<Taken> {
+pub fn take(line: &str) -> Option<ExtractedTags> {
     if !line.contains("\"ddtags\"") {
         return None;
     }
@@ -37,7 +37,7 @@ pub fn take(line: &str) -> Option<Taken> {
         tags.push_str(&field.tags);
     }
     rest.push_str(line.get(kept_from..)?);
-    (!fields.is_empty()).then_some(Taken { rest, tags })
+    (!fields.is_empty()).then_some(ExtractedTags { rest, tags })
 }
 
 /// A `ddtags` field.
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn assert_taken(line: &str, tags: &str, rest: &str) {
-        assert_eq!(take(line), Some(Taken { rest: rest.to_owned(), tags: tags.to_owned() }), "{line}");
+        assert_eq!(take(line), Some(ExtractedTags { rest: rest.to_owned(), tags: tags.to_owned() }), "{line}");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Log {
 
 /// A parsed line of the function or of an extension.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Line {
+pub struct LogLine {
     /// The resulting log, without a request id.
     pub log: Log,
     /// The request ids that the line names: the text of `requestId`, then that of `AWSRequestId`. Either may be an id of the application's own.
@@ -97,15 +97,15 @@ impl JsonLogFields {
 
 /// Parses a line of the function or of an extension. A JSON object may name its severity, its request id and tags of its own. The message keeps every
 /// byte of the line except the extracted tags.
-pub fn read(text: Text, time: Timestamp) -> Line {
+pub fn read(text: Text, time: Timestamp) -> LogLine {
     let (Text::Plain(message) | Text::Object(message)) = text;
     // Most lines are not JSON, and a failed parse is expensive.
     if !looks_like_object(&message) {
         let log = Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None };
-        return Line { log, request_ids: Vec::new() };
+        return LogLine { log, request_ids: Vec::new() };
     }
     let (message, tags) = match line_tags::take(&message) {
-        Some(line_tags::Taken { rest, tags }) => (rest, Some(tags)),
+        Some(line_tags::ExtractedTags { rest, tags }) => (rest, Some(tags)),
         None => (message, None),
     };
     let fields = JsonLogFields::read(&message).unwrap_or_default();
@@ -119,7 +119,7 @@ pub fn read(text: Text, time: Timestamp) -> Line {
         tags,
         execution: fields.execution_arn.as_ref().and_then(Value::as_str).and_then(durable::of),
     };
-    Line { log, request_ids: request_ids.into_iter().flatten().filter(|id| !id.as_str().is_empty()).collect() }
+    LogLine { log, request_ids: request_ids.into_iter().flatten().filter(|id| !id.as_str().is_empty()).collect() }
 }
 
 fn looks_like_object(message: &str) -> bool {
@@ -131,7 +131,7 @@ fn looks_like_object(message: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Line {
+    fn line(text: &str) -> LogLine {
         read(Text::Plain(text.to_owned()), 1)
     }
 
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_json_line_keeps_its_text_and_gives_its_severity_and_request_ids() {
         let text = r#"{ "level" : "ERROR", "AWSRequestId":"r-1", "b":1.50 }"#;
-        let Line { log, request_ids } = line(text);
+        let LogLine { log, request_ids } = line(text);
         assert_eq!(log.message, text);
         assert_eq!(log.status, Status::Error);
         assert_eq!(request_ids, ["r-1".into()]);

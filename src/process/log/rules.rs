@@ -11,10 +11,10 @@ const MAX_COMPILED_BYTES: usize = 64 << 20;
 
 /// The compiled rules, in order. Empty in most configurations, and then free of cost.
 #[derive(Debug, Default)]
-pub struct Rules(Vec<Compiled>);
+pub struct Rules(Vec<CompiledRule>);
 
 #[derive(Debug)]
-struct Compiled {
+struct CompiledRule {
     kind: RuleKind,
     regex: Regex,
     placeholder: String,
@@ -49,7 +49,7 @@ impl Rules {
         let compiled = rules
             .iter()
             .filter_map(|rule| match compile(&rule.pattern) {
-                Ok(regex) => Some(Compiled { kind: rule.kind, regex, placeholder: rule.placeholder.clone() }),
+                Ok(regex) => Some(CompiledRule { kind: rule.kind, regex, placeholder: rule.placeholder.clone() }),
                 Err(error) => {
                     bad.push(BadRule { name: rule.name.clone(), why: why(&error) });
                     None
@@ -77,7 +77,7 @@ impl Rules {
     }
 }
 
-impl Compiled {
+impl CompiledRule {
     /// The message with all matches replaced; None if there are none. Replacement stops once the result exceeds [`MAX_ELEMENT_BYTES`], because rules
     /// that double what they match would exhaust memory.
     fn mask(&self, message: &str) -> Option<String> {

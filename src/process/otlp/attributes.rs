@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     TooLarge,
-    convert::Room,
+    convert::ConversionBudget,
     message::{Attribute, Resource, Span, Value},
 };
 use crate::process::{
@@ -99,13 +99,13 @@ fn plain<'b>(value: &Value<'b>) -> Option<Text<'b>> {
 
 /// What a value is as a tag: bytes are hexadecimal, lists and maps are JSON whose values are texts. None if no value is set. Texts inside of texts are escaped as
 /// often as they are deep, so that each is counted before the next is made of it.
-pub(super) fn text<'b>(value: &Value<'b>, room: &mut Room) -> Result<Option<Text<'b>>, TooLarge> {
+pub(super) fn text<'b>(value: &Value<'b>, budget: &mut ConversionBudget) -> Result<Option<Text<'b>>, TooLarge> {
     let text = match value {
         Value::Unset => return Ok(None),
         Value::Text(text) => text.clone(),
         Value::Bool(_) | Value::Int(_) | Value::Double(_) => plain(value).unwrap_or_default(),
         Value::Bytes(bytes) => {
-            room.take(2 * bytes.len())?;
+            budget.take(2 * bytes.len())?;
             let mut text = String::with_capacity(2 * bytes.len());
             bytes.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
             Cow::Owned(text)
@@ -113,7 +113,7 @@ pub(super) fn text<'b>(value: &Value<'b>, room: &mut Room) -> Result<Option<Text
         Value::Array(values) => {
             let mut out = vec![b'['];
             for value in values {
-                if let Some(text) = self::text(value, room)? {
+                if let Some(text) = self::text(value, budget)? {
                     separate(&mut out);
                     json::quote(&mut out, &text);
                 }
@@ -123,21 +123,25 @@ pub(super) fn text<'b>(value: &Value<'b>, room: &mut Room) -> Result<Option<Text
         }
         Value::Map(attributes) => {
             let mut out = Vec::new();
-            write_object(&mut out, attributes, room)?;
+            write_object(&mut out, attributes, budget)?;
             from_json(out)
         }
     };
     if let Cow::Owned(text) = &text {
-        room.take(text.len())?;
+        budget.take(text.len())?;
     }
     Ok(Some(text))
 }
 
 /// Writes attributes as a JSON object of texts.
-pub(super) fn write_object(out: &mut Vec<u8>, attributes: &[Attribute<'_>], room: &mut Room) -> Result<(), TooLarge> {
+pub(super) fn write_object(
+    out: &mut Vec<u8>,
+    attributes: &[Attribute<'_>],
+    budget: &mut ConversionBudget,
+) -> Result<(), TooLarge> {
     out.push(b'{');
     for attribute in attributes {
-        if let Some(text) = text(&attribute.value, room)? {
+        if let Some(text) = text(&attribute.value, budget)? {
             separate(out);
             json::quote(out, &attribute.key);
             out.push(b':');

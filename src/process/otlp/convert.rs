@@ -60,8 +60,8 @@ impl Settings {
     }
 }
 
-/// What conversion may still take, in bytes.
-pub(super) struct Room {
+/// The memory that the conversion of a request may still take, in bytes.
+pub(super) struct ConversionBudget {
     max_trace: usize,
     /// What is left for the trace that is converted.
     trace: usize,
@@ -69,7 +69,7 @@ pub(super) struct Room {
     request: usize,
 }
 
-impl Room {
+impl ConversionBudget {
     pub(super) fn new(max_trace: usize, request: usize) -> Self {
         Self { max_trace, trace: max_trace, request }
     }
@@ -96,22 +96,22 @@ impl Room {
 pub struct Traces<'b, 's> {
     settings: &'s Settings,
     resources: vec::IntoIter<ResourceSpans<'b>>,
-    current: Option<Current<'b>>,
-    room: Room,
+    current: Option<OpenResource<'b>>,
+    budget: ConversionBudget,
 }
 
 /// A resource whose traces are converted.
-struct Current<'b> {
+struct OpenResource<'b> {
     resource: ResourceAttributes<'b>,
     scopes: Vec<ScopeSpans<'b>>,
     /// Where its spans are, those of one trace beside each other. The spans themselves are hundreds of bytes each, and stay where they were decoded.
-    places: Vec<Place>,
+    positions: Vec<SpanPosition>,
     /// The first place of the next trace.
     next: usize,
 }
 
-/// Where a span is, and which trace it belongs to.
-struct Place {
+/// The position of a span in the request, and the number of its trace.
+struct SpanPosition {
     trace: usize,
     scope: usize,
     span: usize,
@@ -119,25 +119,25 @@ struct Place {
 
 impl<'b, 's> Traces<'b, 's> {
     pub fn new(request: Request<'b>, settings: &'s Settings) -> Self {
-        Self::within(Room::new(MAX_TRACE_BYTES, MAX_REQUEST_BYTES), request, settings)
+        Self::within(ConversionBudget::new(MAX_TRACE_BYTES, MAX_REQUEST_BYTES), request, settings)
     }
 
-    pub(super) fn within(room: Room, request: Request<'b>, settings: &'s Settings) -> Self {
-        Self { settings, resources: request.resource_spans.into_iter(), current: None, room }
+    pub(super) fn within(budget: ConversionBudget, request: Request<'b>, settings: &'s Settings) -> Self {
+        Self { settings, resources: request.resource_spans.into_iter(), current: None, budget }
     }
 
     fn trace(&mut self) -> Option<Result<Vec<Span<'b>>, TooLarge>> {
         loop {
             let Some(current) = &mut self.current else {
-                self.current = Some(Current::new(self.resources.next()?));
+                self.current = Some(OpenResource::new(self.resources.next()?));
                 continue;
             };
             let Some(trace) = current.next_trace() else {
                 self.current = None;
                 continue;
             };
-            self.room.trace = self.room.max_trace;
-            return Some(current.convert(trace, self.settings, &mut self.room));
+            self.budget.trace = self.budget.max_trace;
+            return Some(current.convert(trace, self.settings, &mut self.budget));
         }
     }
 }
@@ -164,41 +164,46 @@ fn has_trace(span: &message::Span<'_>) -> bool {
     span.trace_id.is_some_and(|id| id != 0)
 }
 
-impl<'b> Current<'b> {
+impl<'b> OpenResource<'b> {
     /// Spans of one trace are those whose ids have the same low half, as far as the intake knows.
     fn new(resource: ResourceSpans<'b>) -> Self {
         let scopes = resource.scope_spans;
-        let mut places = Vec::with_capacity(scopes.iter().map(|scope| scope.spans.len()).sum());
+        let mut positions = Vec::with_capacity(scopes.iter().map(|scope| scope.spans.len()).sum());
         let mut known = HashMap::new();
         for (scope, of_scope) in scopes.iter().enumerate() {
             for (span, of_trace) in of_scope.spans.iter().enumerate().filter(|(_, span)| has_trace(span)) {
                 let new = known.len();
                 let trace = *known.entry(low_half(of_trace.trace_id.unwrap_or_default())).or_insert(new);
-                places.push(Place { trace, scope, span });
+                positions.push(SpanPosition { trace, scope, span });
             }
         }
-        places.sort_by_key(|place| place.trace);
-        Self { resource: ResourceAttributes::new(resource.resource), scopes, places, next: 0 }
+        positions.sort_by_key(|position| position.trace);
+        Self { resource: ResourceAttributes::new(resource.resource), scopes, positions, next: 0 }
     }
 
     /// The places of the spans of the next trace.
     fn next_trace(&mut self) -> Option<Range<usize>> {
-        let rest = self.places.get(self.next..)?;
+        let rest = self.positions.get(self.next..)?;
         let trace = rest.first()?.trace;
         let start = self.next;
-        self.next += rest.iter().take_while(|place| place.trace == trace).count();
+        self.next += rest.iter().take_while(|position| position.trace == trace).count();
         Some(start..self.next)
     }
 
-    fn convert(&self, trace: Range<usize>, settings: &Settings, room: &mut Room) -> Result<Vec<Span<'b>>, TooLarge> {
-        let places = self.places.get(trace).unwrap_or_default();
-        room.take(places.len().saturating_mul(size_of::<Span>()))?;
-        let mut spans = Vec::with_capacity(places.len());
-        for place in places {
-            let Some(ScopeSpans { scope, spans: of_scope }) = self.scopes.get(place.scope) else { continue };
-            let Some(span) = of_scope.get(place.span) else { continue };
+    fn convert(
+        &self,
+        trace: Range<usize>,
+        settings: &Settings,
+        budget: &mut ConversionBudget,
+    ) -> Result<Vec<Span<'b>>, TooLarge> {
+        let positions = self.positions.get(trace).unwrap_or_default();
+        budget.take(positions.len().saturating_mul(size_of::<Span>()))?;
+        let mut spans = Vec::with_capacity(positions.len());
+        for position in positions {
+            let Some(ScopeSpans { scope, spans: of_scope }) = self.scopes.get(position.scope) else { continue };
+            let Some(span) = of_scope.get(position.span) else { continue };
             let lookup = Lookup { span, resource: &self.resource };
-            spans.push(Conversion { lookup, scope, settings }.span(room)?);
+            spans.push(Conversion { lookup, scope, settings }.span(budget)?);
         }
         Ok(spans)
     }
@@ -217,7 +222,7 @@ pub(super) struct Conversion<'a, 'b> {
 }
 
 impl<'b> Conversion<'_, 'b> {
-    fn span(&self, room: &mut Room) -> Result<Span<'b>, TooLarge> {
+    fn span(&self, budget: &mut ConversionBudget) -> Result<Span<'b>, TooLarge> {
         let span = self.lookup.span;
         let start = i64::try_from(span.start).unwrap_or(i64::MAX);
         let mut converted = Span {
@@ -235,10 +240,10 @@ impl<'b> Conversion<'_, 'b> {
         };
         for text in [&converted.service, &converted.name, &converted.resource, &converted.kind] {
             if let Text::Owned(text) = text {
-                room.take(text.len())?;
+                budget.take(text.len())?;
             }
         }
-        let Tags { meta, metrics, .. } = Tags::of(self, room)?;
+        let Tags { meta, metrics, .. } = Tags::of(self, budget)?;
         (converted.meta, converted.metrics) = (Map::from_pairs(meta), Map::from_pairs(metrics));
         Ok(converted)
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{
     TooLarge,
     attributes::{find, from_json, separate, text, write_object},
-    convert::{Conversion, Room},
+    convert::{Conversion, ConversionBudget},
     message::{Attribute, Event, Link, Value},
 };
 use crate::process::{log::json, trace::span::Text};
@@ -42,15 +42,15 @@ pub(super) struct Tags<'b, 'r> {
     mapped_metrics: [bool; MAPPED.len()],
     /// Tags of these names come from attributes `datadog.…` alone.
     ignores_mapped: bool,
-    room: &'r mut Room,
+    budget: &'r mut ConversionBudget,
 }
 
 impl<'b, 'r> Tags<'b, 'r> {
-    pub(super) fn of(conversion: &Conversion<'_, 'b>, room: &'r mut Room) -> Result<Self, TooLarge> {
+    pub(super) fn of(conversion: &Conversion<'_, 'b>, budget: &'r mut ConversionBudget) -> Result<Self, TooLarge> {
         let ignores_mapped = conversion.settings.ignore_missing_datadog_fields;
         let mapped = [false; MAPPED.len()];
         let (meta, metrics) = (Vec::new(), Vec::new());
-        let mut tags = Self { meta, metrics, mapped, mapped_metrics: mapped, ignores_mapped, room };
+        let mut tags = Self { meta, metrics, mapped, mapped_metrics: mapped, ignores_mapped, budget };
         tags.add_trace(conversion)?;
         tags.add_kind(conversion)?;
         tags.add_marks(conversion)?;
@@ -68,11 +68,11 @@ impl<'b, 'r> Tags<'b, 'r> {
     fn set(&mut self, key: impl Into<Text<'b>>, value: impl Into<Text<'b>>) -> Result<(), TooLarge> {
         let (key, value) = (key.into(), value.into());
         let owned = |text: &Text<'_>| if let Text::Owned(text) = text { text.len() } else { 0 };
-        self.room.take(owned(&key) + owned(&value))?;
+        self.budget.take(owned(&key) + owned(&value))?;
         if let Some(mapped) = self.mapped_mut(&key) {
             *mapped = true;
         }
-        self.room.push(&mut self.meta, (key, value))
+        self.budget.push(&mut self.meta, (key, value))
     }
 
     fn set_metric(&mut self, key: impl Into<Text<'b>>, value: f64) -> Result<(), TooLarge> {
@@ -80,7 +80,7 @@ impl<'b, 'r> Tags<'b, 'r> {
         if let Some(mapped) = of_mapped(&mut self.mapped_metrics, &key) {
             *mapped = true;
         }
-        self.room.push(&mut self.metrics, (key, value))
+        self.budget.push(&mut self.metrics, (key, value))
     }
 
     fn mapped_mut(&mut self, key: &str) -> Option<&mut bool> {
@@ -138,12 +138,12 @@ impl<'b, 'r> Tags<'b, 'r> {
     /// What all spans of the resource and of the library have.
     fn add_resource(&mut self, conversion: &Conversion<'_, 'b>) -> Result<(), TooLarge> {
         for Attribute { key, value } in &conversion.lookup.resource.all {
-            if let Some(value) = text(value, self.room)?.filter(|value| !value.is_empty()) {
+            if let Some(value) = text(value, self.budget)?.filter(|value| !value.is_empty()) {
                 self.add_text(key, value)?;
             }
         }
         for Attribute { key, value } in &conversion.scope.attributes {
-            if let Some(value) = text(value, self.room)?.filter(|value| !value.is_empty()) {
+            if let Some(value) = text(value, self.budget)?.filter(|value| !value.is_empty()) {
                 self.set(key.clone(), value)?;
             }
         }
@@ -172,14 +172,14 @@ impl<'b, 'r> Tags<'b, 'r> {
     fn list<T>(
         &mut self,
         elements: &[T],
-        write: impl Fn(&mut Vec<u8>, &T, &mut Room) -> Result<(), TooLarge>,
+        write: impl Fn(&mut Vec<u8>, &T, &mut ConversionBudget) -> Result<(), TooLarge>,
     ) -> Result<Text<'b>, TooLarge> {
         let mut out = vec![b'['];
         for element in elements {
             separate(&mut out);
             let before = out.len();
-            write(&mut out, element, self.room)?;
-            self.room.take(out.len() - before)?;
+            write(&mut out, element, self.budget)?;
+            self.budget.take(out.len() - before)?;
         }
         out.push(b']');
         Ok(from_json(out))
@@ -191,7 +191,7 @@ impl<'b, 'r> Tags<'b, 'r> {
                 Value::Int(value) => self.add_number(key, as_double(*value))?,
                 Value::Double(value) => self.add_number(key, *value)?,
                 value => {
-                    if let Some(value) = text(value, self.room)? {
+                    if let Some(value) = text(value, self.budget)? {
                         self.add_text(key, value)?;
                     }
                 }
@@ -291,7 +291,7 @@ fn as_double(value: i64) -> f64 {
     value as f64
 }
 
-fn write_event(out: &mut Vec<u8>, event: &Event<'_>, room: &mut Room) -> Result<(), TooLarge> {
+fn write_event(out: &mut Vec<u8>, event: &Event<'_>, budget: &mut ConversionBudget) -> Result<(), TooLarge> {
     out.push(b'{');
     if event.time != 0 {
         out.extend_from_slice(format!("\"time_unix_nano\":{}", event.time).as_bytes());
@@ -301,19 +301,19 @@ fn write_event(out: &mut Vec<u8>, event: &Event<'_>, room: &mut Room) -> Result<
         out.extend_from_slice(b"\"name\":");
         json::quote(out, &event.name);
     }
-    write_attributes(out, &event.attributes, event.dropped_attributes, room)?;
+    write_attributes(out, &event.attributes, event.dropped_attributes, budget)?;
     out.push(b'}');
     Ok(())
 }
 
-fn write_link(out: &mut Vec<u8>, link: &Link<'_>, room: &mut Room) -> Result<(), TooLarge> {
+fn write_link(out: &mut Vec<u8>, link: &Link<'_>, budget: &mut ConversionBudget) -> Result<(), TooLarge> {
     let (trace, span) = (link.trace_id.unwrap_or_default(), link.span_id);
     out.extend_from_slice(format!("{{\"trace_id\":\"{trace:032x}\",\"span_id\":\"{span:016x}\"").as_bytes());
     if !link.trace_state.is_empty() {
         out.extend_from_slice(b",\"tracestate\":");
         json::quote(out, &link.trace_state);
     }
-    write_attributes(out, &link.attributes, link.dropped_attributes, room)?;
+    write_attributes(out, &link.attributes, link.dropped_attributes, budget)?;
     out.push(b'}');
     Ok(())
 }
@@ -322,12 +322,12 @@ fn write_attributes(
     out: &mut Vec<u8>,
     attributes: &[Attribute<'_>],
     dropped: u64,
-    room: &mut Room,
+    budget: &mut ConversionBudget,
 ) -> Result<(), TooLarge> {
     if !attributes.is_empty() {
         separate(out);
         out.extend_from_slice(b"\"attributes\":");
-        write_object(out, attributes, room)?;
+        write_object(out, attributes, budget)?;
     }
     if dropped != 0 {
         separate(out);

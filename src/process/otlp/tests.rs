@@ -3,16 +3,18 @@
 use serde_json::json;
 
 use super::{
-    convert::{Room, invalid_spans},
+    convert::{ConversionBudget, invalid_spans},
     *,
 };
 use crate::{
     config::Config,
     platform::environment::Environment,
     process::{
-        stats::{ClientPayload, Concentrator, Flush, Keys, Origin},
         tags::FunctionTags,
-        trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders, TracerPayload},
+        trace::{
+            Pipeline, Source, Span, TraceSettings, TracerHeaders, TracerPayload,
+            stats::{ClientPayload, Concentrator, Flush, Keys, Origin},
+        },
     },
 };
 
@@ -396,9 +398,9 @@ fn otlp_query_literals_are_in_no_payload_and_no_statistics() {
 #[test]
 fn what_would_become_many_times_as_long_is_refused() {
     const MIB: usize = 1 << 20;
-    let within = |room, body: &[u8]| -> Result<usize, TooLarge> {
+    let within = |budget, body: &[u8]| -> Result<usize, TooLarge> {
         let request = decode::request(Encoding::Json, body).unwrap();
-        Traces::within(room, request, &Settings::default()).map(|trace| trace.map(|spans| spans.len())).sum()
+        Traces::within(budget, request, &Settings::default()).map(|trace| trace.map(|spans| spans.len())).sum()
     };
     let resource: serde_json::Map<String, serde_json::Value> =
         (0..500).map(|index| (format!("key{index}"), json!("value"))).collect();
@@ -407,15 +409,15 @@ fn what_would_become_many_times_as_long_is_refused() {
     let one_trace = request(&resource, &json!({}), &vec![of_trace(1); 100]);
     let many_traces = request(&resource, &json!({}), &(1..=100).map(of_trace).collect::<Vec<_>>());
     assert!(one_trace.len() < MIB / 10);
-    assert_eq!(within(Room::new(MIB, 8 * MIB), &one_trace), Err(TooLarge));
-    assert_eq!(within(Room::new(8 * MIB, 8 * MIB), &one_trace), Ok(100));
-    assert_eq!(within(Room::new(MIB, 8 * MIB), &many_traces), Ok(100));
-    assert_eq!(within(Room::new(MIB, MIB), &many_traces), Err(TooLarge));
+    assert_eq!(within(ConversionBudget::new(MIB, 8 * MIB), &one_trace), Err(TooLarge));
+    assert_eq!(within(ConversionBudget::new(8 * MIB, 8 * MIB), &one_trace), Ok(100));
+    assert_eq!(within(ConversionBudget::new(MIB, 8 * MIB), &many_traces), Ok(100));
+    assert_eq!(within(ConversionBudget::new(MIB, MIB), &many_traces), Err(TooLarge));
     // Each level doubles the backslashes of the levels inside of it.
     let levels = 30;
     let (open, close) = ("{\"arrayValue\":{\"values\":[", "]}}");
     let value = format!("{}{{\"stringValue\":\"\\\"\"}}{}", open.repeat(levels), close.repeat(levels));
     let bomb = json!({"bomb": serde_json::from_str::<serde_json::Value>(&value).unwrap()});
     let body = request(&json!({}), &json!({}), &[span(0, &bomb, &json!({}))]);
-    assert_eq!(within(Room::new(MIB, MIB), &body), Err(TooLarge));
+    assert_eq!(within(ConversionBudget::new(MIB, MIB), &body), Err(TooLarge));
 }

@@ -16,7 +16,7 @@ const MAX_CLOCK_DIFFERENCE: Timestamp = 10_000;
 
 /// An invocation whose spans are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Adopting {
+pub struct InvocationSpan {
     pub request_id: RequestId,
     /// The span of the invocation.
     pub span_id: u64,
@@ -30,17 +30,17 @@ pub struct Adopting {
 
 /// An invocation whose trace has been found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Traced {
+pub struct TraceMatch {
     pub request_id: RequestId,
     pub trace_id: u64,
 }
 
 /// Those invocations, in the order in which they began.
 #[derive(Debug, Default)]
-pub struct Invocations(Mutex<VecDeque<Adopting>>);
+pub struct Invocations(Mutex<VecDeque<InvocationSpan>>);
 
 impl Invocations {
-    pub fn add(&self, invocation: Adopting) {
+    pub fn add(&self, invocation: InvocationSpan) {
         let mut invocations = self.lock();
         if invocations.len() >= MAX_INVOCATIONS {
             invocations.pop_front();
@@ -50,7 +50,7 @@ impl Invocations {
 
     /// Forgets the attempts at a request that had begun by then.
     pub fn remove(&self, id: &RequestId, time: Timestamp) {
-        let had_begun = |it: &Adopting| it.begun <= time.saturating_add(MAX_CLOCK_DIFFERENCE);
+        let had_begun = |it: &InvocationSpan| it.begun <= time.saturating_add(MAX_CLOCK_DIFFERENCE);
         self.lock().retain(|invocation| invocation.request_id != *id || !had_begun(invocation));
     }
 
@@ -67,10 +67,10 @@ impl Invocations {
     }
 
     /// Forgets that these traces were found: the spans that told them have not been taken.
-    pub fn take_back(&self, traced: &[Traced]) {
+    pub fn take_back(&self, traced: &[TraceMatch]) {
         for invocation in self.lock().iter_mut() {
             let is_its_own =
-                |it: &Traced| it.request_id == invocation.request_id && invocation.trace_id == Some(it.trace_id);
+                |it: &TraceMatch| it.request_id == invocation.request_id && invocation.trace_id == Some(it.trace_id);
             if traced.iter().any(is_its_own) {
                 invocation.trace_id = None;
             }
@@ -79,7 +79,7 @@ impl Invocations {
 
     /// Puts spans below the invocation that they belong to: of several that may be meant, the newest that had begun when the span did. Spans that ended before any of
     /// them began stay as they are. Gives the traces that are found.
-    pub fn adopt(&self, spans: &mut [Span<'_>]) -> Vec<Traced> {
+    pub fn adopt(&self, spans: &mut [Span<'_>]) -> Vec<TraceMatch> {
         let mut invocations = self.lock();
         let mut found = Vec::new();
         if invocations.is_empty() {
@@ -90,9 +90,9 @@ impl Invocations {
             let untraced = newest(&mut invocations, span, |it| it.trace_id.is_none());
             if let (Some(invocation), false) = (untraced, is_known) {
                 invocation.trace_id = Some(span.trace_id);
-                found.push(Traced { request_id: invocation.request_id.clone(), trace_id: span.trace_id });
+                found.push(TraceMatch { request_id: invocation.request_id.clone(), trace_id: span.trace_id });
             }
-            let is_owner = |it: &Adopting| it.trace_id == Some(span.trace_id) && it.parent_id == span.parent_id;
+            let is_owner = |it: &InvocationSpan| it.trace_id == Some(span.trace_id) && it.parent_id == span.parent_id;
             let owner = newest(&mut invocations, span, is_owner);
             if let Some(invocation) = owner {
                 span.parent_id = invocation.span_id;
@@ -101,7 +101,7 @@ impl Invocations {
         found
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Adopting>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<InvocationSpan>> {
         // The list is whole at every step, whoever may have died while holding it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,10 +110,10 @@ impl Invocations {
 /// The newest of these invocations that had begun when the span did; if none had, the newest that had begun when the span ended, because the clock of a tracer may lag.
 /// None of those that began later: the span is of an invocation that is forgotten already.
 fn newest<'i>(
-    invocations: &'i mut VecDeque<Adopting>,
+    invocations: &'i mut VecDeque<InvocationSpan>,
     span: &Span<'_>,
-    is_meant: impl Fn(&Adopting) -> bool,
-) -> Option<&'i mut Adopting> {
+    is_meant: impl Fn(&InvocationSpan) -> bool,
+) -> Option<&'i mut InvocationSpan> {
     let newest_at =
         |time: i64| invocations.iter().rposition(|it| is_meant(it) && it.begun.saturating_mul(1_000_000) <= time);
     let index = newest_at(span.start).or_else(|| newest_at(span.end()))?;
@@ -124,8 +124,8 @@ fn newest<'i>(
 mod tests {
     use super::*;
 
-    fn invocation(id: &str, span_id: u64, parent_id: u64, trace_id: Option<u64>) -> Adopting {
-        Adopting { request_id: id.into(), span_id, parent_id, trace_id, begun: 0 }
+    fn invocation(id: &str, span_id: u64, parent_id: u64, trace_id: Option<u64>) -> InvocationSpan {
+        InvocationSpan { request_id: id.into(), span_id, parent_id, trace_id, begun: 0 }
     }
 
     fn span(trace_id: u64, span_id: u64, parent_id: u64) -> Span<'static> {
@@ -141,11 +141,11 @@ mod tests {
         let invocations = Invocations::default();
         invocations.add(invocation("a", 70, 0, None));
         let mut spans = [span(5, 1, 0), span(5, 2, 1), span(5, 3, 0)];
-        assert_eq!(invocations.adopt(&mut spans), [Traced { request_id: "a".into(), trace_id: 5 }]);
+        assert_eq!(invocations.adopt(&mut spans), [TraceMatch { request_id: "a".into(), trace_id: 5 }]);
         assert_eq!(parents(&spans), [70, 1, 70]);
         invocations.add(invocation("b", 80, 0, None));
         let mut spans = [span(5, 4, 0), span(6, 5, 0)];
-        assert_eq!(invocations.adopt(&mut spans), [Traced { request_id: "b".into(), trace_id: 6 }]);
+        assert_eq!(invocations.adopt(&mut spans), [TraceMatch { request_id: "b".into(), trace_id: 6 }]);
         assert_eq!(parents(&spans), [70, 80], "later spans of the first, and those of the second");
         invocations.remove(&"a".into(), 0);
         let mut spans = [span(5, 6, 0)];
@@ -167,7 +167,7 @@ mod tests {
         for named in [None, Some(5)] {
             let invocations = Invocations::default();
             for (id, span_id, begun) in [("a", 70, 1), ("b", 80, 2)] {
-                invocations.add(Adopting { begun, ..invocation(id, span_id, 0, named) });
+                invocations.add(InvocationSpan { begun, ..invocation(id, span_id, 0, named) });
             }
             let at = |trace_id, start| Span { start, ..span(trace_id, 1, 0) };
             let mut spans = [at(5, 2_000_000), at(named.unwrap_or(6), 1_999_999)];
@@ -180,7 +180,7 @@ mod tests {
     fn a_span_that_ended_before_an_invocation_began_is_not_its_own() {
         for named in [None, Some(5)] {
             let invocations = Invocations::default();
-            invocations.add(Adopting { begun: 2, ..invocation("b", 80, 0, named) });
+            invocations.add(InvocationSpan { begun: 2, ..invocation("b", 80, 0, named) });
             let timed = |trace_id, start, duration| [Span { start, duration, ..span(trace_id, 1, 0) }];
             let mut of_another = timed(5, 1_000_000, 1);
             assert_eq!(invocations.adopt(&mut of_another), []);
@@ -197,11 +197,11 @@ mod tests {
     fn the_next_attempt_at_a_request_is_looked_for_when_the_one_before_is_forgotten() {
         let invocations = Invocations::default();
         for (span_id, begun) in [(70, 1), (80, 60_001)] {
-            invocations.add(Adopting { begun, ..invocation("r", span_id, 0, None) });
+            invocations.add(InvocationSpan { begun, ..invocation("r", span_id, 0, None) });
         }
         invocations.remove(&"r".into(), 20);
         let mut spans = [Span { start: 60_002_000_000, ..span(5, 1, 0) }];
-        assert_eq!(invocations.adopt(&mut spans), [Traced { request_id: "r".into(), trace_id: 5 }]);
+        assert_eq!(invocations.adopt(&mut spans), [TraceMatch { request_id: "r".into(), trace_id: 5 }]);
         assert_eq!(parents(&spans), [80]);
         invocations.remove(&"r".into(), 60_020);
         assert_eq!(invocations.trace_id(&"r".into()), None, "it is forgotten");

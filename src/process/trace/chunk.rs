@@ -112,12 +112,12 @@ fn mark_top_level(spans: &mut [Span<'_>], parents: &Parents) {
 
 /// Whether a metric marks a span: tracers have no tags for flags.
 #[expect(clippy::float_cmp, reason = "a mark is this number and no other")]
-pub(in crate::process) fn is_marked(span: &Span<'_>, key: &str) -> bool {
+pub(super) fn is_marked(span: &Span<'_>, key: &str) -> bool {
     span.metrics.get(key).is_some_and(|mark| *mark == 1.0)
 }
 
 /// Whether a span enters its service.
-pub(in crate::process) fn is_top_level(span: &Span<'_>) -> bool {
+pub(super) fn is_top_level(span: &Span<'_>) -> bool {
     [TRACER_TOP_LEVEL, TOP_LEVEL].iter().any(|key| is_marked(span, key))
 }
 

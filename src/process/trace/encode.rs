@@ -94,7 +94,7 @@ pub(super) struct Head {
 
 /// Spans that can't be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Lost {
+pub(super) struct UnsendableSpans {
     /// Those of which one alone is larger than a payload may be.
     pub(super) oversized: usize,
     /// Those for which there was no room.
@@ -111,7 +111,7 @@ pub(super) struct Encoder<'t> {
     current: Chunks,
     /// Where a span is written before its length is known.
     scratch: Scratch,
-    lost: Lost,
+    lost: UnsendableSpans,
 }
 
 /// Encoded chunks, after a gap.
@@ -131,7 +131,7 @@ impl<'t> Encoder<'t> {
     /// `room` is how many bytes it may write.
     pub(super) fn new(tags: &'t CommonTags, room: usize) -> Self {
         let (full, current) = (Vec::new(), Chunks::default());
-        Self { tags, room, full, current, scratch: Scratch::default(), lost: Lost::default() }
+        Self { tags, room, full, current, scratch: Scratch::default(), lost: UnsendableSpans::default() }
     }
 
     /// Encodes a chunk, in pieces if it is too large for one payload.
@@ -229,7 +229,7 @@ impl<'t> Encoder<'t> {
     }
 
     /// What has been encoded, and what could not be.
-    pub(super) fn finish(mut self, head: &Head) -> (Vec<TracerPayload>, Lost) {
+    pub(super) fn finish(mut self, head: &Head) -> (Vec<TracerPayload>, UnsendableSpans) {
         self.full.push(self.current);
         let full = self.full.into_iter().filter(|chunks| chunks.spans > 0);
         (full.map(|chunks| chunks.seal(head)).collect(), self.lost)

@@ -4,7 +4,6 @@ use crate::{
     config::Config,
     platform::environment::Environment,
     process::{
-        stats::Keys,
         tags::FunctionTags,
         trace::{
             replace::Replacements,
@@ -15,7 +14,7 @@ use crate::{
 
 fn tags() -> CommonTags {
     let function = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
-    CommonTags::new(&function, false, &Replacements::default(), &Keys::default())
+    CommonTags::new(&function, false, &Replacements::default(), |_| false)
 }
 
 fn span(id: u64, bytes: usize) -> Span<'static> {
@@ -73,7 +72,7 @@ fn every_field_is_where_another_decoder_looks_for_it() {
     let mut encoder = Encoder::new(&tags, usize::MAX);
     encoder.push(&chunk(vec![span]));
     let (payloads, lost) = encoder.finish(&Head::default());
-    assert_eq!((payloads.len(), payloads[0].spans, lost), (1, 1, Lost::default()));
+    assert_eq!((payloads.len(), payloads[0].spans, lost), (1, 1, UnsendableSpans::default()));
     let read = test_messages::spans(&payloads).remove(0);
     assert_eq!([read.service, read.name, read.resource, read.kind], ["s", "n", "r", "web"]);
     assert_eq!((read.trace_id, read.id, read.parent_id), (u64::MAX, 2, 3));
@@ -109,7 +108,7 @@ fn payloads_stay_below_the_limit_and_hold_whole_chunks() {
         encoder.push(&chunk(vec![span(id * 2, 1_500_000), span(id * 2 + 1, 1_500_000)]));
     }
     let (payloads, lost) = encoder.finish(&Head { function_tags: "é".repeat(50_000), ..Head::default() });
-    assert_eq!((payloads.len(), lost), (4, Lost::default()));
+    assert_eq!((payloads.len(), lost), (4, UnsendableSpans::default()));
     let mut seen = Vec::new();
     for payload in &payloads {
         let alone = std::slice::from_ref(payload);
@@ -135,7 +134,7 @@ fn a_chunk_that_is_too_large_is_spread_over_chunks_of_the_same_trace() {
         let mut encoder = Encoder::new(&tags, usize::MAX);
         encoder.push(&Chunk { priority: 2, origin: "rum".into(), ..chunk(spans) });
         let (payloads, lost) = encoder.finish(&Head::default());
-        assert_eq!(lost, Lost { oversized: 1, without_room: 0 });
+        assert_eq!(lost, UnsendableSpans { oversized: 1, without_room: 0 });
         let decoded = |payload| decode(std::slice::from_ref(payload)).tracers.remove(0).chunks;
         let chunks: Vec<_> = payloads.iter().flat_map(decoded).collect();
         assert!(chunks.len() >= 3 && payloads.iter().all(|payload| payload.bytes().len() < MAX_PAYLOAD_BYTES));
@@ -212,7 +211,7 @@ fn a_chunk_for_which_there_is_just_enough_room_is_written() {
     for (room, without_room) in [(bytes, 0), (bytes - 1, 2)] {
         let mut encoder = Encoder::new(&tags, room);
         encoder.push(&whole);
-        assert_eq!(encoder.finish(&Head::default()).1, Lost { oversized: 0, without_room });
+        assert_eq!(encoder.finish(&Head::default()).1, UnsendableSpans { oversized: 0, without_room });
     }
 }
 

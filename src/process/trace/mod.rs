@@ -17,6 +17,7 @@ pub mod observe;
 pub mod recent;
 pub mod settings;
 pub mod span;
+pub mod stats;
 
 mod adoption;
 mod chunk;
@@ -34,16 +35,12 @@ mod wire;
 #[cfg(test)]
 mod test_messages;
 
-pub use adoption::{Adopting, Traced};
-pub(in crate::process) use chunk::{is_marked, is_top_level};
+pub use adoption::{InvocationSpan, TraceMatch};
 pub use encode::{MAX_PAYLOAD_BYTES, OVERHEAD, TracerPayload, agent_payload};
 pub use headers::TracerHeaders;
-pub use observe::{DurableContext, Observed, Placeholder, SpanParents};
+pub use observe::{DurableContext, Placeholder, SpanObservations, SpanParents};
 pub use pipeline::{Counts, Output, Pipeline, Source};
 pub use recent::RecentSpans;
 pub use replace::BadPattern;
 pub use settings::TraceSettings;
 pub use span::Span;
-pub(in crate::process) use tags::CommonTags;
-#[cfg(test)]
-pub(in crate::process) use tags::common_tags;

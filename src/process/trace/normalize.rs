@@ -18,7 +18,7 @@ const YEAR_2000: i64 = 946_684_800_000_000_000;
 
 /// Why the spans of a trace from a certain one on are left as they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub(super) enum NormalizeError {
     #[error("its spans have different trace ids")]
     ForeignSpan,
     #[error("a trace id is zero")]
@@ -28,27 +28,27 @@ pub(super) enum Malformed {
 }
 
 /// Normalises the spans of a trace up to the first that has no place in it. `now` is in nanoseconds since the epoch.
-pub(super) fn trace(spans: &mut [Span<'_>], now: i64) -> Result<(), Malformed> {
+pub(super) fn trace(spans: &mut [Span<'_>], now: i64) -> Result<(), NormalizeError> {
     let trace_id = spans.first().map(|span| span.trace_id);
-    let mut known = Known::default();
+    let mut known = PreviousSpan::default();
     for one in spans {
         if Some(one.trace_id) != trace_id {
-            return Err(Malformed::ForeignSpan);
+            return Err(NormalizeError::ForeignSpan);
         }
         if one.trace_id == 0 {
-            return Err(Malformed::ZeroTraceId);
+            return Err(NormalizeError::ZeroTraceId);
         }
         if one.span_id == 0 {
-            return Err(Malformed::ZeroSpanId);
+            return Err(NormalizeError::ZeroSpanId);
         }
         span(one, now, &mut known);
     }
     Ok(())
 }
 
-/// What the last span was found to have in its normal form: the next one most often has the same.
+/// Values of the previous span that were in normal form: the next one most often has the same.
 #[derive(Default)]
-struct Known<'b> {
+struct PreviousSpan<'b> {
     service: &'b str,
     name: &'b str,
     env: &'b str,
@@ -66,7 +66,7 @@ fn learn<'b>(known: &mut &'b str, text: &Text<'b>) {
     }
 }
 
-fn span<'b>(span: &mut Span<'b>, now: i64, known: &mut Known<'b>) {
+fn span<'b>(span: &mut Span<'b>, now: i64, known: &mut PreviousSpan<'b>) {
     if !is_known(&span.service, known.service) {
         truncate(&mut span.service, MAX_SERVICE_BYTES);
         tag(&mut span.service);

@@ -110,11 +110,11 @@ fn impossible_status_codes_are_removed_and_environments_are_tags() {
 #[test]
 fn spans_after_the_first_malformed_one_stay_as_they_came() {
     let span = |trace_id, span_id| Span { trace_id, span_id, name: "a b".into(), ..Span::default() };
-    for (middle, expected) in [(span(7, 0), Malformed::ZeroSpanId), (span(8, 3), Malformed::ForeignSpan)] {
+    for (middle, expected) in [(span(7, 0), NormalizeError::ZeroSpanId), (span(8, 3), NormalizeError::ForeignSpan)] {
         let mut spans = [span(7, 1), middle, span(7, 2)];
         assert_eq!(trace(&mut spans, NOW), Err(expected));
         assert_eq!(spans.map(|span| span.name.into_owned()), ["a_b", "a b", "a b"]);
     }
-    assert_eq!(trace(&mut [span(0, 1)], NOW), Err(Malformed::ZeroTraceId));
+    assert_eq!(trace(&mut [span(0, 1)], NOW), Err(NormalizeError::ZeroTraceId));
     assert_eq!(trace(&mut [], NOW), Ok(()));
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    adoption::{Invocations, Traced},
+    adoption::{Invocations, TraceMatch},
     map::Map,
     self_traffic::PLACEHOLDER,
     span::{Span, Text},
@@ -113,20 +113,20 @@ impl DurableContext {
     }
 }
 
-/// What the spans of one request say.
+/// Facts that the spans of one request tell about invocations and executions.
 #[derive(Debug, Default, PartialEq)]
-pub struct Observed {
+pub struct SpanObservations {
     pub placeholders: Vec<Placeholder>,
     pub durable: Vec<DurableContext>,
     /// The trace in which the handler was loaded.
     pub load_trace_id: Option<u64>,
     /// The traces of invocations that were looked for.
-    pub traced: Vec<Traced>,
+    pub traced: Vec<TraceMatch>,
     /// An estimate of the memory that all of it takes, in bytes.
     pub bytes: usize,
 }
 
-impl Observed {
+impl SpanObservations {
     /// Looks at the spans of a trace before they are processed, and puts those below their parents that do not know of them.
     pub fn look(&mut self, spans: &mut [Span<'_>], span_parents: &SpanParents, computed_stats: bool) {
         self.traced.extend(span_parents.invocations.adopt(spans));
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_placeholder_is_copied_and_stays() {
-        let mut observed = Observed::default();
+        let mut observed = SpanObservations::default();
         let mut spans = [placeholder_of(Some("r")), placeholder_of(None), Span::default()];
         let before = spans.clone();
         observed.look(&mut spans, &SpanParents::default(), true);
@@ -243,7 +243,7 @@ mod tests {
         for missing in 0..6 {
             let meta = tags.into_iter().enumerate().filter(|(index, _)| *index != missing);
             let meta = meta.map(|(_, (key, value))| (key, value.into())).collect();
-            let mut observed = Observed::default();
+            let mut observed = SpanObservations::default();
             let span = Span { name: INVOCATION_SPAN.into(), meta, ..Span::default() };
             observed.look(&mut [span], &SpanParents::default(), false);
             assert_eq!(observed.durable.len(), usize::from(missing > 2), "without {missing}");
@@ -257,7 +257,7 @@ mod tests {
     fn placeholders_are_bounded_in_number_and_size() {
         let mut large = placeholder_of(Some("r"));
         large.meta.set("large", "x".repeat(MAX_PLACEHOLDER_BYTES).into());
-        let mut observed = Observed::default();
+        let mut observed = SpanObservations::default();
         observed.look(&mut [large], &SpanParents::default(), false);
         assert!(observed.placeholders.is_empty());
         for _ in 0..3 {
@@ -270,12 +270,12 @@ mod tests {
     fn what_is_observed_of_a_request_is_bounded_and_counted() {
         let mut large = placeholder_of(Some("r"));
         large.meta.set("large", "x".repeat(MAX_PLACEHOLDER_BYTES / 2).into());
-        let mut observed = Observed::default();
+        let mut observed = SpanObservations::default();
         observed.look(&mut vec![large; 50], &SpanParents::default(), false);
         let taken: usize = observed.placeholders.iter().map(Placeholder::bytes).sum();
         assert!(taken > MAX_OBSERVED_BYTES / 2 && taken <= MAX_OBSERVED_BYTES, "{taken}");
         assert_eq!(observed.bytes, taken);
-        let mut all = Observed { bytes: 1, ..Observed::default() };
+        let mut all = SpanObservations { bytes: 1, ..SpanObservations::default() };
         all.add(observed);
         assert_eq!(all.bytes, taken + 1);
     }
@@ -286,7 +286,7 @@ mod tests {
         let load = Span { name: LOAD_SPAN.into(), trace_id: 5, span_id: 6, parent_id: 7, ..Span::default() };
         for (cold_start, expected, trace_id) in [(0, 7, None), (9, 9, Some(5))] {
             parent.set_cold_start(cold_start);
-            let mut observed = Observed::default();
+            let mut observed = SpanObservations::default();
             let mut spans = [load.clone()];
             observed.look(&mut spans, &parent, false);
             assert_eq!((spans[0].parent_id, observed.load_trace_id), (expected, trace_id));

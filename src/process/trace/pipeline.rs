@@ -6,17 +6,15 @@ use super::{
     encode::{Encoder, Head, TracerPayload},
     filter::Filters,
     normalize, obfuscate,
-    observe::Observed,
+    observe::SpanObservations,
     replace::{BadPattern, Replacements},
     self_traffic::is_self_traffic,
     settings::TraceSettings,
     span::{Span, Text},
+    stats::{self, Groups, Origin},
     tags::CommonTags,
 };
-use crate::process::{
-    stats::{self, Groups, Origin},
-    tags::FunctionTags,
-};
+use crate::process::tags::FunctionTags;
 
 /// The service of a span of Lambda's own, as tracers name it.
 const LAMBDA_SERVICE: &str = "aws.lambda";
@@ -47,7 +45,7 @@ pub struct Output {
     pub stats: Groups,
     pub counts: Counts,
     /// What the spans say about invocations.
-    pub observed: Observed,
+    pub observed: SpanObservations,
 }
 
 /// What became of a request's spans; the last six are not sent.
@@ -95,8 +93,8 @@ impl Pipeline {
         let base_service = own.filter(|_| settings.service_representation).unwrap_or(LAMBDA_SERVICE).to_owned();
         let pipeline = Self {
             filters: Filters::compile(&settings.filter_tags, &mut bad),
-            with_backend_stats: CommonTags::new(function, true, &replacements, &keys),
-            without_backend_stats: CommonTags::new(function, false, &replacements, &keys),
+            with_backend_stats: CommonTags::new(function, true, &replacements, |key| keys.uses(key)),
+            without_backend_stats: CommonTags::new(function, false, &replacements, |key| keys.uses(key)),
             function_tags: function.joined().into_owned(),
             service: function.pairs().find(|(key, _)| *key == "service").map(|(_, value)| value.to_owned()),
             base_service,
@@ -267,7 +265,7 @@ impl<'p> Request<'p> {
         self.counts.oversized = lost.oversized;
         self.counts.without_room += lost.without_room;
         self.counts.bytes = payloads.iter().map(|payload| payload.bytes().len()).sum();
-        Output { payloads, stats: self.stats, counts: self.counts, observed: Observed::default() }
+        Output { payloads, stats: self.stats, counts: self.counts, observed: SpanObservations::default() }
     }
 }
 

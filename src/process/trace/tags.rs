@@ -4,14 +4,14 @@ use super::{
     replace::Replacements,
     span::{Span, Text},
 };
-use crate::process::{protobuf, stats::Keys, tags::FunctionTags};
+use crate::process::{protobuf, tags::FunctionTags};
 
 /// The number of the field `meta` of a span.
 pub(super) const META: u64 = 10;
 
 /// Tags that stand in every span and win over the span's own of the same key.
 #[derive(Debug, Clone)]
-pub(in crate::process) struct CommonTags {
+pub(super) struct CommonTags {
     pairs: Vec<(String, String)>,
     /// Entries of a span's `meta`.
     encoded: Vec<u8>,
@@ -23,8 +23,13 @@ pub(in crate::process) struct CommonTags {
 
 impl CommonTags {
     /// The function's tags and the origin; with `compute_stats` the mark that asks the backend for stats. Replacement rules apply to these as to any other tag,
-    /// with the same result for every span.
-    pub(super) fn new(tags: &FunctionTags, compute_stats: bool, replacements: &Replacements, keys: &Keys) -> Self {
+    /// with the same result for every span. `is_stats_key` selects the keys that tell groups of stats apart.
+    pub(super) fn new(
+        tags: &FunctionTags,
+        compute_stats: bool,
+        replacements: &Replacements,
+        is_stats_key: impl Fn(&str) -> bool,
+    ) -> Self {
         let mut pairs: Vec<_> = tags.pairs().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let mut set = |key: &str, value: &str| {
             pairs.retain(|(known, _)| known != key);
@@ -42,7 +47,7 @@ impl CommonTags {
                 *value = replaced;
             }
         }
-        let of_stats = pairs.iter().filter(|(key, _)| keys.uses(key)).cloned().collect();
+        let of_stats = pairs.iter().filter(|(key, _)| is_stats_key(key)).cloned().collect();
         let (mut encoded, mut keys) = (Vec::new(), [0; 4]);
         for (key, value) in &pairs {
             protobuf::text_entry(&mut encoded, META, key, value.as_bytes());
@@ -55,7 +60,7 @@ impl CommonTags {
     }
 
     #[inline]
-    pub(in crate::process) fn get(&self, key: &str) -> Option<&str> {
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
         if self.may_have(key) { self.find(key) } else { None }
     }
 
@@ -72,7 +77,7 @@ impl CommonTags {
     }
 
     /// Those that tell groups of stats apart.
-    pub(in crate::process) fn of_stats(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn of_stats(&self) -> impl Iterator<Item = (&str, &str)> {
         self.of_stats.iter().map(|(key, value)| (&**key, &**value))
     }
 
@@ -104,6 +109,6 @@ fn bit(key: &str) -> Bit {
 
 /// The common tags of a function without rules or settings, for tests of what uses them.
 #[cfg(test)]
-pub(in crate::process) fn common_tags(function: &FunctionTags, keys: &Keys) -> CommonTags {
-    CommonTags::new(function, false, &Replacements::default(), keys)
+pub(super) fn common_tags(function: &FunctionTags, is_stats_key: impl Fn(&str) -> bool) -> CommonTags {
+    CommonTags::new(function, false, &Replacements::default(), is_stats_key)
 }

@@ -6,8 +6,8 @@ use super::{
     Digest, Kind, SpanPointer, Trigger, arn, attribute,
     inferred::Synchronicity,
     json::{Fields, entries},
-    reading::{Input, Reading, from_seconds, set},
     settings::ServiceNames,
+    trigger_data::{Input, TriggerData, from_seconds, set},
 };
 
 pub(super) const ROW: Trigger = Trigger { kind: Kind::DynamoDb, matches, read, checkpoints: |_, _| {} };
@@ -18,7 +18,7 @@ fn matches(input: &Input) -> bool {
     input.record.has("dynamodb")
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let change = input.record.object("dynamodb", DYNAMODB);
     let arn = input.record.text("eventSourceARN").unwrap_or_default();
     let table = arn::second_segment(&arn);
@@ -36,9 +36,9 @@ fn read(input: &mut Input) -> Reading {
     set(tags, "stream_view_type", change.text("StreamViewType"));
     set(tags, "table_name", Some(table).filter(|table| !table.is_empty()));
     let pointer = change.raw("Keys").and_then(|keys| pointer(table, keys, input.settings.sha256));
-    let mut reading = Reading::of("dynamodb", &arn).with_span(span, Synchronicity::Async);
-    reading.name_resource(Some(format!("{} {table}", name.unwrap_or_default()).trim()));
-    reading.with_pointers(pointer.into_iter().collect())
+    let mut data = TriggerData::of("dynamodb", &arn).with_span(span, Synchronicity::Async);
+    data.name_resource(Some(format!("{} {table}", name.unwrap_or_default()).trim()));
+    data.with_pointers(pointer.into_iter().collect())
 }
 
 /// The pointer to an item by its primary key: a partition key and perhaps a sort key, in the order of their names.

@@ -7,8 +7,8 @@ use super::{
     checkpoints::{Checkpoints, Source},
     inferred::Synchronicity,
     json::{Fields, items, string},
-    reading::{Input, Reading, from_millis, from_rfc3339, set},
     settings::ServiceNames,
+    trigger_data::{Input, TriggerData, from_millis, from_rfc3339, set},
 };
 
 pub(super) const ROW: Trigger = Trigger { kind: Kind::EventBridge, matches, read, checkpoints };
@@ -20,19 +20,19 @@ fn matches(input: &Input) -> bool {
     input.top.has("detail-type") && input.top.string("source").is_some_and(|source| source != "aws.events")
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let fields = input.top.again(FIELDS);
     event(input, &fields)
 }
 
 /// An event that a rule delivered to a queue or a topic, if that is what the message is.
-pub(super) fn delivered(input: &mut Input, message: &str) -> Option<Reading> {
+pub(super) fn delivered(input: &mut Input, message: &str) -> Option<TriggerData> {
     let fields = Fields::pick(message, FIELDS)?;
     let is_event = fields.string("detail-type").is_some() && fields.string("source").is_some() && fields.has("detail");
     is_event.then(|| event(input, &fields))
 }
 
-fn event(input: &mut Input, fields: &Fields) -> Reading {
+fn event(input: &mut Input, fields: &Fields) -> TriggerData {
     let source = fields.text("source").unwrap_or_default();
     let carrier = attribute::of_field(fields.object("detail", &[attribute::NAME]).raw(attribute::NAME));
     let resource = carrier.get("x-datadog-resource-name").filter(|name| !name.is_empty()).unwrap_or(&source);
@@ -43,10 +43,10 @@ fn event(input: &mut Input, fields: &Fields) -> Reading {
     let mut span = input.span("aws.eventbridge", "web", start, &names);
     set(&mut span.meta, "operation_name", Some("aws.eventbridge"));
     set(&mut span.meta, "detail_type", fields.text("detail-type"));
-    let mut reading = Reading::of("eventbridge", &source).with_span(span, Synchronicity::Async);
-    reading.name_resource(Some(resource));
-    reading.carrier = carrier;
-    reading
+    let mut data = TriggerData::of("eventbridge", &source).with_span(span, Synchronicity::Async);
+    data.name_resource(Some(resource));
+    data.carrier = carrier;
+    data
 }
 
 fn checkpoints(input: &Input, checkpoints: &mut Checkpoints) {

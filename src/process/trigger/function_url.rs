@@ -5,8 +5,8 @@
 use super::{
     Kind, Trigger,
     http::{self, FUNCTION_URL, Request, synchronicity},
-    reading::{Input, Reading, from_millis, set},
     settings::ServiceNames,
+    trigger_data::{Input, TriggerData, from_millis, set},
 };
 
 pub(super) const ROW: Trigger = Trigger { kind: Kind::FunctionUrl, matches, read, checkpoints: |_, _| {} };
@@ -17,7 +17,7 @@ fn matches(input: &Input) -> bool {
     input.request.text("domainName").as_deref().is_some_and(|domain| domain.contains(FUNCTION_URL))
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let (request, context) = Request::of_format_2(input);
     let (api, account) = (context.text("apiId").unwrap_or_default(), context.text("accountId").unwrap_or_default());
     let domain = request.domain.clone().unwrap_or_default();
@@ -29,8 +29,8 @@ fn read(input: &mut Input) -> Reading {
 
     let headers = input.top.raw("headers");
     let (region, function) = (&input.settings.region, &input.settings.function_name);
-    let mut reading = Reading::of("lambda-function-url", &format!("arn:aws:lambda:{region}:{account}:url:{function}"));
-    request.describe_trigger(headers, &mut reading.tags);
-    reading.carrier = http::carrier(headers);
-    reading.with_span(span, synchronicity(headers))
+    let mut data = TriggerData::of("lambda-function-url", &format!("arn:aws:lambda:{region}:{account}:url:{function}"));
+    request.describe_trigger(headers, &mut data.tags);
+    data.carrier = http::carrier(headers);
+    data.with_span(span, synchronicity(headers))
 }

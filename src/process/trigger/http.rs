@@ -6,7 +6,7 @@ use super::{
     Tags,
     inferred::Synchronicity,
     json::{Fields, bounded, entries, first, scalar},
-    reading::{Input, set},
+    trigger_data::{Input, set},
 };
 use crate::process::{propagation::Carrier, trace::Span};
 

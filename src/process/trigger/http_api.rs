@@ -6,8 +6,8 @@ use super::{
     Kind, Trigger,
     http::{self, FUNCTION_URL, Request, header, synchronicity},
     path::parameterize,
-    reading::{Input, Reading, from_millis, set},
     settings::ServiceNames,
+    trigger_data::{Input, TriggerData, from_millis, set},
 };
 
 pub(super) const ROW: Trigger = Trigger { kind: Kind::HttpApi, matches, read, checkpoints: |_, _| {} };
@@ -19,7 +19,7 @@ fn matches(input: &Input) -> bool {
         && input.request.text("domainName").as_deref().is_some_and(is_domain)
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let (mut request, context) = Request::of_format_2(input);
     let (api, stage) = (context.text("apiId").unwrap_or_default(), context.text("stage").unwrap_or_default());
     let headers = input.top.raw("headers");
@@ -31,12 +31,12 @@ fn read(input: &mut Input) -> Reading {
     let apis = input.settings.api_gateway();
     set(&mut span.meta, "dd_resource_key", Some(format!("{apis}/apis/{api}")));
 
-    let mut reading = Reading::of("api-gateway", &format!("{apis}/restapis/{api}/stages/{stage}"));
+    let mut data = TriggerData::of("api-gateway", &format!("{apis}/restapis/{api}/stages/{stage}"));
     // As in `GET /users/{id}`.
     let route = input.top.text("routeKey");
     request.route = route.as_deref().and_then(|key| key.split_whitespace().last()).map(|last| last.to_owned().into());
     request.user_agent = header(headers, "user-agent").map(Into::into);
-    request.describe_trigger(headers, &mut reading.tags);
-    reading.carrier = http::carrier(headers);
-    reading.with_span(span, synchronicity(headers))
+    request.describe_trigger(headers, &mut data.tags);
+    data.carrier = http::carrier(headers);
+    data.with_span(span, synchronicity(headers))
 }

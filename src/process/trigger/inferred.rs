@@ -4,7 +4,7 @@ use super::{
     SpanPointer,
     json::{MAX_TEXT_BYTES, bounded},
     pointer,
-    reading::set,
+    trigger_data::set,
 };
 use crate::process::{propagation::TraceContext, trace::Span};
 
@@ -29,7 +29,7 @@ pub enum Synchronicity {
 
 /// The inferred spans of an invocation. Their trace, parent and durations are not known before the invocation is over: [`Self::complete`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Inferred {
+pub struct InferredSpans {
     /// Stands for the service that invoked the function; the parent of the `aws.lambda` span.
     pub outer: Span<'static>,
     /// Stands for the service that delivered to that one: SNS or EventBridge. The parent of the outer span once they are complete.
@@ -39,7 +39,7 @@ pub struct Inferred {
     pub pointers: Vec<SpanPointer>,
 }
 
-impl Inferred {
+impl InferredSpans {
     pub(super) fn new(mut outer: Span<'static>, synchronicity: Synchronicity) -> Self {
         mark(&mut outer, synchronicity);
         if outer.resource.len() > MAX_TEXT_BYTES {
@@ -51,7 +51,7 @@ impl Inferred {
     /// Adds the span of the service that delivered to the outer one, and says so in a tag of the outer span.
     pub(super) fn wrap(&mut self, mut wrapped: Span<'static>, source: Option<&str>) {
         mark(&mut wrapped, Synchronicity::Async);
-        set(&mut self.outer.meta, super::reading::SOURCE, source);
+        set(&mut self.outer.meta, super::trigger_data::SOURCE, source);
         self.wrapped = Some(wrapped);
     }
 

@@ -7,8 +7,8 @@ use super::{
     checkpoints::{Checkpoints, Source},
     inferred::Synchronicity,
     json::Fields,
-    reading::{Input, Reading, from_seconds, set},
     settings::ServiceNames,
+    trigger_data::{Input, TriggerData, from_seconds, set},
 };
 use crate::process::propagation::Carrier;
 
@@ -20,7 +20,7 @@ fn matches(input: &Input) -> bool {
     input.record.has("kinesis")
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let kinesis = input.record.object("kinesis", KINESIS);
     let arn = input.record.text("eventSourceARN").unwrap_or_default();
     let stream = arn::second_segment(&arn);
@@ -38,10 +38,10 @@ fn read(input: &mut Input) -> Reading {
     set(tags, "event_name", record.text("eventName"));
     set(tags, "event_version", record.text("eventVersion"));
     set(tags, "partition_key", kinesis.text("partitionKey"));
-    let mut reading = Reading::of("kinesis", &arn).with_span(span, Synchronicity::Async);
-    reading.name_resource(Some(stream));
-    reading.carrier = kinesis.string("data").map(|data| carrier(&data)).unwrap_or_default();
-    reading
+    let mut data = TriggerData::of("kinesis", &arn).with_span(span, Synchronicity::Async);
+    data.name_resource(Some(stream));
+    data.carrier = kinesis.string("data").map(|data| carrier(&data)).unwrap_or_default();
+    data
 }
 
 /// The carrier in a record's data, which is base64.

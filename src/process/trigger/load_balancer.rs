@@ -4,7 +4,7 @@
 
 use super::{
     Kind, Trigger, http,
-    reading::{Input, Reading, set},
+    trigger_data::{Input, TriggerData, set},
 };
 
 pub(super) const ROW: Trigger = Trigger { kind: Kind::LoadBalancer, matches, read, checkpoints: |_, _| {} };
@@ -15,11 +15,11 @@ fn matches(input: &Input) -> bool {
     input.request.object("elb", &[TARGET_GROUP]).has(TARGET_GROUP)
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let arn = input.request.object("elb", &[TARGET_GROUP]).text(TARGET_GROUP).unwrap_or_default();
-    let mut reading = Reading::of("application-load-balancer", &arn);
-    set(&mut reading.tags, "http.method", input.top.text("httpMethod"));
+    let mut data = TriggerData::of("application-load-balancer", &arn);
+    set(&mut data.tags, "http.method", input.top.text("httpMethod"));
     // A target group has headers with one value or with several, never both.
-    reading.carrier = http::carrier(input.top.raw("headers").or_else(|| input.top.raw("multiValueHeaders")));
-    reading
+    data.carrier = http::carrier(input.top.raw("headers").or_else(|| input.top.raw("multiValueHeaders")));
+    data
 }

@@ -33,21 +33,21 @@ mod inferred;
 mod json;
 mod path;
 mod pointer;
-mod reading;
 mod settings;
+mod trigger_data;
 
 #[cfg(test)]
 mod tests;
 
 use checkpoints::Checkpoints;
-pub use inferred::{APM_ENABLED, APPSEC_ENABLED, Inferred, Synchronicity};
+pub use inferred::{APM_ENABLED, APPSEC_ENABLED, InferredSpans, Synchronicity};
 use json::Fields;
 pub use json::{MAX_TEXT_BYTES, entries, field, items, string};
 pub use pointer::SpanPointer;
-use reading::{Input, Reading};
 pub use settings::Settings;
+use trigger_data::{Input, TriggerData};
 
-pub use super::digest::Digest;
+pub use super::Digest;
 use super::{
     data_streams::Checkpoint,
     propagation::{Carrier, Propagator, TraceContext},
@@ -84,7 +84,7 @@ pub enum Kind {
 struct Trigger {
     kind: Kind,
     matches: fn(&Input) -> bool,
-    read: fn(&mut Input) -> Reading,
+    read: fn(&mut Input) -> TriggerData,
     /// Of every record.
     checkpoints: fn(&Input, &mut Checkpoints),
 }
@@ -114,7 +114,7 @@ pub struct Event {
     /// Tags of the `aws.lambda` span, among them `function_trigger.event_source` and `function_trigger.event_source_arn`.
     pub tags: Tags,
     /// The spans that stand for the services between the caller and the function; None for triggers without one.
-    pub inferred: Option<Inferred>,
+    pub inferred: Option<InferredSpans>,
     /// What was consumed, one for each record; empty unless data streams are monitored.
     pub checkpoints: Vec<Checkpoint>,
     contexts: Contexts,
@@ -136,7 +136,7 @@ struct Contexts {
 impl Event {
     /// Reads an event. Takes an id from `ids`, random and not 0, for each inferred span. Never fails: from what is no JSON object nothing is learnt.
     pub fn parse(body: &[u8], settings: &Settings, ids: &mut dyn FnMut() -> u64) -> Self {
-        let Some(top) = std::str::from_utf8(body).ok().and_then(|text| Fields::pick(text, reading::TOP)) else {
+        let Some(top) = std::str::from_utf8(body).ok().and_then(|text| Fields::pick(text, trigger_data::TOP)) else {
             return Self::default();
         };
         let mut input = Input::new(top, settings, ids);
@@ -150,7 +150,7 @@ impl Event {
     }
 
     fn from_row(row: &Trigger, input: &mut Input) -> Self {
-        let Reading { tags, inferred, carrier, generated } = (row.read)(input);
+        let TriggerData { tags, inferred, carrier, generated } = (row.read)(input);
         let mut checkpoints = Checkpoints::new(input.settings);
         if input.settings.data_streams.enabled {
             (row.checkpoints)(input, &mut checkpoints);

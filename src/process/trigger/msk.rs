@@ -8,8 +8,8 @@ use super::{
     checkpoints::{Checkpoints, MAX_RECORDS, Source},
     inferred::Synchronicity,
     json::{Fields, entries, items, scalar},
-    reading::{Input, Reading, from_millis, set},
     settings::ServiceNames,
+    trigger_data::{Input, TriggerData, from_millis, set},
 };
 use crate::process::propagation::Carrier;
 
@@ -24,7 +24,7 @@ fn matches(input: &Input) -> bool {
     input.top.raw("records").and_then(first_record).is_some_and(|record| record.has("topic"))
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let records = input.top.raw("records");
     let (record, carrier) = match records.and_then(record_with_context) {
         Some((record, carrier)) => (record, carrier),
@@ -41,10 +41,10 @@ fn read(input: &mut Input) -> Reading {
     set(tags, "partition", record.text("partition"));
     set(tags, "event_source", input.top.text("eventSource"));
     set(tags, "event_source_arn", Some(&arn).filter(|arn| !arn.is_empty()));
-    let mut reading = Reading::of("msk", &arn).with_span(span, Synchronicity::Async);
-    reading.name_resource(topic);
-    reading.carrier = carrier;
-    reading
+    let mut data = TriggerData::of("msk", &arn).with_span(span, Synchronicity::Async);
+    data.name_resource(topic);
+    data.carrier = carrier;
+    data
 }
 
 /// The first record of the first topic and partition that have one.

@@ -6,8 +6,8 @@ use super::{
     Kind, Trigger,
     http::{self, Request, synchronicity},
     path::parameterize,
-    reading::{Input, Reading, from_millis, set},
     settings::ServiceNames,
+    trigger_data::{Input, TriggerData, from_millis, set},
 };
 
 pub(super) const ROW: Trigger = Trigger { kind: Kind::RestApi, matches, read, checkpoints: |_, _| {} };
@@ -29,7 +29,7 @@ fn matches(input: &Input) -> bool {
     input.request.has("stage") && input.top.has("httpMethod") && input.top.has("resource")
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let context = input.top.object("requestContext", CONTEXT);
     let identity = context.object("identity", &["sourceIp", "userAgent"]);
     let request = Request {
@@ -52,8 +52,8 @@ fn read(input: &mut Input) -> Reading {
     set(&mut span.meta, "dd_resource_key", Some(format!("{apis}/restapis/{api}")));
 
     let headers = input.top.raw("headers").or_else(|| input.top.raw("multiValueHeaders"));
-    let mut reading = Reading::of("api-gateway", &format!("{apis}/restapis/{api}/stages/{stage}"));
-    request.describe_trigger(headers, &mut reading.tags);
-    reading.carrier = http::carrier(headers);
-    reading.with_span(span, synchronicity(headers))
+    let mut data = TriggerData::of("api-gateway", &format!("{apis}/restapis/{api}/stages/{stage}"));
+    request.describe_trigger(headers, &mut data.tags);
+    data.carrier = http::carrier(headers);
+    data.with_span(span, synchronicity(headers))
 }

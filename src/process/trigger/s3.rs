@@ -8,8 +8,8 @@ use super::{
     Digest, Kind, SpanPointer, Trigger,
     inferred::Synchronicity,
     json::Fields,
-    reading::{Input, Reading, from_rfc3339, set},
     settings::ServiceNames,
+    trigger_data::{Input, TriggerData, from_rfc3339, set},
 };
 use crate::process::form::percent_decode;
 
@@ -19,7 +19,7 @@ fn matches(input: &Input) -> bool {
     input.record.has("s3")
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let s3 = input.record.object("s3", &["bucket", "object"]);
     let (bucket, object) = (s3.object("bucket", &["arn", "name"]), s3.object("object", &["eTag", "key", "size"]));
     let name = bucket.text("name").unwrap_or_default();
@@ -36,9 +36,9 @@ fn read(input: &mut Input) -> Reading {
     let pointer = pointer(&name, &object, input.settings.sha256);
     // The record has no ARN of its source; `aws:s3` stands for it.
     let source = input.record.text("eventSource").unwrap_or_default();
-    let mut reading = Reading::of("s3", &source).with_span(span, Synchronicity::Async);
-    reading.name_resource(Some(name));
-    reading.with_pointers(pointer.into_iter().collect())
+    let mut data = TriggerData::of("s3", &source).with_span(span, Synchronicity::Async);
+    data.name_resource(Some(name));
+    data.with_pointers(pointer.into_iter().collect())
 }
 
 /// The pointer to a version of an object, by the tag that S3 computes from its content. Events have keys in the encoding of forms; whoever has written the object hashes

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     config::{Config, DataStreams},
     platform::environment::Environment,
-    process::digest::Digest,
+    process::Digest,
 };
 
 /// Settings and facts of the sandbox, the same for every invocation.

@@ -8,8 +8,8 @@ use super::{
     eventbridge,
     inferred::Synchronicity,
     json::Fields,
-    reading::{Input, Reading, from_rfc3339, set},
     settings::ServiceNames,
+    trigger_data::{Input, TriggerData, from_rfc3339, set},
 };
 use crate::process::propagation::Carrier;
 
@@ -23,13 +23,13 @@ fn matches(input: &Input) -> bool {
     input.record.has("Sns")
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let fields = input.record.object("Sns", NOTIFICATION);
-    let mut reading = notification(input, &fields);
-    if let Some(inferred) = &mut reading.inferred {
+    let mut data = notification(input, &fields);
+    if let Some(inferred) = &mut data.inferred {
         set(&mut inferred.outer.meta, "event_subscription_arn", input.record.text("EventSubscriptionArn"));
     }
-    reading
+    data
 }
 
 /// Whether a document is a notification; a customer's message that looks a little like one is not.
@@ -39,7 +39,7 @@ pub(super) fn is_notification(fields: &Fields) -> bool {
 }
 
 /// Reads a notification that the function received, or a queue.
-pub(super) fn notification(input: &mut Input, fields: &Fields) -> Reading {
+pub(super) fn notification(input: &mut Input, fields: &Fields) -> TriggerData {
     let arn = fields.text("TopicArn").unwrap_or_default();
     let topic = arn::name(&arn);
     let names = ServiceNames { specific: topic, generic: "lambda_sns", instance: topic, fallback: "sns" };
@@ -51,13 +51,13 @@ pub(super) fn notification(input: &mut Input, fields: &Fields) -> Reading {
     set(tags, "message_id", fields.text("MessageId"));
     set(tags, "type", fields.text("Type"));
     set(tags, "subject", fields.text("Subject"));
-    let mut reading = Reading::of("sns", &arn).with_span(span, Synchronicity::Async);
-    reading.name_resource(Some(topic));
-    reading.carrier = carrier(fields);
+    let mut data = TriggerData::of("sns", &arn).with_span(span, Synchronicity::Async);
+    data.name_resource(Some(topic));
+    data.carrier = carrier(fields);
     if let Some(message) = fields.string("Message") {
-        reading.wrap(eventbridge::delivered(input, &message));
+        data.wrap(eventbridge::delivered(input, &message));
     }
-    reading
+    data
 }
 
 /// The carrier in the attributes of a notification.

@@ -8,9 +8,9 @@ use super::{
     eventbridge,
     inferred::Synchronicity,
     json::Fields,
-    reading::{Input, Reading, from_millis, set},
     settings::ServiceNames,
     sns,
+    trigger_data::{Input, TriggerData, from_millis, set},
 };
 use crate::process::propagation::xray_context;
 
@@ -22,7 +22,7 @@ fn matches(input: &Input) -> bool {
     input.record.string("eventSource").as_deref() == Some("aws:sqs")
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let attributes = input.record.object("attributes", ATTRIBUTES);
     let arn = input.record.text("eventSourceARN").unwrap_or_default();
     let queue = arn::name(&arn);
@@ -31,22 +31,22 @@ fn read(input: &mut Input) -> Reading {
     set(&mut span.meta, "operation_name", Some("aws.sqs"));
     set(&mut span.meta, "receipt_handle", input.record.text("receiptHandle"));
 
-    let mut reading = Reading::of("sqs", &arn_of_function(input, &arn));
-    for tags in [&mut reading.tags, &mut span.meta] {
+    let mut data = TriggerData::of("sqs", &arn_of_function(input, &arn));
+    for tags in [&mut data.tags, &mut span.meta] {
         set(tags, "retry_count", attributes.text("ApproximateReceiveCount"));
         set(tags, "sender_id", attributes.text("SenderId"));
         set(tags, "source_arn", Some(&arn).filter(|arn| !arn.is_empty()));
         set(tags, "aws_region", input.record.text("awsRegion"));
     }
-    reading.carrier = attribute::carrier(&input.record.object("messageAttributes", &[attribute::NAME]));
+    data.carrier = attribute::carrier(&input.record.object("messageAttributes", &[attribute::NAME]));
     let header = attributes.string("AWSTraceHeader");
-    reading.generated = header.and_then(|header| xray_context(&header, input.settings.merge_xray_traces));
-    let mut reading = reading.with_span(span, Synchronicity::Async);
-    reading.name_resource(Some(queue));
+    data.generated = header.and_then(|header| xray_context(&header, input.settings.merge_xray_traces));
+    let mut data = data.with_span(span, Synchronicity::Async);
+    data.name_resource(Some(queue));
     if let Some(body) = input.record.string("body") {
-        reading.wrap(delivered(input, &body));
+        data.wrap(delivered(input, &body));
     }
-    reading
+    data
 }
 
 /// The queue's ARN as the tag has it: with the partition and the region of the function.
@@ -59,7 +59,7 @@ fn arn_of_function(input: &Input, arn: &str) -> String {
 }
 
 /// What another service delivered to the queue, if that is what the message is.
-fn delivered(input: &mut Input, body: &str) -> Option<Reading> {
+fn delivered(input: &mut Input, body: &str) -> Option<TriggerData> {
     let fields = Fields::pick(body, sns::NOTIFICATION).filter(sns::is_notification);
     if let Some(fields) = fields {
         return Some(sns::notification(input, &fields));

@@ -5,7 +5,7 @@
 use super::{
     Digest, Kind, Trigger, attribute,
     json::Fields,
-    reading::{Input, Reading},
+    trigger_data::{Input, TriggerData},
 };
 use crate::process::propagation::{HIGH_HALF, TraceContext, propagation_tags};
 
@@ -35,12 +35,12 @@ fn matches(input: &Input) -> bool {
     State::of(&context_object(input)).is_some()
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let fields = context_object(input);
     let machine = fields.object("StateMachine", &["Id"]).text("Id").unwrap_or_default();
-    let mut reading = Reading::of("states", &machine);
-    reading.generated = State::of(&fields).and_then(|state| trace_context(&fields, &state, input.settings.sha256));
-    reading
+    let mut data = TriggerData::of("states", &machine);
+    data.generated = State::of(&fields).and_then(|state| trace_context(&fields, &state, input.settings.sha256));
+    data
 }
 
 /// The context object is the event, its field `Payload` if the state was written for an older integration, or `_datadog` in either.

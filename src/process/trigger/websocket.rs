@@ -5,8 +5,8 @@
 use super::{
     Kind, Trigger, http,
     inferred::Synchronicity,
-    reading::{Input, Reading, from_millis, set},
     settings::ServiceNames,
+    trigger_data::{Input, TriggerData, from_millis, set},
 };
 
 pub(super) const ROW: Trigger = Trigger { kind: Kind::WebSocket, matches, read, checkpoints: |_, _| {} };
@@ -27,7 +27,7 @@ fn matches(input: &Input) -> bool {
     input.request.has("messageDirection")
 }
 
-fn read(input: &mut Input) -> Reading {
+fn read(input: &mut Input) -> TriggerData {
     let context = input.top.object("requestContext", CONTEXT);
     let route = context.text("routeKey");
     let api = context.text("apiId").unwrap_or_default();
@@ -56,12 +56,12 @@ fn read(input: &mut Input) -> Reading {
     let apis = input.settings.api_gateway();
     let stage = context.text("stage").unwrap_or_default();
     let headers = input.top.raw("headers").or_else(|| input.top.raw("multiValueHeaders"));
-    let mut reading = Reading::of("api-gateway", &format!("{apis}/apis/{api}/stages/{stage}"));
-    set(&mut reading.tags, "http.url", Some(&url));
-    set(&mut reading.tags, "http.url_details.path", route.as_deref());
-    set(&mut reading.tags, "http.referer", http::header(headers, "referer"));
-    reading.carrier = http::carrier(headers);
-    let mut reading = reading.with_span(span, Synchronicity::Async);
-    reading.name_resource(route);
-    reading
+    let mut data = TriggerData::of("api-gateway", &format!("{apis}/apis/{api}/stages/{stage}"));
+    set(&mut data.tags, "http.url", Some(&url));
+    set(&mut data.tags, "http.url_details.path", route.as_deref());
+    set(&mut data.tags, "http.referer", http::header(headers, "referer"));
+    data.carrier = http::carrier(headers);
+    let mut data = data.with_span(span, Synchronicity::Async);
+    data.name_resource(route);
+    data
 }

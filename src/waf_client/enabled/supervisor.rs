@@ -145,7 +145,7 @@ impl Supervisor {
             Err(error) => return Attempt { end: End::Failed(error), served: None },
         };
         let mut served = None;
-        let end = match worker.ask(configure, self.limits.start).await {
+        let end = match worker.request(configure, self.limits.start).await {
             Ok(Reply::Ready { waf_version, rules_version, loaded, failed }) => {
                 let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
                 let versions = Versions { waf: text(waf_version), rules: text(rules_version) };
@@ -181,7 +181,7 @@ impl Supervisor {
             };
             let Some(Command { message, context, reply, _room }) = command else { return End::Finished };
             let Some(reply) = reply else {
-                match worker.tell(&message, self.limits.answer).await {
+                match worker.send(&message, self.limits.answer).await {
                     Ok(()) => continue,
                     Err(error) => return End::Failed(error),
                 }
@@ -190,7 +190,7 @@ impl Supervisor {
             if reply.is_closed() {
                 continue;
             }
-            match worker.ask(&message, self.limits.answer).await {
+            match worker.request(&message, self.limits.answer).await {
                 Ok(Reply::Outcome { context: answered, status, result }) if answered == context => {
                     has_evaluated = true;
                     let result = Some(result).filter(|result| is_result(status, result));

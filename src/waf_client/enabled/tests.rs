@@ -28,23 +28,23 @@ const LIMITS: Limits = Limits {
 };
 const BUDGET: Duration = Duration::from_millis(5);
 
-struct Scene {
+struct WorkerFixture {
     folder: TempDir,
     files: Files,
 }
 
 /// A shell script as the worker.
-fn scene(script: &str) -> Scene {
+fn fixture(script: &str) -> WorkerFixture {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.json");
     fs::write(&rules, "{}").unwrap();
     // Every start leaves a line.
     let script = format!("echo >>{}; {script}", folder.path().join("starts").display());
     let arguments: Vec<OsString> = vec!["-c".into(), script.into()];
-    Scene { files: Files { program: "/bin/sh".into(), arguments, libraries: None, rules }, folder }
+    WorkerFixture { files: Files { program: "/bin/sh".into(), arguments, libraries: None, rules }, folder }
 }
 
-impl Scene {
+impl WorkerFixture {
     fn starts(&self) -> usize {
         fs::read_to_string(self.folder.path().join("starts")).map_or(0, |lines| lines.lines().count())
     }
@@ -91,21 +91,21 @@ const FAILURES: [(&str, &str); 7] = [
 
 #[tokio::test]
 async fn an_evaluation_has_the_result_of_the_worker() {
-    let scene = scene(&format!("{HEAR} {} {HEAR} {} {HEAR}", ready(), outcome(0)));
-    let waf = scene.waf(LIMITS);
+    let fixture = fixture(&format!("{HEAR} {} {HEAR} {} {HEAR}", ready(), outcome(0)));
+    let waf = fixture.waf(LIMITS);
     // Asked before the worker is ready.
     let result = waf.evaluate(waf.new_context(), BUDGET, Vec::new()).await.unwrap();
     assert_eq!(result.field("keep"), Some(&Value::Bool(true)));
     assert_eq!(waf.versions(), Versions { waf: "2".to_owned(), rules: "1".to_owned() });
     waf.until_ready().await;
-    assert_eq!(scene.starts(), 1);
+    assert_eq!(fixture.starts(), 1);
 }
 
 #[tokio::test]
 async fn a_worker_that_fails_before_it_is_ready_harms_no_request() {
     for (what, failure) in FAILURES {
-        let scene = scene(&format!("{HEAR} {failure}"));
-        let waf = scene.waf(Limits { start: Duration::from_millis(300), ..LIMITS });
+        let fixture = fixture(&format!("{HEAR} {failure}"));
+        let waf = fixture.waf(Limits { start: Duration::from_millis(300), ..LIMITS });
         assert_eq!(waf.evaluate(0, BUDGET, Vec::new()).await, None, "{what}");
         waf.until_ready().await;
         assert_eq!(waf.versions(), Versions::default(), "{what}");
@@ -118,13 +118,13 @@ async fn a_worker_that_fails_in_an_evaluation_is_started_again() {
         let again = outcome(1);
         let script =
             format!("{HEAR} {} {HEAR} if [ -e \"$0\" ]; then {again} sleep 100; else : >\"$0\"; {failure} fi", ready());
-        let mut scene = scene(&script);
-        scene.files.arguments.push(scene.folder.path().join("failed").into());
-        let waf = scene.waf(LIMITS);
+        let mut fixture = fixture(&script);
+        fixture.files.arguments.push(fixture.folder.path().join("failed").into());
+        let waf = fixture.waf(LIMITS);
         assert_eq!(waf.evaluate(0, BUDGET, Vec::new()).await, None, "{what}");
         let result = eventually(&waf, 1).await;
         assert_eq!(result.field("keep"), Some(&Value::Bool(true)), "{what}");
-        assert_eq!(scene.starts(), 2, "{what}");
+        assert_eq!(fixture.starts(), 2, "{what}");
     }
 }
 
@@ -140,9 +140,9 @@ async fn eventually(waf: &Waf, context: u32) -> Value {
 
 #[tokio::test]
 async fn a_worker_that_fails_now_and_then_is_always_started_again_soon() {
-    let scene = scene(&format!("{HEAR} {} {HEAR} {} {HEAR} kill -KILL $$", ready(), outcome(0)));
+    let fixture = fixture(&format!("{HEAR} {} {HEAR} {} {HEAR} kill -KILL $$", ready(), outcome(0)));
     let limits = Limits { backoff: Duration::from_millis(20), max_backoff: Duration::from_hours(1), ..LIMITS };
-    let waf = scene.waf(limits);
+    let waf = fixture.waf(limits);
     let begun = Instant::now();
     for _ in 0..10 {
         eventually(&waf, 0).await;
@@ -155,10 +155,10 @@ async fn a_worker_that_fails_now_and_then_is_always_started_again_soon() {
 
 #[tokio::test]
 async fn an_idle_worker_that_dies_is_noticed_before_the_next_request() {
-    let scene =
-        scene(&format!("{HEAR} {} if [ -e \"$0\" ]; then {HEAR} {} sleep 100; fi; : >\"$0\"", ready(), outcome(0)));
-    let mut files = scene.files.clone();
-    files.arguments.push(scene.folder.path().join("failed").into());
+    let fixture =
+        fixture(&format!("{HEAR} {} if [ -e \"$0\" ]; then {HEAR} {} sleep 100; fi; : >\"$0\"", ready(), outcome(0)));
+    let mut files = fixture.files.clone();
+    files.arguments.push(fixture.folder.path().join("failed").into());
     let waf = Waf::supervised(files, LIMITS);
     let mut states = waf.state.clone();
     for expected in [State::Failed, State::Ready(Versions { waf: "2".to_owned(), rules: "1".to_owned() })] {
@@ -169,30 +169,30 @@ async fn an_idle_worker_that_dies_is_noticed_before_the_next_request() {
 
 #[tokio::test]
 async fn an_answer_to_another_question_is_no_result() {
-    let scene = scene(&format!("{HEAR} {} {HEAR} {} sleep 100", ready(), outcome(8)));
-    assert_eq!(scene.waf(LIMITS).evaluate(7, BUDGET, Vec::new()).await, None);
+    let fixture = fixture(&format!("{HEAR} {} {HEAR} {} sleep 100", ready(), outcome(8)));
+    assert_eq!(fixture.waf(LIMITS).evaluate(7, BUDGET, Vec::new()).await, None);
 }
 
 #[tokio::test]
 async fn what_can_never_work_is_tried_once() {
-    let refusing = scene(&format!("{HEAR} {} sleep 100", say(&Reply::Refused(b"no".to_vec()))));
-    let mut without_worker = scene("");
+    let refusing = fixture(&format!("{HEAR} {} sleep 100", say(&Reply::Refused(b"no".to_vec()))));
+    let mut without_worker = fixture("");
     without_worker.files.program = "/nonexistent/waf".into();
-    let mut without_rules = scene("");
+    let mut without_rules = fixture("");
     without_rules.files.rules = "/nonexistent/rules".into();
-    for (scene, starts) in [(refusing, 1), (without_worker, 0), (without_rules, 0)] {
-        let waf = scene.waf(LIMITS);
+    for (fixture, starts) in [(refusing, 1), (without_worker, 0), (without_rules, 0)] {
+        let waf = fixture.waf(LIMITS);
         waf.until_ready().await;
         waf.commands.closed().await;
         assert_eq!(waf.evaluate(0, BUDGET, Vec::new()).await, None);
-        assert_eq!(scene.starts(), starts);
+        assert_eq!(fixture.starts(), starts);
     }
 }
 
 #[tokio::test]
 async fn a_process_is_gone_once_nobody_needs_it() {
-    let scene = scene(&format!("{HEAR} {} while :; do :; done", ready()));
-    let worker = worker::Worker::start(&scene.files).await.unwrap();
+    let fixture = fixture(&format!("{HEAR} {} while :; do :; done", ready()));
+    let worker = worker::Worker::start(&fixture.files).await.unwrap();
     let process = format!("/proc/{}", worker.id().unwrap());
     assert!(fs::exists(&process).unwrap());
     worker.stop().await;
@@ -202,11 +202,11 @@ async fn a_process_is_gone_once_nobody_needs_it() {
 #[tokio::test]
 async fn the_worker_has_no_variables_and_no_descriptor_but_its_socket() {
     let script = "tr '\\0' '\\n' </proc/$$/environ >\"$0\"; ls -l /proc/$$/fd >>\"$0\"";
-    let mut scene = scene(script);
-    let seen = scene.folder.path().join("seen");
-    scene.files.arguments.push(seen.clone().into());
-    scene.files.libraries = Some("/somewhere".into());
-    let mut worker = worker::Worker::start(&scene.files).await.unwrap();
+    let mut fixture = fixture(script);
+    let seen = fixture.folder.path().join("seen");
+    fixture.files.arguments.push(seen.clone().into());
+    fixture.files.libraries = Some("/somewhere".into());
+    let mut worker = worker::Worker::start(&fixture.files).await.unwrap();
     assert!(matches!(worker.failure().await, worker::Error::Ended));
     let seen = fs::read_to_string(seen).unwrap();
     let variables: Vec<&str> = seen.lines().take_while(|line| !line.starts_with("total")).collect();
@@ -217,8 +217,8 @@ async fn the_worker_has_no_variables_and_no_descriptor_but_its_socket() {
 
 #[tokio::test]
 async fn requests_beyond_the_room_for_them_are_not_waited_for() {
-    let scene = scene("sleep 100");
-    let waf = scene.waf(LIMITS);
+    let fixture = fixture("sleep 100");
+    let waf = fixture.waf(LIMITS);
     let waiting = AtomicUsize::new(0);
     let large = || vec![(b"a".to_vec(), Value::Text(vec![0; MAX_WAITING_BYTES / 4]))];
     let ask = async |waf: &Waf| {
@@ -295,8 +295,8 @@ fn body(numbers: usize) -> Addresses {
 #[tokio::test]
 async fn a_schema_of_too_many_values_costs_its_evaluation_and_not_the_worker() {
     // Under a name of its own, so that no other test takes the process for its own.
-    let scene = scene("");
-    let program = scene.folder.path().join("waf");
+    let fixture = fixture("");
+    let program = fixture.folder.path().join("waf");
     let files = real_files();
     matrix::executable::write(&program, fs::read(&files.program).unwrap()).unwrap();
     let limits = Limits { answer: Duration::from_secs(10), backoff: Duration::from_hours(1), ..LIMITS };

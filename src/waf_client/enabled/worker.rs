@@ -62,7 +62,7 @@ impl Worker {
     }
 
     /// Sends a message, and waits for the answer to it.
-    pub async fn ask(&mut self, message: &[u8], limit: Duration) -> Result<Reply, Error> {
+    pub async fn request(&mut self, message: &[u8], limit: Duration) -> Result<Reply, Error> {
         let exchange = async {
             self.stream.write_all(message).await.map_err(Error::Socket)?;
             self.reply().await
@@ -71,7 +71,7 @@ impl Worker {
     }
 
     /// Sends a message that has no answer.
-    pub async fn tell(&mut self, message: &[u8], limit: Duration) -> Result<(), Error> {
+    pub async fn send(&mut self, message: &[u8], limit: Duration) -> Result<(), Error> {
         let written = timeout_awake(limit, self.stream.write_all(message)).await;
         written.ok_or(Error::Hangs(limit))?.map_err(Error::Socket)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::read::Parsed;
+use super::super::read::ParsedList;
 #[cfg(test)]
 use super::{Doc, Kind, beside};
 use super::{Key, Scope, ZSTD, keys, list, taken};
@@ -19,7 +19,7 @@ keys! { KEYS
         example: r#"{"https://trace.agent.datadoghq.eu":["fedcba9876543210fedcba9876543210"]}"#, reader: "intake",
         meaning: "Base URLs of further trace intakes, each with the API keys under which all traces and trace statistics go there too.",
         set: |builder, given, _| {
-            let Parsed { items, skipped } = given.endpoints()?;
+            let ParsedList { items, skipped } = given.endpoints()?;
             builder.skipped = skipped;
             let endpoints = items.into_iter().map(Arc::new).collect();
             Ok(list(&mut builder.config.apm.additional_endpoints, endpoints))
@@ -103,7 +103,7 @@ keys! { KEYS
                   A numeric tag becomes a text tag if what is left is no number. \
                   Attributes of a span's events count as tags.",
         set: |builder, given, _| {
-            let Parsed { items, skipped } = given.replace_rules()?;
+            let ParsedList { items, skipped } = given.replace_rules()?;
             builder.skipped = skipped;
             Ok(list(&mut builder.config.apm.replace_rules, items))
         },

@@ -1,6 +1,6 @@
 //! Settings about OTLP, OpenTelemetry's protocol.
 
-use super::super::read::Parsed;
+use super::super::read::ParsedList;
 #[cfg(test)]
 use super::{Doc, Kind, beside};
 use super::{Key, Scope, keys, list, taken};
@@ -47,7 +47,7 @@ keys! { KEYS
         example: "opentelemetry.client:http.client", reader: "process",
         meaning: "Other names for operations of OTLP spans.",
         set: |builder, given, _| {
-            let Parsed { items, skipped } = given.pairs()?;
+            let ParsedList { items, skipped } = given.pairs()?;
             builder.skipped = skipped;
             let mut pairs = Vec::new();
             let effect = list(&mut pairs, items);

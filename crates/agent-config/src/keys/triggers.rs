@@ -1,6 +1,6 @@
 //! Settings about what invokes the function: trace contexts and the spans of services.
 
-use super::super::read::{Effect, Parsed};
+use super::super::read::{Effect, ParsedList};
 #[cfg(test)]
 use super::{Doc, Kind, beside};
 use super::{Key, Scope, keys, list, name, taken};
@@ -12,7 +12,7 @@ keys! { KEYS
         meaning: "Formats in which the caller's trace is looked for, in this order. The first that finds one decides; W3C's adds to a trace that Datadog's headers \
                   name too.",
         set: |builder, given, _| {
-            let Parsed { items, skipped } = given.styles()?;
+            let ParsedList { items, skipped } = given.styles()?;
             builder.skipped = skipped;
             Ok(list(&mut builder.config.propagation.styles, items))
         },
@@ -22,7 +22,7 @@ keys! { KEYS
         example: "b3", reader: "process",
         meaning: "As `DD_TRACE_PROPAGATION_STYLE`, which it replaces wherever that one is set.",
         set: |builder, given, _| {
-            let Parsed { items, skipped } = given.styles()?;
+            let ParsedList { items, skipped } = given.styles()?;
             builder.skipped = skipped;
             Ok(list(&mut builder.config.propagation.styles, items))
         },
@@ -45,7 +45,7 @@ keys! { KEYS
         meaning: "Services of the spans of queues, topics, APIs, …: by their name or id, or by kind: `lambda_api_gateway`, `lambda_url`, `lambda_sqs`, `lambda_sns`, \
                   `lambda_s3`, `lambda_dynamodb`, `lambda_kinesis`, `lambda_eventbridge` or `lambda_msk`.",
         set: |builder, given, _| {
-            let Parsed { items, skipped } = given.pairs()?;
+            let ParsedList { items, skipped } = given.pairs()?;
             builder.skipped = skipped;
             if items.is_empty() {
                 return Ok(Effect::Unset);

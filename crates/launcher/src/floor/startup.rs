@@ -7,7 +7,7 @@ use extension_protocol::{
 
 use crate::{
     api::Api,
-    connection::{Connection, Inbox},
+    connection::{Connection, ReadBuffer},
     idle::sleep,
     process::Process,
     telemetry::Telemetry,
@@ -19,21 +19,21 @@ const FAILURE: i32 = 1;
 
 /// The whole of the program, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the launcher's needs all of it, and both are begun in the same way")]
-pub fn run(process: Process, inbox: &mut Inbox) -> i32 {
+pub fn run(process: Process, buffer: &mut ReadBuffer) -> i32 {
     let api = process.variable(RUNTIME_API).and_then(Api::parse);
-    let ended = api.and_then(|api| Floor { api, inbox }.live());
+    let ended = api.and_then(|api| Floor { api, buffer }.run());
     if ended.is_some() { SUCCESS } else { FAILURE }
 }
 
 struct Floor<'a> {
     api: Api<'a>,
-    inbox: &'a mut Inbox,
+    buffer: &'a mut ReadBuffer,
 }
 
 impl Floor<'_> {
     /// From the registration to SHUTDOWN. None if the platform has refused it or is gone; nothing is tried again before the first request for an event.
-    fn live(&mut self) -> Option<()> {
-        let mut connection = Connection::open(&self.api, self.inbox).ok()?;
+    fn run(&mut self) -> Option<()> {
+        let mut connection = Connection::open(&self.api, self.buffer).ok()?;
         connection.send(&self.api, &[Request::Register(Initialization::OnDemand)]).ok()?;
         let telemetry = Telemetry::bind().ok()?;
         let subscription =
@@ -41,7 +41,7 @@ impl Floor<'_> {
         // Lambda's have 36 bytes.
         let mut place = [0; 256];
         let mut id = Text::new(&mut place);
-        let response = connection.receive(self.inbox).ok()?;
+        let response = connection.receive(self.buffer).ok()?;
         id.push(reply::registration(&response).ok()?.id.as_bytes());
         let id = Some(id.as_str()).filter(|_| id.is_whole())?;
         connection.send(&self.api, &[Request::Subscribe { id, subscription }, Request::Next { id }]).ok()?;
@@ -54,10 +54,10 @@ impl Floor<'_> {
         // Its response comes before the first event. Whatever it says, the event comes behind it unless the connection has ended.
         let mut is_subscribing = true;
         loop {
-            if !self.inbox.has_more() {
+            if !self.buffer.has_more() {
                 telemetry.discard_until(&connection);
             }
-            let event = connection.receive(self.inbox).map(|response| reply::event_type(&response));
+            let event = connection.receive(self.buffer).map(|response| reply::event_type(&response));
             if core::mem::take(&mut is_subscribing) && !connection.has_ended() {
                 continue;
             }
@@ -67,7 +67,7 @@ impl Floor<'_> {
                 Ok(None) | Err(_) => sleep(backoff.pause()),
             }
             if connection.has_ended() {
-                connection = Connection::open(&self.api, self.inbox).ok()?;
+                connection = Connection::open(&self.api, self.buffer).ok()?;
             }
             // If that fails, so does receiving.
             let _ = connection.send(&self.api, &[Request::Next { id }]);

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::{count, milliseconds, section};
-use crate::invoke::run_summary::{Missing, RunSummary};
+use crate::invoke::run_summary::{MissingDeliveries, RunSummary};
 use crate::markup::{Element, table};
 
 pub fn invocations(run_summary: &RunSummary) -> Element {
@@ -85,7 +85,7 @@ pub fn routes(run_summary: &RunSummary) -> Element {
 }
 
 /// What should have arrived and did not.
-pub fn missing(missing: &Missing) -> Option<Element> {
+pub fn missing(missing: &MissingDeliveries) -> Option<Element> {
     let lines = missing.lines.iter().map(|line| format!("no log arrived for the line: {line}"));
     let counts = missing.invocations.iter().map(|counts| {
         format!(

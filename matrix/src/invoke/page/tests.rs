@@ -1,7 +1,7 @@
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::*;
-use crate::invoke::run_summary::{Extensions, Log, Missing, Outcome};
+use crate::invoke::run_summary::{Extensions, Log, MissingDeliveries, Outcome};
 use crate::invoke::security::SecurityEvent;
 use crate::invoke::timeline::{Bar, Kind, Lane, Mark};
 use crate::invoke::traces::{Trace, TraceSpan};
@@ -62,7 +62,7 @@ fn run_summary() -> RunSummary {
         metrics: Vec::new(),
         traces: vec![Trace { trace_id: "7".into(), request_id: Some("r1".into()), starts_ms: Some(3.0), spans }],
         operations: Vec::new(),
-        missing: Missing { lines: vec!["lost".into()], ..Missing::default() },
+        missing: MissingDeliveries { lines: vec!["lost".into()], ..MissingDeliveries::default() },
         crash: None,
         exits: Vec::new(),
         notes: vec!["the network is shared".into()],
@@ -112,7 +112,7 @@ fn the_verdict_claims_no_more_than_was_checked() {
             verdict: Verdict::Delivered,
             extensions,
             not_isolated,
-            missing: Missing::default(),
+            missing: MissingDeliveries::default(),
             ..run_summary()
         };
         let page = page("shop", &run_summary, &timeline());
@@ -167,7 +167,7 @@ fn a_run_without_anything_still_has_a_page() {
         invocations: Vec::new(),
         logs: Vec::new(),
         traces: Vec::new(),
-        missing: Missing::default(),
+        missing: MissingDeliveries::default(),
         notes: Vec::new(),
         ..run_summary()
     };

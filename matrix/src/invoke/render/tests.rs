@@ -43,16 +43,16 @@ fn run_summary() -> RunSummary {
         metrics: Vec::new(),
         traces: Vec::new(),
         operations: Vec::new(),
-        missing: Missing {
+        missing: MissingDeliveries {
             lines: vec!["lost\tline".into()],
             invocations: Some(InvocationCountMismatch { invoked: 2, counted: 1.0 }),
             refused: vec![RejectedPayload {
                 number: 7,
                 path: "/api/v2/logs".into(),
-                answer: Answered::Status { code: 403, delay_ms: 0 },
+                answer: RequestOutcome::Status { code: 403, delay_ms: 0 },
                 problems: vec!["the API key is blank".into()],
             }],
-            ..Missing::default()
+            ..MissingDeliveries::default()
         },
         extensions: Extensions::Agent,
         not_isolated: vec!["processes", "CPU"],

@@ -20,7 +20,7 @@ pub struct CustomMetricLoss {
 
 /// What was sent of a metric.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sent {
+struct SentMetric {
     /// The sum of a count, the number of values of a distribution, and 0 for other types, which may be aggregated.
     total: f64,
     is_exact: bool,
@@ -30,7 +30,7 @@ struct Sent {
 
 /// The metrics that did not arrive whole. `prefix` is put before every name.
 pub(super) fn lost(datagrams: &[Vec<u8>], prefix: &str, metrics: &[Metric]) -> Vec<CustomMetricLoss> {
-    let mut sent: BTreeMap<String, Sent> = BTreeMap::new();
+    let mut sent: BTreeMap<String, SentMetric> = BTreeMap::new();
     for datagram in datagrams {
         for line in String::from_utf8_lossy(datagram).lines() {
             if let Some((name, value)) = parse(line) {
@@ -41,7 +41,7 @@ pub(super) fn lost(datagrams: &[Vec<u8>], prefix: &str, metrics: &[Metric]) -> V
             }
         }
     }
-    let loss = |(name, sent): (String, Sent)| {
+    let loss = |(name, sent): (String, SentMetric)| {
         let arrived: Vec<&Metric> = metrics.iter().filter(|metric| is_of(metric, &name, sent)).collect();
         let total = if arrived.iter().any(|metric| metric.kind == "distribution") {
             arrived.iter().map(|metric| f64::from(i32::try_from(metric.count).unwrap_or(i32::MAX))).sum()
@@ -57,7 +57,7 @@ pub(super) fn lost(datagrams: &[Vec<u8>], prefix: &str, metrics: &[Metric]) -> V
 }
 
 /// Whether a metric is this one, or one of those that a histogram becomes. Others below its name are metrics of their own.
-fn is_of(metric: &Metric, name: &str, sent: Sent) -> bool {
+fn is_of(metric: &Metric, name: &str, sent: SentMetric) -> bool {
     let Some(rest) = metric.name.strip_prefix(name) else { return false };
     rest.is_empty() || (sent.is_histogram && rest.strip_prefix('.').is_some_and(is_aggregate))
 }
@@ -69,7 +69,7 @@ fn is_aggregate(name: &str) -> bool {
 }
 
 /// The name of a metric with what was sent. `None` for events, service checks and what is malformed. Source: "DogStatsD Datagram Format and Shell Usage".
-fn parse(line: &str) -> Option<(&str, Sent)> {
+fn parse(line: &str) -> Option<(&str, SentMetric)> {
     let (metric, rest) = line.split_once('|')?;
     let (name, values) = metric.split_once(':')?;
     let is_plain = name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.'));
@@ -87,10 +87,10 @@ fn parse(line: &str) -> Option<(&str, Sent)> {
     let is_exact = (rate - 1.0).abs() < f64::EPSILON;
     let number = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
     let sent = match kind {
-        "d" => Sent { total: number, is_exact, is_histogram: false },
-        "c" => Sent { total: values.iter().sum(), is_exact, is_histogram: false },
-        "h" | "ms" => Sent { is_histogram: true, ..Sent::default() },
-        "g" | "s" => Sent::default(),
+        "d" => SentMetric { total: number, is_exact, is_histogram: false },
+        "c" => SentMetric { total: values.iter().sum(), is_exact, is_histogram: false },
+        "h" | "ms" => SentMetric { is_histogram: true, ..SentMetric::default() },
+        "g" | "s" => SentMetric::default(),
         _ => return None,
     };
     Some((name, sent))

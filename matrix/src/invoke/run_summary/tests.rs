@@ -18,14 +18,14 @@ fn request(number: usize, path: &str, payload: Payload) -> Request {
         wire_bytes: 10,
         body_bytes: 100,
         payload,
-        answer: Answered::Status { code: 202, delay_ms: 0 },
+        answer: RequestOutcome::Status { code: 202, delay_ms: 0 },
         ended: Some(OffsetDateTime::UNIX_EPOCH),
         problems: Vec::new(),
     }
 }
 
 fn answered(code: u16, request: Request) -> Request {
-    Request { answer: Answered::Status { code, delay_ms: 0 }, problems: vec!["bad".into()], ..request }
+    Request { answer: RequestOutcome::Status { code, delay_ms: 0 }, problems: vec!["bad".into()], ..request }
 }
 
 fn log(message: &str) -> Value {
@@ -67,7 +67,12 @@ fn sound() -> Run {
             request(2, "/api/beta/sketches", Payload::Sketches(vec![sketch(INVOCATIONS, &[], 1, 1.0, 1.0, 1.0)])),
         ],
         began: vec![InvocationStart { request_id: "r1".into(), at: 0 }],
-        expected: Expected { extensions: Extensions::Agent, logs: true, enhanced_metrics: true, ..Expected::default() },
+        expected: ExpectedTelemetry {
+            extensions: Extensions::Agent,
+            logs: true,
+            enhanced_metrics: true,
+            ..ExpectedTelemetry::default()
+        },
         ..Run::default()
     }
 }
@@ -101,7 +106,7 @@ fn a_shortened_line_is_not_missing() {
 fn what_an_extension_lost_by_other_ways_than_logs_counts_too() {
     let with = |run: Run| RunSummary::of(&run).verdict;
     let datagrams = Some(vec![b"orders:1|c".to_vec()]);
-    let expected = Expected { dogstatsd: Some(String::new()), ..sound().expected };
+    let expected = ExpectedTelemetry { dogstatsd: Some(String::new()), ..sound().expected };
     let notes = |datagrams| RunSummary::of(&Run { datagrams, expected: expected.clone(), ..sound() }).notes.len();
     assert_eq!(notes(None), notes(datagrams.clone()) + 1, "what was not checked is named");
     assert_eq!(with(Run { datagrams: datagrams.clone(), expected, ..sound() }), Verdict::PayloadLost);
@@ -158,7 +163,7 @@ fn only_what_the_extension_is_configured_to_send_can_be_missing() {
     assert_eq!(run_summary.missing.lines.len(), 2);
     assert_eq!(run_summary.missing.invocations, Some(InvocationCountMismatch { invoked: 1, counted: 0.0 }));
 
-    let silent = Run { expected: Expected::default(), ..run };
+    let silent = Run { expected: ExpectedTelemetry::default(), ..run };
     assert_eq!(RunSummary::of(&silent).verdict, Verdict::Delivered);
 }
 

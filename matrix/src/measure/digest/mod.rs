@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::sandbox::Line;
+use crate::sandbox::OutputLine;
 use crate::sandbox::intake::{Kind, Payload, Request, Series, Sketch};
 use crate::sandbox::setup::Origin;
-use text::{Blanked, blank};
+use text::{TextWithoutIds, blank};
 
 /// Tags that identify the build of the sender, not its payload.
 const BUILD_TAGS: [&str; 1] = ["dd_extension_version"];
@@ -30,7 +30,7 @@ const MEASURED: [&str; 4] = ["duration", "latency", "estimated_cost", "max_memor
 const READ: [&str; 8] = ["cpu_", "num_cores", "total_network", "rx_bytes", "tx_bytes", "tmp_", "fd_", "threads_"];
 
 /// The digest as 16 hexadecimal digits. `output` is what the function and the extensions printed; log elements that carry a line of an extension are ignored.
-pub fn digest(requests: &[Request], output: &[Line]) -> String {
+pub fn digest(requests: &[Request], output: &[OutputLine]) -> String {
     let own: BTreeSet<_> = output
         .iter()
         .filter(|line| matches!(line.origin, Origin::Extension(_)))
@@ -45,7 +45,7 @@ pub fn digest(requests: &[Request], output: &[Line]) -> String {
 #[derive(Default)]
 struct Content {
     own: BTreeSet<String>,
-    elements: Vec<Blanked>,
+    elements: Vec<TextWithoutIds>,
     totals: BTreeMap<String, Total>,
 }
 
@@ -84,7 +84,7 @@ impl Content {
     fn element(&mut self, element: &Value) {
         let mut ids = Vec::new();
         let text = canonical("", element, &mut ids).to_string();
-        self.elements.push(Blanked { text, ids });
+        self.elements.push(TextWithoutIds { text, ids });
     }
 
     fn series(&mut self, series: &Series) {
@@ -127,9 +127,9 @@ impl Content {
     fn digest(mut self) -> String {
         for (what, total) in std::mem::take(&mut self.totals) {
             // Tags may contain ids.
-            let mut blanked = blank(&what);
-            blanked.text += &format!(" {} times, {}", total.count, rounded(total.sum));
-            self.elements.push(blanked);
+            let mut without_ids = blank(&what);
+            without_ids.text += &format!(" {} times, {}", total.count, rounded(total.sum));
+            self.elements.push(without_ids);
         }
         let mut company: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for element in &self.elements {
@@ -162,9 +162,13 @@ fn canonical(key: &str, value: &Value, ids: &mut Vec<String>) -> Value {
         Value::String(_) if key == "timestamp" => json!("(measured)"),
         Value::String(text) => {
             let text = if key == "ddtags" { tags(text.split(',')) } else { text.clone() };
-            let blanked = blank(&text);
-            ids.extend(blanked.ids);
-            Value::String(if key == "ddtags" { blanked.text } else { text::without_measurements(&blanked.text) })
+            let without_ids = blank(&text);
+            ids.extend(without_ids.ids);
+            Value::String(if key == "ddtags" {
+                without_ids.text
+            } else {
+                text::without_measurements(&without_ids.text)
+            })
         }
         other => other.clone(),
     }

@@ -6,8 +6,8 @@ use time::OffsetDateTime;
 
 use super::*;
 use crate::sandbox::intake::{
-    AgentPayload, Answered, Bin, ClientStats, Distribution, ProxiedBody, SeriesPoint, Span, StatsBucket, StatsGroup,
-    StatsPayload, TraceChunk, TracerPayload,
+    AgentPayload, Bin, ClientStats, Distribution, ProxiedBody, RequestOutcome, SeriesPoint, Span, StatsBucket,
+    StatsGroup, StatsPayload, TraceChunk, TracerPayload,
 };
 
 const FIRST: &str = "11111111-2222-3333-4444-555555555555";
@@ -25,7 +25,7 @@ fn request(payload: Payload) -> Request {
         wire_bytes: 0,
         body_bytes: 0,
         payload,
-        answer: Answered::Status { code: 202, delay_ms: 0 },
+        answer: RequestOutcome::Status { code: 202, delay_ms: 0 },
         ended: Some(OffsetDateTime::UNIX_EPOCH),
         problems: Vec::new(),
     }
@@ -180,11 +180,11 @@ fn digest_ignores_machine_metrics() {
 #[test]
 fn an_extensions_own_lines_and_refused_requests_do_not_count() {
     let origin = Origin::Extension(Arc::from("datadog-agent"));
-    let own = Line { at: Duration::ZERO, origin, bytes: b"ready in 5 ms".to_vec() };
+    let own = OutputLine { at: Duration::ZERO, origin, bytes: b"ready in 5 ms".to_vec() };
     let both = [logs(&[log(None, "ready in 5 ms"), log(Some(FIRST), "a")])];
     assert_eq!(digest(&both, &[own]), of(&[logs(&[log(Some(FIRST), "a")])]));
     let mut refused = logs(&[log(Some(FIRST), "a")]);
-    refused.answer = Answered::Status { code: 500, delay_ms: 0 };
+    refused.answer = RequestOutcome::Status { code: 500, delay_ms: 0 };
     assert_eq!(of(&[refused]), of(&[]));
 }
 

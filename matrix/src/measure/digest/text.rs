@@ -6,7 +6,7 @@ use regex::Regex;
 
 /// A text whose ids were blanked.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Blanked {
+pub(super) struct TextWithoutIds {
     pub text: String,
     /// The ids of the text in order, with repetitions.
     pub ids: Vec<String>,
@@ -36,10 +36,10 @@ fn pattern(text: &str) -> Option<Regex> {
 }
 
 /// Blanks the ids.
-pub(super) fn blank(text: &str) -> Blanked {
-    let Some(pattern) = IDS.as_ref() else { return Blanked { text: text.to_owned(), ids: Vec::new() } };
+pub(super) fn blank(text: &str) -> TextWithoutIds {
+    let Some(pattern) = IDS.as_ref() else { return TextWithoutIds { text: text.to_owned(), ids: Vec::new() } };
     let ids = pattern.find_iter(text).map(|id| id.as_str().to_owned()).collect();
-    Blanked { text: pattern.replace_all(text, "(id)").into_owned(), ids }
+    TextWithoutIds { text: pattern.replace_all(text, "(id)").into_owned(), ids }
 }
 
 /// Removes the numbers of measurements and keeps their units.
@@ -60,10 +60,10 @@ mod tests {
 
     #[test]
     fn ids_are_replaced_and_returned() {
-        let blanked =
+        let without_ids =
             blank("START RequestId: 0f8c1d2e-aaaa-bbbb-cccc-0123456789ab trace 1-5759e988-bd862e3fe1be46a994272793 x");
-        assert_eq!(blanked.text, "START RequestId: (id) trace (id) x");
-        assert_eq!(blanked.ids, ["0f8c1d2e-aaaa-bbbb-cccc-0123456789ab", "1-5759e988-bd862e3fe1be46a994272793"]);
+        assert_eq!(without_ids.text, "START RequestId: (id) trace (id) x");
+        assert_eq!(without_ids.ids, ["0f8c1d2e-aaaa-bbbb-cccc-0123456789ab", "1-5759e988-bd862e3fe1be46a994272793"]);
         assert_eq!(blank("account 123456789012, deadbeef").text, "account 123456789012, deadbeef");
     }
 

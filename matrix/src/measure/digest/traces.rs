@@ -66,7 +66,7 @@ impl Content {
             "agent": [json!(payload.hostname), json!(payload.env), json!(meta(&payload.tags))],
         });
         let text = canonical("", &element, &mut ids).to_string();
-        self.elements.push(super::Blanked { text, ids });
+        self.elements.push(super::TextWithoutIds { text, ids });
     }
 
     /// Over all intervals: in which of them a span ends depends on the time.

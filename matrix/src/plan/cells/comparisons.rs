@@ -2,7 +2,7 @@
 
 use super::{Base, CellPlan, Error, build, join, pull_in, wanted};
 use crate::manifest::{Choice, Factor, Levels, Manifest};
-use crate::plan::names::{self, Named};
+use crate::plan::names::{self, CellName};
 use crate::plan::{Arguments, Cell};
 
 /// Every named set, but for those that are only to be had by their names.
@@ -23,7 +23,7 @@ pub(super) fn sets(manifest: &Manifest) -> Result<CellPlan, Error> {
 pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<CellPlan, Error> {
     let mut draft = CellPlan::default();
     for name in cells {
-        let Named { set, mut levels, .. } = names::read(manifest, name)?;
+        let CellName { set, mut levels, .. } = names::read(manifest, name)?;
         let pulled = pull_in(manifest, &set, &mut levels);
         if let Some(reason) = manifest.illegal(&levels) {
             return Err(Error::Cell { cell: name.clone(), reason });

@@ -44,7 +44,7 @@ pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<Str
         conditions: conditions::all(arguments),
         blocks: arguments.blocks,
         own_payload: own_payloads(arguments),
-        partition: arguments.partition,
+        shard: arguments.shard,
     };
     let contradictions = plan.contradictions();
     if contradictions.is_empty() { Ok((plan, draft.notes)) } else { Err(Error::Contradiction(contradictions)) }

@@ -1,22 +1,14 @@
 use std::collections::BTreeSet;
 
-use clap::Parser;
-
 use super::*;
-
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    arguments: Arguments,
-}
+use crate::test_arguments::parse;
 
 fn manifest() -> &'static Manifest {
     Manifest::embedded().unwrap()
 }
 
 fn planned(line: &str) -> Result<(Plan, Vec<String>), Error> {
-    let words = std::iter::once("plan").chain(line.split_whitespace());
-    plan(manifest(), &Line::try_parse_from(words).unwrap().arguments)
+    plan(manifest(), &parse(line.split_whitespace()))
 }
 
 fn ids(plan: &Plan) -> Vec<&str> {

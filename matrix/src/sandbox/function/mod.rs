@@ -1,6 +1,6 @@
 //! Functions: the null function, code in this process, or any program that implements the Runtime API.
 
-mod in_process;
+mod handler;
 mod local_packages;
 pub mod node;
 mod node_sdk;
@@ -16,8 +16,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::in_process::{Answer, Call, Handler, InitError};
-pub(crate) use self::in_process::{InProcess, Null};
+pub use self::handler::{Call, Handler, HandlerOutcome, InitError};
+pub(crate) use self::handler::{HandlerEnvironment, Null};
 
 /// A function.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl Function {
     }
 
     /// A function from a closure.
-    pub fn from_fn(handle: impl Fn(&Call<'_>) -> Answer + Send + Sync + 'static) -> Self {
+    pub fn from_fn(handle: impl Fn(&Call<'_>) -> HandlerOutcome + Send + Sync + 'static) -> Self {
         Self::InProcess(Arc::new(handle))
     }
 

@@ -11,7 +11,7 @@ use super::local_packages;
 use super::npm::Dependencies;
 use super::tree;
 use crate::venv::{self, digest, end_with_us, last_lines, once};
-use crate::workspace::private::{self, TMPDIR, Temporary};
+use crate::workspace::private::{self, TMPDIR, TemporaryDirectory};
 
 /// The runtime interface client and its dependencies, with the hashes of their files.
 const MANIFEST: &str = include_str!("node/package.json");
@@ -202,7 +202,7 @@ fn is_old(version: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct FunctionCopy {
     pub directory: PathBuf,
-    _home: Temporary,
+    _home: TemporaryDirectory,
 }
 
 /// Copies a function beside its packages, as in a deployment package: Node looks for modules next to the file that imports them.
@@ -211,7 +211,7 @@ pub(crate) fn deployed(function_dir: &Path, packages: &Path) -> Result<FunctionC
         let path = path.to_owned();
         move |source| Error::Copy { path, source }
     };
-    let home = Temporary::new().map_err(failed(function_dir))?;
+    let home = TemporaryDirectory::new().map_err(failed(function_dir))?;
     let directory = home.readable("function").map_err(failed(function_dir))?;
     tree::copy(function_dir, &directory).map_err(|(path, source)| Error::Copy { path, source })?;
     symlink(packages, directory.join(MODULES)).map_err(failed(packages))?;

@@ -12,7 +12,7 @@ use super::local_packages::{self, LocalPackages};
 use super::node::Error;
 use super::node_sdk;
 use crate::venv;
-use crate::workspace::private::Temporary;
+use crate::workspace::private::TemporaryDirectory;
 
 /// Settings of npm beside a `package.json`: registries, and tokens for them.
 const SETTINGS: &str = ".npmrc";
@@ -39,7 +39,7 @@ pub(super) struct Dependencies {
 #[derive(Debug)]
 pub(super) struct Secrets {
     link: PathBuf,
-    _target: Temporary,
+    _target: TemporaryDirectory,
 }
 
 impl Dependencies {

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::pyproject::Project;
 use super::tree;
 use crate::venv::{Error, digest};
-use crate::workspace::private::Temporary;
+use crate::workspace::private::TemporaryDirectory;
 
 /// The beginning of the variables that are settings of pip, among them those of indexes.
 const VARIABLES: &str = "PIP_";
@@ -95,7 +95,7 @@ impl Requirements {
         if !self.needs_copy {
             return Ok(None);
         }
-        let home = Temporary::new().map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
+        let home = TemporaryDirectory::new().map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
         let failed = |source| Error::Write { path: home.path().to_owned(), source };
         let directory = fs::canonicalize(directory).map_err(failed)?;
         let copy = Copy { directory: below(home.path(), &directory), home };
@@ -137,7 +137,7 @@ pub(super) struct Copy {
     /// As deep below a private directory as the function's is below the root: what is read with `..` is in the private directory too, where nobody else can
     /// have put it.
     directory: PathBuf,
-    home: Temporary,
+    home: TemporaryDirectory,
 }
 
 impl Copy {

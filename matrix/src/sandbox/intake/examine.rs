@@ -30,7 +30,7 @@ const MSGPACK: &str = "application/msgpack";
 
 /// The result of examining a request.
 #[derive(Debug)]
-pub(super) struct Examined {
+pub(super) struct Examination {
     pub(super) api_key: Option<String>,
     pub(super) encoding: String,
     pub(super) body_bytes: usize,
@@ -41,14 +41,14 @@ pub(super) struct Examined {
 }
 
 /// Examines a complete request. `expected_key` is the only accepted API key, if there is one.
-pub(super) fn examine(head: &Parts, body: &[u8], expected_key: Option<&str>) -> Examined {
+pub(super) fn examine(head: &Parts, body: &[u8], expected_key: Option<&str>) -> Examination {
     let encoding = text(&head.headers, "content-encoding").unwrap_or_else(|| "identity".to_owned());
     let api_key = text(&head.headers, "dd-api-key");
     let Some(route) = Route::of(head.uri.path()) else {
         let start = String::from_utf8_lossy(body.get(..START_BYTES).unwrap_or(body)).into_owned();
         let problems = vec![format!("the intake does not serve {}", head.uri.path())];
         let payload = Payload::Unknown { start };
-        return Examined { api_key, encoding, body_bytes: body.len(), payload, problems, refusal: Some(404) };
+        return Examination { api_key, encoding, body_bytes: body.len(), payload, problems, refusal: Some(404) };
     };
     let mut findings = Findings::default();
     findings.method(&head.method);
@@ -64,7 +64,7 @@ pub(super) fn examine(head: &Parts, body: &[u8], expected_key: Option<&str>) -> 
         findings.size(body.len(), route);
         let payload = Payload::Proxied(ProxiedBody::of(&text(&head.headers, "content-type").unwrap_or_default(), body));
         let Findings { problems, refusal } = findings;
-        return Examined { api_key, encoding, body_bytes: body.len(), payload, problems, refusal };
+        return Examination { api_key, encoding, body_bytes: body.len(), payload, problems, refusal };
     }
     let (payload, body_bytes) = match unfold(&encoding, body) {
         Ok(plain) => {
@@ -76,7 +76,7 @@ pub(super) fn examine(head: &Parts, body: &[u8], expected_key: Option<&str>) -> 
     if let Payload::Undecodable { reason } = &payload {
         findings.refuse(400, reason.clone());
     }
-    Examined { api_key, encoding, body_bytes, payload, problems: findings.problems, refusal: findings.refusal }
+    Examination { api_key, encoding, body_bytes, payload, problems: findings.problems, refusal: findings.refusal }
 }
 
 /// The format of a body.

@@ -28,9 +28,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use plan::{After, Answer, Closed, Plan, Route, Rule, Window};
+pub use plan::{Outage, OutageStart, Plan, Route, Rule, RuleResponse, Window};
 pub use proxied::ProxiedBody;
-pub use request::{Answered, Payload, Request};
+pub use request::{Payload, Request, RequestOutcome};
 pub use series::{Kind, Origin, Resource, Series, SeriesPoint};
 pub use sketches::{Bin, Distribution, Sketch};
 pub use stats::{ClientStats, StatsBucket, StatsGroup, StatsPayload};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::proxied::PATHS as PROXIED;
 
-/// What to answer. The default accepts every valid request that carries any API key.
+/// The responses of the intake. The default accepts every valid request that carries any API key.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The only accepted API key; `None` accepts any key that is not blank.
@@ -12,7 +12,7 @@ pub struct Plan {
     /// The rules; the first one that applies decides. Without one, valid requests get `202 {}`.
     pub rules: Vec<Rule>,
     /// Spans of time during which the port refuses connections.
-    pub closed: Vec<Closed>,
+    pub outages: Vec<Outage>,
 }
 
 /// A deviation from the default response.
@@ -20,7 +20,7 @@ pub struct Plan {
 pub struct Rule {
     pub route: Route,
     pub window: Window,
-    pub answer: Answer,
+    pub response: RuleResponse,
 }
 
 /// The requests that a rule applies to.
@@ -49,7 +49,7 @@ pub enum Window {
 
 /// The response of a rule.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum RuleResponse {
     /// Responds with this status, these headers and this body. A 2xx status means that the payload was accepted.
     Status { code: u16, headers: Vec<(String, String)>, body: String },
     /// Waits this long, then applies the remaining rules.
@@ -62,15 +62,15 @@ pub enum Answer {
 
 /// A span of time during which the port refuses connections. Open connections are closed after their response.
 #[derive(Clone, Copy, Debug)]
-pub struct Closed {
-    pub after: After,
+pub struct Outage {
+    pub after: OutageStart,
     /// The duration; `None` keeps the port closed until the next plan.
     pub lasting: Option<Duration>,
 }
 
 /// The start of a closed span, counted from the moment its plan was set.
 #[derive(Clone, Copy, Debug)]
-pub enum After {
+pub enum OutageStart {
     Elapsed(Duration),
     /// After this many requests on any path; 0 is at once.
     Requests(usize),
@@ -78,8 +78,8 @@ pub enum After {
 
 impl Plan {
     /// A plan with one rule.
-    pub fn rule(route: Route, window: Window, answer: Answer) -> Self {
-        Self { rules: vec![Rule { route, window, answer }], ..Self::default() }
+    pub fn rule(route: Route, window: Window, response: RuleResponse) -> Self {
+        Self { rules: vec![Rule { route, window, response }], ..Self::default() }
     }
 }
 
@@ -114,7 +114,7 @@ impl Window {
     }
 }
 
-impl Answer {
+impl RuleResponse {
     /// A response with this status and an empty JSON object.
     pub fn status(code: u16) -> Self {
         Self::Status { code, headers: Vec::new(), body: "{}".to_owned() }
@@ -136,8 +136,8 @@ pub(super) struct Schedule {
 #[derive(Debug)]
 pub(super) struct Decision {
     pub(super) delay: Duration,
-    /// `None` is the default response; never [`Answer::Delay`].
-    pub(super) answer: Option<Answer>,
+    /// `None` is the default response; never [`RuleResponse::Delay`].
+    pub(super) response: Option<RuleResponse>,
 }
 
 /// The state of the port, and when it changes next, if that is known.
@@ -151,12 +151,12 @@ impl Schedule {
     pub(super) fn new(plan: Plan) -> Self {
         let seen = vec![0; plan.rules.len()];
         let began = plan
-            .closed
+            .outages
             .iter()
             .map(|closed| match closed.after {
-                After::Elapsed(after) => Some(after),
-                After::Requests(0) => Some(Duration::ZERO),
-                After::Requests(_) => None,
+                OutageStart::Elapsed(after) => Some(after),
+                OutageStart::Requests(0) => Some(Duration::ZERO),
+                OutageStart::Requests(_) => None,
             })
             .collect();
         Self { plan, seen, requests: 0, began }
@@ -169,24 +169,24 @@ impl Schedule {
     /// Counts a request and decides about it.
     pub(super) fn decide(&mut self, route: Option<Route>, elapsed: Duration) -> Decision {
         self.requests += 1;
-        for (closed, began) in self.plan.closed.iter().zip(&mut self.began) {
-            if matches!(closed.after, After::Requests(count) if count == self.requests) {
+        for (closed, began) in self.plan.outages.iter().zip(&mut self.began) {
+            if matches!(closed.after, OutageStart::Requests(count) if count == self.requests) {
                 *began = Some(elapsed);
             }
         }
-        let mut decision = Decision { delay: Duration::ZERO, answer: None };
+        let mut decision = Decision { delay: Duration::ZERO, response: None };
         for (rule, seen) in self.plan.rules.iter().zip(&mut self.seen) {
             if rule.route != Route::Any && Some(rule.route) != route {
                 continue;
             }
             let applies = rule.window.holds(*seen, elapsed);
             *seen += 1;
-            if !applies || decision.answer.is_some() {
+            if !applies || decision.response.is_some() {
                 continue;
             }
-            match &rule.answer {
-                Answer::Delay(delay) => decision.delay += *delay,
-                other => decision.answer = Some(other.clone()),
+            match &rule.response {
+                RuleResponse::Delay(delay) => decision.delay += *delay,
+                other => decision.response = Some(other.clone()),
             }
         }
         decision
@@ -194,8 +194,9 @@ impl Schedule {
 
     /// The state of the port at a time.
     pub(super) fn door(&self, elapsed: Duration) -> PortState {
-        let spans = || self.plan.closed.iter().zip(&self.began).filter_map(|(closed, began)| Some((closed, (*began)?)));
-        let end = |closed: &Closed, began: Duration| closed.lasting.map(|lasting| began + lasting);
+        let spans =
+            || self.plan.outages.iter().zip(&self.began).filter_map(|(closed, began)| Some((closed, (*began)?)));
+        let end = |closed: &Outage, began: Duration| closed.lasting.map(|lasting| began + lasting);
         for (closed, began) in spans() {
             let end = end(closed, began);
             if elapsed >= began && end.is_none_or(|end| elapsed < end) {
@@ -217,8 +218,8 @@ mod tests {
     }
 
     fn code(decision: &Decision) -> u16 {
-        match decision.answer {
-            Some(Answer::Status { code, .. }) => code,
+        match decision.response {
+            Some(RuleResponse::Status { code, .. }) => code,
             _ => 0,
         }
     }
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn a_count_window_skips_then_takes_requests_of_its_own_route() {
         let window = Window::Requests { skip: 1, take: Some(2) };
-        let mut schedule = Schedule::new(Plan::rule(Route::Logs, window, Answer::status(500)));
+        let mut schedule = Schedule::new(Plan::rule(Route::Logs, window, RuleResponse::status(500)));
         let routes = [Route::Logs, Route::Series, Route::Logs, Route::Logs, Route::Logs];
         let codes: Vec<u16> = routes.iter().map(|route| code(&schedule.decide(Some(*route), ZERO))).collect();
         assert_eq!(codes, [0, 0, 500, 500, 0]);
@@ -235,19 +236,19 @@ mod tests {
     #[test]
     fn a_time_window_ends_when_it_says() {
         let window = Window::Time { from: seconds(1), until: Some(seconds(3)) };
-        let mut schedule = Schedule::new(Plan::rule(Route::Any, window, Answer::status(503)));
+        let mut schedule = Schedule::new(Plan::rule(Route::Any, window, RuleResponse::status(503)));
         let codes: Vec<u16> = (0..4).map(|at| code(&schedule.decide(None, seconds(at)))).collect();
         assert_eq!(codes, [0, 503, 503, 0]);
     }
 
     #[test]
     fn first_matching_intake_rule_wins_after_delays() {
-        let rule = |window, answer| Rule { route: Route::Any, window, answer };
+        let rule = |window, response| Rule { route: Route::Any, window, response };
         let mut schedule = Schedule::new(Plan {
             rules: vec![
-                rule(Window::ALWAYS, Answer::Delay(seconds(2))),
-                rule(Window::first(1), Answer::status(429)),
-                rule(Window::ALWAYS, Answer::status(500)),
+                rule(Window::ALWAYS, RuleResponse::Delay(seconds(2))),
+                rule(Window::first(1), RuleResponse::status(429)),
+                rule(Window::ALWAYS, RuleResponse::status(500)),
             ],
             ..Plan::default()
         });
@@ -259,8 +260,8 @@ mod tests {
 
     #[test]
     fn the_door_closes_by_the_clock_and_opens_again() {
-        let closed = Closed { after: After::Elapsed(seconds(1)), lasting: Some(seconds(2)) };
-        let schedule = Schedule::new(Plan { closed: vec![closed], ..Plan::default() });
+        let closed = Outage { after: OutageStart::Elapsed(seconds(1)), lasting: Some(seconds(2)) };
+        let schedule = Schedule::new(Plan { outages: vec![closed], ..Plan::default() });
         assert_eq!(schedule.door(ZERO), PortState { open: true, until: Some(seconds(1)) });
         assert_eq!(schedule.door(seconds(1)), PortState { open: false, until: Some(seconds(3)) });
         assert_eq!(schedule.door(seconds(3)), PortState { open: true, until: None });
@@ -268,8 +269,8 @@ mod tests {
 
     #[test]
     fn the_door_closes_after_a_number_of_requests() {
-        let closed = Closed { after: After::Requests(2), lasting: None };
-        let mut schedule = Schedule::new(Plan { closed: vec![closed], ..Plan::default() });
+        let closed = Outage { after: OutageStart::Requests(2), lasting: None };
+        let mut schedule = Schedule::new(Plan { outages: vec![closed], ..Plan::default() });
         schedule.decide(None, seconds(4));
         assert!(schedule.door(seconds(5)).open);
         schedule.decide(Some(Route::Logs), seconds(6));

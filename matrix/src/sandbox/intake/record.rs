@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use time::OffsetDateTime;
 
-use super::{Answered, Request};
+use super::{Request, RequestOutcome};
 
 /// Every request, in the order in which their last bytes arrived.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct OpenRequest {
     /// The index of the request in the records.
     index: usize,
     /// The outcome to record when the response is written.
-    outcome: Answered,
+    outcome: RequestOutcome,
     is_open: bool,
 }
 
@@ -29,7 +29,7 @@ impl Records {
     }
 
     /// Adds a request and numbers it. `outcome` is recorded when its response is written.
-    pub(super) fn add(&self, request: Request, outcome: Answered) -> OpenRequest {
+    pub(super) fn add(&self, request: Request, outcome: RequestOutcome) -> OpenRequest {
         let mut requests = self.lock();
         let index = requests.len();
         requests.push(Request { number: index + 1, ..request });
@@ -66,14 +66,14 @@ impl OpenRequest {
                 (written, None)
             }
             Poll::Ready(Err(_)) => {
-                self.record(&mut requests, Answered::Aborted);
+                self.record(&mut requests, RequestOutcome::Aborted);
                 (written, None)
             }
             _ => (written, Some(self)),
         }
     }
 
-    fn record(&mut self, requests: &mut [Request], outcome: Answered) {
+    fn record(&mut self, requests: &mut [Request], outcome: RequestOutcome) {
         self.is_open = false;
         if let Some(request) = requests.get_mut(self.index) {
             request.answer = outcome;
@@ -85,7 +85,8 @@ impl OpenRequest {
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         if self.is_open {
-            let outcome = if self.outcome == Answered::Silence { Answered::Silence } else { Answered::Aborted };
+            let outcome =
+                if self.outcome == RequestOutcome::Silence { RequestOutcome::Silence } else { RequestOutcome::Aborted };
             let records = self.records.clone();
             self.record(&mut records.lock(), outcome);
         }

@@ -28,7 +28,7 @@ pub struct Request {
     /// Body size in bytes after decompression; equal to `wire_bytes` if it could not be decompressed.
     pub body_bytes: usize,
     pub payload: Payload,
-    pub answer: Answered,
+    pub answer: RequestOutcome,
     /// The time at which the response was written or the connection ended, in UTC. `None` while the request is open.
     #[serde(serialize_with = "optional_rfc3339")]
     pub ended: Option<OffsetDateTime>,
@@ -59,7 +59,7 @@ pub enum Payload {
 /// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answered {
+pub enum RequestOutcome {
     /// The response is not written yet.
     Pending,
     /// A status was written to the open connection. `delay_ms` is the planned delay after the request in milliseconds.
@@ -75,7 +75,7 @@ pub enum Answered {
 impl Request {
     /// Whether the payload was accepted: a 2xx status was written while the client had the connection open.
     pub fn delivered(&self) -> bool {
-        matches!(self.answer, Answered::Status { code: 200..=299, .. })
+        matches!(self.answer, RequestOutcome::Status { code: 200..=299, .. })
     }
 
     /// Whether the request had arrived by this moment and had no response yet.

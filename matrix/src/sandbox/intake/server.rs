@@ -15,10 +15,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use super::connection::{Control, Listener};
-use super::examine::{Examined, examine};
+use super::examine::{Examination, examine};
 use super::plan::{Decision, Schedule};
 use super::record::{OpenRequest, Records};
-use super::{Answer, Answered, Payload, Plan, Request, Route};
+use super::{Payload, Plan, Request, RequestOutcome, Route, RuleResponse};
 
 /// Maximum body size in bytes, above the limit of any intake. A larger body is cut off so that it cannot exhaust memory.
 const BODY_BYTES: usize = 128 * 1024 * 1024;
@@ -169,33 +169,33 @@ async fn receive(
         Err(error) => (Bytes::new(), Some(format!("the body could not be read: {error}"))),
     };
     let expected_key = state.plan().schedule.api_key().map(str::to_owned);
-    let mut examined = examine(&head, &body, expected_key.as_deref());
+    let mut examination = examine(&head, &body, expected_key.as_deref());
     if let Some(reason) = broken {
-        examined.payload = Payload::Undecodable { reason: reason.clone() };
-        examined.problems = vec![reason];
-        examined.refusal = Some(400);
+        examination.payload = Payload::Undecodable { reason: reason.clone() };
+        examination.problems = vec![reason];
+        examination.refusal = Some(400);
     }
-    let refusal = examined.refusal;
-    let (decision, open) = state.record(&head, body.len(), examined);
+    let refusal = examination.refusal;
+    let (decision, open) = state.record(&head, body.len(), examination);
     state.turn.send_replace(());
     let stopped = tokio::select! {
         () = tokio::time::sleep(decision.delay) => false,
         () = state.stopped() => true,
     };
-    let response = match decision.answer {
+    let response = match decision.response {
         // A delayed response is never written after a stop.
         _ if stopped => None,
-        Some(Answer::Status { code, headers, body }) => Some(respond(code, &headers, body)),
-        Some(Answer::Reset) => {
+        Some(RuleResponse::Status { code, headers, body }) => Some(respond(code, &headers, body)),
+        Some(RuleResponse::Reset) => {
             open.close();
             connection.reset();
             return Response::new(Body::empty());
         }
-        Some(Answer::Silence) => {
+        Some(RuleResponse::Silence) => {
             state.stopped().await;
             None
         }
-        Some(Answer::Delay(_)) | None => Some(match refusal {
+        Some(RuleResponse::Delay(_)) | None => Some(match refusal {
             Some(code) => respond(code, &[], r#"{"errors":["refused"]}"#.to_owned()),
             None => respond(202, &[], "{}".to_owned()),
         }),
@@ -211,17 +211,19 @@ async fn receive(
 
 impl IntakeState {
     /// Records a request with its outcome.
-    fn record(&self, head: &Parts, wire_bytes: usize, examined: Examined) -> (Decision, OpenRequest) {
+    fn record(&self, head: &Parts, wire_bytes: usize, examination: Examination) -> (Decision, OpenRequest) {
         let mut plan = self.plan();
         let elapsed = plan.since.elapsed();
         let decision = plan.schedule.decide(Route::of(head.uri.path()), elapsed);
         let delay_ms = u64::try_from(decision.delay.as_millis()).unwrap_or(u64::MAX);
-        let (answer, outcome) = match &decision.answer {
-            Some(Answer::Reset) => (Answered::Pending, Answered::Reset),
-            Some(Answer::Silence) => (Answered::Silence, Answered::Silence),
-            Some(Answer::Status { code, .. }) => (Answered::Pending, Answered::Status { code: *code, delay_ms }),
-            Some(Answer::Delay(_)) | None => {
-                (Answered::Pending, Answered::Status { code: examined.refusal.unwrap_or(202), delay_ms })
+        let (answer, outcome) = match &decision.response {
+            Some(RuleResponse::Reset) => (RequestOutcome::Pending, RequestOutcome::Reset),
+            Some(RuleResponse::Silence) => (RequestOutcome::Silence, RequestOutcome::Silence),
+            Some(RuleResponse::Status { code, .. }) => {
+                (RequestOutcome::Pending, RequestOutcome::Status { code: *code, delay_ms })
+            }
+            Some(RuleResponse::Delay(_)) | None => {
+                (RequestOutcome::Pending, RequestOutcome::Status { code: examination.refusal.unwrap_or(202), delay_ms })
             }
         };
         let request = Request {
@@ -230,14 +232,14 @@ impl IntakeState {
             method: head.method.to_string(),
             path: head.uri.path().to_owned(),
             headers: readable(&head.headers),
-            api_key: examined.api_key,
-            encoding: examined.encoding,
+            api_key: examination.api_key,
+            encoding: examination.encoding,
             wire_bytes,
-            body_bytes: examined.body_bytes,
-            payload: examined.payload,
+            body_bytes: examination.body_bytes,
+            payload: examination.payload,
             answer,
             ended: None,
-            problems: examined.problems,
+            problems: examination.problems,
         };
         // Under the lock of the plan, so that requests are counted in the order in which they are recorded.
         (decision, self.records.add(request, outcome))

@@ -24,9 +24,9 @@ use crate::sandbox::next_breakpoint::{ConnectionTap, NextBreakpoint};
 
 /// A handle that resets a connection instead of writing the next byte.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Cut(Arc<AtomicBool>);
+pub(crate) struct ResetHandle(Arc<AtomicBool>);
 
-impl Cut {
+impl ResetHandle {
     pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -35,7 +35,7 @@ impl Cut {
 /// What the handlers of requests know of their connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Handle {
-    pub cut: Cut,
+    pub cut: ResetHandle,
     last_arrival: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -102,7 +102,7 @@ impl AsyncRead for Connection {
                 received => break received,
             }
         };
-        let read = received.map(|Received { bytes, arrived }| {
+        let read = received.map(|ReadResult { bytes, arrived }| {
             into.advance(bytes);
             *handle.last_arrival.lock().unwrap_or_else(PoisonError::into_inner) = arrived;
         });
@@ -133,13 +133,13 @@ impl AsyncWrite for Connection {
 }
 
 /// The result of a read.
-struct Received {
+struct ReadResult {
     bytes: usize,
     /// `None` at the end of the stream, and where the kernel takes no times.
     arrived: Option<Instant>,
 }
 
-fn receive(stream: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Received> {
+fn receive(stream: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<ReadResult> {
     let mut room = cmsg_space!(TimeSpec);
     let mut into = [IoSliceMut::new(into)];
     let message = recvmsg::<()>(stream.as_raw_fd(), &mut into, Some(&mut room), MsgFlags::empty())?;
@@ -149,7 +149,7 @@ fn receive(stream: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Received> {
     });
     let clocks = stamp.map(|_| Clocks::read()).transpose()?;
     let arrived = stamp.zip(clocks).and_then(|(stamp, clocks)| clocks.instant(stamp));
-    Ok(Received { bytes: message.bytes, arrived })
+    Ok(ReadResult { bytes: message.bytes, arrived })
 }
 
 /// The clock that the kernel's stamps are of, which can be set, and the one that this crate counts with, which cannot, at one moment.

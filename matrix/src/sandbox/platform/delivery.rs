@@ -9,22 +9,22 @@ use tokio::net::TcpStream;
 use super::Platform;
 use super::events::{envelope, logs_dropped, timestamp};
 use super::order::shuffle;
-use super::telemetry::{Destination, Dropped, Event, Queue, QueuedEvents, Subscriber};
+use super::telemetry::{Destination, DropCount, Event, Queue, QueuedEvents, Subscriber};
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::Order;
 
 /// Delivers a subscriber's events in batches, until it is aborted.
 pub(crate) async fn deliver(platform: Arc<Platform>, subscriber: Arc<Subscriber>) {
-    let mut courier = TelemetryDelivery { platform, subscriber, connection: None, batches: 0, accepted: 0 };
+    let mut delivery = TelemetryDelivery { platform, subscriber, connection: None, batches: 0, accepted: 0 };
     loop {
-        let batch = courier.next_batch().await;
-        courier.hand_over(&batch).await;
+        let batch = delivery.next_batch().await;
+        delivery.hand_over(&batch).await;
     }
 }
 
 /// What happens to a subscriber's response.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
+enum ResponseHandling {
     /// It is read, and the connection is reused.
     Read,
     /// The connection is closed with it, so the subscriber cannot know whether it arrived.
@@ -102,9 +102,9 @@ impl TelemetryDelivery {
     }
 
     /// The `platform.logsDropped` event for the subscriber.
-    fn notice(&self, dropped: Dropped) -> QueuedEvents {
+    fn notice(&self, dropped: DropCount) -> QueuedEvents {
         let name = self.subscriber.subscription.name.clone();
-        let Dropped { events, bytes } = dropped;
+        let DropCount { events, bytes } = dropped;
         self.platform.journal.write(JournalEvent::Dropped { subscriber: name, events, bytes });
         let now = Instant::now();
         let time = timestamp(self.platform.journal.wall(now));
@@ -127,12 +127,12 @@ impl TelemetryDelivery {
         let (attempts, mut pause) = (limits.telemetry_attempts.max(1), limits.telemetry_pause);
         let every = self.platform.setup.delivery.duplicate_every;
         let duplicated = every.is_some_and(|every| (self.accepted + 1).is_multiple_of(every.get()));
-        let answer = if duplicated { Answer::Lost } else { Answer::Read };
+        let answer = if duplicated { ResponseHandling::Lost } else { ResponseHandling::Read };
         for _ in 0..attempts {
             if self.offer(batch, answer).await {
                 self.accepted += 1;
                 if duplicated {
-                    self.offer(batch, Answer::Read).await;
+                    self.offer(batch, ResponseHandling::Read).await;
                 }
                 return;
             }
@@ -145,7 +145,7 @@ impl TelemetryDelivery {
         queue.dropped.bytes += batch.iter().map(|event| event.json.len()).sum::<usize>();
     }
 
-    async fn offer(&mut self, batch: &[Arc<Event>], answer: Answer) -> bool {
+    async fn offer(&mut self, batch: &[Arc<Event>], answer: ResponseHandling) -> bool {
         let body = body(&self.subscriber.subscription.destination, batch);
         let bytes = body.len();
         let result = match self.subscriber.subscription.destination.clone() {
@@ -162,9 +162,9 @@ impl TelemetryDelivery {
         accepted
     }
 
-    async fn post(&self, url: &str, body: String, answer: Answer) -> Result<(), String> {
+    async fn post(&self, url: &str, body: String, answer: ResponseHandling) -> Result<(), String> {
         let mut request = self.platform.client.post(url).header("content-type", "application/json").body(body);
-        if answer == Answer::Lost {
+        if answer == ResponseHandling::Lost {
             request = request.header("connection", "close");
         }
         let answer = request.send().await.map_err(|error| error.to_string())?;

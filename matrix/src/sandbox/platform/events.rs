@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use crate::sandbox::invocation::Status;
 use crate::sandbox::journal::Journal;
 use crate::sandbox::setup::{Initialization, Setup};
 
@@ -33,28 +34,6 @@ impl Category {
             "function" => Self::Function,
             "extension" => Self::Extension,
             _ => Self::Platform,
-        }
-    }
-}
-
-/// The status of a finished phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// The phase succeeded.
-    Success,
-    /// The function, its runtime or an extension failed.
-    Error,
-    /// The phase timed out.
-    Timeout,
-}
-
-impl Status {
-    /// The name in telemetry.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Error => "error",
-            Self::Timeout => "timeout",
         }
     }
 }

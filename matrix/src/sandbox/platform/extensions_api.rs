@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::agents::{Agent, EventSubscriptions};
-use super::router::{Arrived, accepted, answer, refusal};
+use super::router::{ArrivalTime, accepted, answer, refusal};
 use super::{Fatal, Platform};
 use crate::sandbox::faults::Endpoint;
 use crate::sandbox::footprint::Footprint;
@@ -34,7 +34,7 @@ struct Registration {
 /// `POST /extension/register`
 pub(crate) async fn register(
     State(platform): State<Arc<Platform>>,
-    Extension(arrived): Extension<Arrived>,
+    Extension(arrival): Extension<ArrivalTime>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -42,7 +42,7 @@ pub(crate) async fn register(
     match enlist(&platform, name, &body) {
         Ok(agent) => {
             let registered = JournalEvent::Registered { name: name.to_owned(), internal: agent.internal };
-            platform.journal.write_at(arrived.0, registered);
+            platform.journal.write_at(arrival.0, registered);
             greet(&platform, agent.id, text(&headers, FEATURES))
         }
         Err(Refusal { error_type, message }) => platform.forbid(Endpoint::Register, error_type, &message),
@@ -133,7 +133,7 @@ fn greet(platform: &Platform, id: Uuid, features: &str) -> Response {
 /// `GET /extension/event/next`
 pub(crate) async fn next(
     State(platform): State<Arc<Platform>>,
-    Extension(arrived): Extension<Arrived>,
+    Extension(arrival): Extension<ArrivalTime>,
     headers: HeaderMap,
 ) -> Response {
     let id = match identify(&platform, &headers, Endpoint::ExtensionNext) {
@@ -143,8 +143,8 @@ pub(crate) async fn next(
     let parked = platform.change(|state| {
         let agent = state.agents.iter_mut().find(|agent| agent.id == id)?;
         let first = !agent.ready;
-        let event = agent.park(arrived.0)?;
-        platform.journal.write_at(arrived.0, JournalEvent::ExtensionNext { name: agent.name.clone() });
+        let event = agent.park(arrival.0)?;
+        platform.journal.write_at(arrival.0, JournalEvent::ExtensionNext { name: agent.name.clone() });
         if let (true, true, Some(body)) = (first, platform.setup.footprints, agent.process) {
             let taken = platform.next_breakpoint.as_ref().and_then(|next_breakpoint| next_breakpoint.taken());
             if let Some(footprint) = taken.or_else(|| Footprint::of(body.pid, body.baseline_usage)) {

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::agents::{Agent, Body};
-use super::events::{self, End, Status};
-use super::lifecycle::{EnvironmentLifecycle, Member, Running};
+use super::events::{self, End};
+use super::in_process::InProcess;
+use super::lifecycle::{EnvironmentLifecycle, Member, RunningRuntime};
+use super::memory::MemoryLimit;
 use super::{Fatal, State, wrapper};
 use crate::emulator::{self, Start};
 use crate::sandbox::environment::{self, Code};
-use crate::sandbox::function::{Function, Handler, InProcess, Null};
+use crate::sandbox::function::{Function, Handler, Null};
+use crate::sandbox::invocation::Status;
 use crate::sandbox::journal::JournalEvent;
-use crate::sandbox::memory::MemoryLimit;
 use crate::sandbox::page_cache;
 use crate::sandbox::process::{Launch, Process, Sink};
 use crate::sandbox::settings_file::SettingsFile;
@@ -53,7 +55,7 @@ impl Failure {
 }
 
 /// What is prepared before an init begins.
-struct Prepared {
+struct InitPreparation {
     /// The thread of an in-process function.
     thread: Option<InProcess>,
     /// The command that starts each extension.
@@ -100,14 +102,14 @@ impl EnvironmentLifecycle {
     }
 
     /// Executes the extensions, waits for their registrations, starts the runtime, and waits for everyone's first next.
-    async fn bring_up(&mut self, prepared: Result<Prepared, Fatal>) -> Result<(), Fatal> {
+    async fn bring_up(&mut self, prepared: Result<InitPreparation, Fatal>) -> Result<(), Fatal> {
         let platform = Arc::clone(&self.platform);
         let setup = &platform.setup;
         let agents = setup.extensions.iter().map(|extension| Agent::new(&extension.name, false)).collect();
         platform.change(|state| {
             *state = State { registration_open: true, subscription_open: true, agents, ..State::default() };
         });
-        let Prepared { thread, starts, is_cold } = prepared?;
+        let InitPreparation { thread, starts, is_cold } = prepared?;
         for (extension, start) in setup.extensions.iter().zip(&starts) {
             self.execute(extension, start, is_cold)?;
         }
@@ -116,7 +118,7 @@ impl EnvironmentLifecycle {
         self.function = Some(match thread {
             Some(thread) => {
                 thread.go();
-                Running::Thread(thread)
+                RunningRuntime::Thread(thread)
             }
             None => self.execute_function()?,
         });
@@ -125,7 +127,7 @@ impl EnvironmentLifecycle {
         platform.until(|state| completion(state, |state| state.agents.iter().all(|agent| agent.ready))).await
     }
 
-    fn prepare(&self, phase: Phase) -> Result<Prepared, Fatal> {
+    fn prepare(&self, phase: Phase) -> Result<InitPreparation, Fatal> {
         let thread = self.prepare_thread()?;
         let extensions = &self.platform.setup.extensions;
         let start = |extension: &Extension| {
@@ -140,7 +142,7 @@ impl EnvironmentLifecycle {
                 self.platform.journal.write(JournalEvent::PagesNotDropped { name, reason });
             }
         }
-        Ok(Prepared { thread, starts, is_cold })
+        Ok(InitPreparation { thread, starts, is_cold })
     }
 
     /// Records how much of the files is in memory. It checks right before the exec, so that it notices anything that has read the files since they were
@@ -209,7 +211,7 @@ impl EnvironmentLifecycle {
         }
     }
 
-    fn execute_function(&self) -> Result<Running, Fatal> {
+    fn execute_function(&self) -> Result<RunningRuntime, Fatal> {
         let Function::Process { program, arguments, task_root, handler, environment: own } =
             &self.platform.setup.function
         else {
@@ -247,7 +249,7 @@ impl EnvironmentLifecycle {
         })?;
         let (platform, table) = (Arc::clone(&self.platform), Arc::clone(&self.table));
         let memory = MemoryLimit::start(platform, table, process.pid, self.system_files.clone());
-        Ok(Running::Process { process, memory })
+        Ok(RunningRuntime::Process { process, memory })
     }
 
     fn start(&self, origin: &Origin, launch: &Launch<'_>) -> Option<Process> {

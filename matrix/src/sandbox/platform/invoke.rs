@@ -7,13 +7,13 @@ use axum::body::Bytes;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::events::{self, BilledDuration, End, Span, Status};
+use super::events::{self, BilledDuration, End, Span};
 use super::init::{Failure, Phase, completion};
 use super::lifecycle::EnvironmentLifecycle;
-use super::runtime::{Answer, Current, RESPONSE_TOO_LARGE, Work};
+use super::runtime::{CurrentInvocation, RESPONSE_TOO_LARGE, RuntimeResponse, Work};
 use super::shutdown::Reason;
 use super::{Fatal, State};
-use crate::sandbox::invocation::{Attempt, Invocation, Outcome};
+use crate::sandbox::invocation::{Attempt, Invocation, Outcome, Status};
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::{Initialization, Order};
 
@@ -32,7 +32,7 @@ struct Request {
 struct FunctionPart {
     /// The failure, if there was one.
     failure: Option<Failure>,
-    answer: Option<Answer>,
+    answer: Option<RuntimeResponse>,
     over: Instant,
     spans: Vec<Span>,
 }
@@ -46,7 +46,7 @@ impl FunctionPart {
     fn end(&self) -> End {
         match (&self.failure, &self.answer) {
             (Some(failure), _) => failure.end(),
-            (None, Some(Answer { error_type: Some(error_type), .. })) => {
+            (None, Some(RuntimeResponse { error_type: Some(error_type), .. })) => {
                 End { status: Status::Error, error_type: Some(error_type.clone()) }
             }
             (None, _) => End::success(),
@@ -123,7 +123,7 @@ impl EnvironmentLifecycle {
         });
         self.platform.journal.write(JournalEvent::Invoked { request_id: work.request_id.clone() });
         self.platform.change(|state| {
-            state.runtime.current = Some(Current { request_id: work.request_id.clone(), answer: None });
+            state.runtime.current = Some(CurrentInvocation { request_id: work.request_id.clone(), response: None });
             for agent in state.agents.iter_mut().filter(|agent| agent.wants.invoke) {
                 agent.send(event.clone());
             }
@@ -142,12 +142,12 @@ impl EnvironmentLifecycle {
     async fn function_part(&self, request: &Request) -> FunctionPart {
         let answered = |state: &State| {
             state.runtime.parked.is_some()
-                && state.runtime.current.as_ref().is_some_and(|current| current.answer.is_some())
+                && state.runtime.current.as_ref().is_some_and(|current| current.response.is_some())
         };
         let failure = self.in_time(request, self.platform.until(|state| completion(state, answered))).await.err();
         self.end_lines();
         let mut state = self.platform.lock();
-        let answer = state.runtime.current.take().and_then(|current| current.answer);
+        let answer = state.runtime.current.take().and_then(|current| current.response);
         let over = match &failure {
             // The invocation ends at its deadline, however late this is noticed.
             Some(Failure::Timeout) => request.deadline,
@@ -315,7 +315,7 @@ impl EnvironmentLifecycle {
     }
 }
 
-fn spans(request: &Request, answer: &Answer, over: Instant) -> Vec<Span> {
+fn spans(request: &Request, answer: &RuntimeResponse, over: Instant) -> Vec<Span> {
     let span =
         |name, start: Instant, end: Instant| Span { name, start, duration: end.saturating_duration_since(start) };
     vec![

@@ -9,21 +9,21 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::Platform;
+use super::in_process::InProcess;
 use super::init::Failure;
+use super::memory::{MemoryLimit, peak_kb};
 use crate::sandbox::cpu::{CgroupEntry, Group};
 use crate::sandbox::disk::{PrivateDisk, TASK_ROOT};
 use crate::sandbox::environment::Addresses;
-use crate::sandbox::function::InProcess;
 use crate::sandbox::invocation::ExitOf;
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::lambda_user::LambdaUser;
-use crate::sandbox::memory::{MemoryLimit, peak_kb};
 use crate::sandbox::process::Process;
 use crate::sandbox::process_table::{ProcessHandle, ProcessTable};
 use crate::sandbox::processes::Processes;
 use crate::sandbox::settings_file::SettingsFile;
 use crate::sandbox::setup::Initialization;
-use crate::sandbox::system_files::{SystemFiles, Used};
+use crate::sandbox::system_files::{ProcessUsage, SystemFiles};
 
 /// An environment with its processes. It outlives them: after a failure the next invocation starts new ones.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct EnvironmentLifecycle {
     /// The CPU limits that every process enters before its exec.
     pub cgroup_entry: Option<CgroupEntry>,
     pub extensions: Vec<Member>,
-    pub function: Option<Running>,
+    pub function: Option<RunningRuntime>,
     /// Whether an init has succeeded and nothing has ended since.
     pub ready: bool,
     /// The duration of the init that the next report includes.
@@ -82,7 +82,7 @@ pub(crate) struct Member {
 
 /// A running runtime.
 #[derive(Debug)]
-pub(crate) enum Running {
+pub(crate) enum RunningRuntime {
     Process { process: Process, memory: MemoryLimit },
     Thread(InProcess),
 }
@@ -172,9 +172,9 @@ impl EnvironmentLifecycle {
         }
     }
 
-    fn used(&self) -> Used {
+    fn used(&self) -> ProcessUsage {
         let leaders = self.leaders();
-        Used { memory_kb: self.table.used_kb(&leaders), cpu: self.table.cpu(&leaders) }
+        ProcessUsage { memory_kb: self.table.used_kb(&leaders), cpu: self.table.cpu(&leaders) }
     }
 
     fn signal_all(&self, signal: Signal) {
@@ -192,7 +192,7 @@ impl EnvironmentLifecycle {
 
     fn processes_started(&self) -> impl Iterator<Item = &Process> {
         let function = match &self.function {
-            Some(Running::Process { process, .. }) => Some(process),
+            Some(RunningRuntime::Process { process, .. }) => Some(process),
             _ => None,
         };
         self.extensions.iter().map(|member| &member.process).chain(function)
@@ -207,7 +207,7 @@ impl EnvironmentLifecycle {
     pub(crate) async fn abandon(&mut self) {
         self.processes_started().for_each(|process| process.signal(Signal::SIGKILL));
         self.table.end(self.everybody()).await;
-        if let Some(Running::Process { process, .. }) = self.function.take() {
+        if let Some(RunningRuntime::Process { process, .. }) = self.function.take() {
             process.wait().await;
         }
         for member in self.extensions.drain(..) {
@@ -217,7 +217,7 @@ impl EnvironmentLifecycle {
 
     /// Reads every line that was written by now.
     pub(crate) fn drain(&self) {
-        if let Some(Running::Process { process, .. }) = &self.function {
+        if let Some(RunningRuntime::Process { process, .. }) = &self.function {
             process.drain();
         }
         for member in &self.extensions {
@@ -228,7 +228,7 @@ impl EnvironmentLifecycle {
     /// As [`Self::drain`]. Text of the function without a line feed counts as a line, which belongs to the invocation that wrote it.
     pub(crate) fn end_lines(&self) {
         self.drain();
-        if let Some(Running::Process { process, .. }) = &self.function {
+        if let Some(RunningRuntime::Process { process, .. }) = &self.function {
             process.end_lines();
         }
     }
@@ -237,7 +237,7 @@ impl EnvironmentLifecycle {
     pub(crate) fn max_memory_mb(&self) -> u32 {
         let leaders = self.leaders();
         let watched_kb = match &self.function {
-            Some(Running::Process { memory, .. }) => memory.peak_kb(),
+            Some(RunningRuntime::Process { memory, .. }) => memory.peak_kb(),
             _ => 0,
         };
         // The watch only samples. For each single process, the kernel records the peak.

@@ -5,9 +5,11 @@ pub(crate) mod connection;
 pub(crate) mod delivery;
 pub mod events;
 pub(crate) mod extensions_api;
+pub(crate) mod in_process;
 pub(crate) mod init;
 pub(crate) mod invoke;
 pub(crate) mod lifecycle;
+pub(crate) mod memory;
 pub(crate) mod order;
 pub(crate) mod router;
 pub(crate) mod runtime;
@@ -33,7 +35,7 @@ use super::frames::Record;
 use super::http;
 use super::journal::{Journal, JournalEvent};
 use super::next_breakpoint::NextBreakpoint;
-use super::output::{OutputTimes, Printed};
+use super::output::{OutputLog, OutputTimes};
 use super::setup::{LogFormat, Origin, Output, Setup};
 
 /// State shared between the APIs, the lifecycle of the environment, in-process functions and the handle.
@@ -42,7 +44,7 @@ pub(crate) struct Platform {
     pub setup: Setup,
     pub journal: Arc<Journal>,
     pub telemetry: Telemetry,
-    pub printed: Printed,
+    pub output_log: OutputLog,
     output_times: OutputTimes,
     pub faults: Faults,
     pub client: reqwest::Client,
@@ -118,7 +120,7 @@ impl Platform {
         let order = setup.delivery.order;
         Ok(Self {
             telemetry: Telemetry::new(Arc::clone(&journal), order, setup.limits.telemetry_backlog_bytes),
-            printed: Printed::default(),
+            output_log: OutputLog::default(),
             output_times: OutputTimes::default(),
             faults: Faults::new(&setup.faults),
             client: http::client()?,
@@ -205,7 +207,7 @@ impl Platform {
             Origin::Extension(_) => Instant::now(),
         };
         self.telemetry.emit_at(now, kind, object.unwrap_or_else(|| Value::String(text.into_owned())));
-        self.printed.add(self.journal.since_start(now), origin.clone(), bytes);
+        self.output_log.add(self.journal.since_start(now), origin.clone(), bytes);
     }
 
     /// Records the memory that an in-process function declares.

@@ -23,7 +23,7 @@ use crate::sandbox::journal::JournalEvent;
 
 /// The time at which the head of a request had arrived.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrived(pub Instant);
+pub(crate) struct ArrivalTime(pub Instant);
 
 /// Serves the three APIs until it is aborted.
 pub(crate) async fn serve(listener: TcpListener, platform: Arc<Platform>) {
@@ -65,7 +65,7 @@ async fn meddle(
     mut request: Request,
     next: Next,
 ) -> Response {
-    request.extensions_mut().insert(Arrived(connection.last_arrival()));
+    request.extensions_mut().insert(ArrivalTime(connection.last_arrival()));
     if platform.setup.faults.is_empty() {
         return next.run(request).await;
     }
@@ -88,7 +88,7 @@ async fn meddle(
         }
     }
     // A planned delay is latency of the platform: the request arrives after it.
-    request.extensions_mut().insert(Arrived(Instant::now()));
+    request.extensions_mut().insert(ArrivalTime(Instant::now()));
     let mut response = next.run(request).await;
     if close {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -27,21 +27,21 @@ pub(crate) struct Runtime {
     pub awaits_restore: bool,
     pub restore: Option<oneshot::Sender<()>>,
     /// The invocation that it works on.
-    pub current: Option<Current>,
+    pub current: Option<CurrentInvocation>,
     waiter: Option<oneshot::Sender<Work>>,
     pending: Option<Work>,
 }
 
 /// An invocation that the runtime works on.
 #[derive(Debug)]
-pub(crate) struct Current {
+pub(crate) struct CurrentInvocation {
     pub request_id: String,
-    pub answer: Option<Answer>,
+    pub response: Option<RuntimeResponse>,
 }
 
 /// The runtime's response.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct RuntimeResponse {
     pub first_byte: Instant,
     pub last_byte: Instant,
     pub body: Bytes,

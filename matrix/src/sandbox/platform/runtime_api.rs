@@ -10,8 +10,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::router::{Arrived, accepted, refusal};
-use super::runtime::{Answer, RESPONSE_TOO_LARGE, Work};
+use super::router::{ArrivalTime, accepted, refusal};
+use super::runtime::{RESPONSE_TOO_LARGE, RuntimeResponse, Work};
 use super::{Fatal, Platform};
 use crate::sandbox::faults::Endpoint;
 use crate::sandbox::journal::JournalEvent;
@@ -20,12 +20,15 @@ const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
 
 /// `GET /runtime/invocation/next`. The first one closes the registration of extensions.
-pub(crate) async fn next(State(platform): State<Arc<Platform>>, Extension(arrived): Extension<Arrived>) -> Response {
+pub(crate) async fn next(
+    State(platform): State<Arc<Platform>>,
+    Extension(arrival): Extension<ArrivalTime>,
+) -> Response {
     let work = platform.change(|state| {
         state.registration_open = false;
         state.runtime.awaits_restore = false;
-        platform.journal.write_at(arrived.0, JournalEvent::RuntimeNext);
-        state.runtime.park(arrived.0)
+        platform.journal.write_at(arrival.0, JournalEvent::RuntimeNext);
+        state.runtime.park(arrival.0)
     });
     match work.await {
         Ok(work) => request(work),
@@ -54,7 +57,7 @@ fn request(work: Work) -> Response {
 /// `POST /runtime/invocation/{id}/response`
 pub(crate) async fn response(
     State(platform): State<Arc<Platform>>,
-    Extension(arrived): Extension<Arrived>,
+    Extension(arrival): Extension<ArrivalTime>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -67,38 +70,38 @@ pub(crate) async fn response(
     };
     let last_byte = Instant::now();
     if streaming || body.len() <= limit {
-        let answer = Answer { first_byte: arrived.0, last_byte, body, error_type: None };
-        return take(&platform, &id, answer).unwrap_or_else(accepted);
+        let response = RuntimeResponse { first_byte: arrival.0, last_byte, body, error_type: None };
+        return take(&platform, &id, response).unwrap_or_else(accepted);
     }
     let error_type = RESPONSE_TOO_LARGE;
     let message = format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
     let body = Bytes::from(json!({"errorMessage": message, "errorType": error_type}).to_string());
-    let answer = Answer { first_byte: arrived.0, last_byte, body, error_type: Some(error_type.to_owned()) };
+    let response = RuntimeResponse { first_byte: arrival.0, last_byte, body, error_type: Some(error_type.to_owned()) };
     let refused = || refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message);
-    take(&platform, &id, answer).unwrap_or_else(refused)
+    take(&platform, &id, response).unwrap_or_else(refused)
 }
 
 /// `POST /runtime/invocation/{id}/error`
 pub(crate) async fn error(
     State(platform): State<Arc<Platform>>,
-    Extension(arrived): Extension<Arrived>,
+    Extension(arrival): Extension<ArrivalTime>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let error_type = Some(error_type(&headers, &body));
-    let answer = Answer { first_byte: arrived.0, last_byte: Instant::now(), body, error_type };
-    take(&platform, &id, answer).unwrap_or_else(accepted)
+    let response = RuntimeResponse { first_byte: arrival.0, last_byte: Instant::now(), body, error_type };
+    take(&platform, &id, response).unwrap_or_else(accepted)
 }
 
 /// Accepts the response of the present invocation; any other one is rejected.
-fn take(platform: &Platform, id: &str, answer: Answer) -> Option<Response> {
-    let (bytes, error_type, moment) = (answer.body.len(), answer.error_type.clone(), answer.last_byte);
+fn take(platform: &Platform, id: &str, response: RuntimeResponse) -> Option<Response> {
+    let (bytes, error_type, moment) = (response.body.len(), response.error_type.clone(), response.last_byte);
     let taken = platform.change(|state| {
         let current = state.runtime.current.as_mut();
-        match current.filter(|current| current.request_id == id && current.answer.is_none()) {
+        match current.filter(|current| current.request_id == id && current.response.is_none()) {
             Some(current) => {
-                current.answer = Some(answer);
+                current.response = Some(response);
                 true
             }
             None => false,
@@ -132,14 +135,14 @@ pub(crate) async fn init_error(State(platform): State<Arc<Platform>>, headers: H
 /// `GET /runtime/restore/next`: parks the runtime until the environment is restored from its snapshot.
 pub(crate) async fn restore_next(
     State(platform): State<Arc<Platform>>,
-    Extension(arrived): Extension<Arrived>,
+    Extension(arrival): Extension<ArrivalTime>,
 ) -> Response {
     let (restore, restored) = oneshot::channel();
     platform.change(|state| {
         state.registration_open = false;
         state.runtime.awaits_restore = true;
         state.runtime.restore = Some(restore);
-        platform.journal.write_at(arrived.0, JournalEvent::RuntimeRestoreNext);
+        platform.journal.write_at(arrival.0, JournalEvent::RuntimeRestoreNext);
     });
     match restored.await {
         Ok(()) => StatusCode::OK.into_response(),

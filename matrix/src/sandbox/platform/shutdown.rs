@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::lifecycle::{EnvironmentLifecycle, Member, Running};
+use super::lifecycle::{EnvironmentLifecycle, Member, RunningRuntime};
 use super::{Platform, State};
 use crate::sandbox::invocation::ExitOf;
 use crate::sandbox::journal::JournalEvent;
@@ -88,9 +88,9 @@ impl EnvironmentLifecycle {
 
     async fn end_runtime(&mut self, part: Duration) {
         let process = match self.function.take() {
-            Some(Running::Process { process, .. }) => process,
+            Some(RunningRuntime::Process { process, .. }) => process,
             // A thread cannot be killed; it learns that its environment is gone.
-            Some(Running::Thread(thread)) => return thread.stop(),
+            Some(RunningRuntime::Thread(thread)) => return thread.stop(),
             None => return,
         };
         if process.ended().is_some() {

@@ -80,12 +80,12 @@ pub(crate) struct Subscriber {
 pub(crate) struct Queue {
     pub waiting: VecDeque<QueuedEvents>,
     pub bytes: usize,
-    pub dropped: Dropped,
+    pub dropped: DropCount,
 }
 
 /// Dropped telemetry that was not reported yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Dropped {
+pub(crate) struct DropCount {
     pub events: usize,
     pub bytes: usize,
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::events::{Category, telemetry_subscription};
 use super::extensions_api::identify;
-use super::router::{Arrived, answer, refusal};
+use super::router::{ArrivalTime, answer, refusal};
 use super::telemetry::{Destination, Subscription};
 use super::{Platform, delivery};
 use crate::sandbox::faults::Endpoint;
@@ -55,7 +55,7 @@ struct WantedDestination {
 /// `PUT /telemetry`
 pub(crate) async fn subscribe(
     State(platform): State<Arc<Platform>>,
-    Extension(arrived): Extension<Arrived>,
+    Extension(arrival): Extension<ArrivalTime>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -88,7 +88,7 @@ pub(crate) async fn subscribe(
         let message = "the extension has subscribed already";
         return platform.forbid(Endpoint::Subscribe, "Telemetry.AlreadySubscribed", message);
     }
-    platform.journal.write_at(arrived.0, JournalEvent::Subscribed { name: name.clone() });
+    platform.journal.write_at(arrival.0, JournalEvent::Subscribed { name: name.clone() });
     let types = subscription.types.clone();
     platform.telemetry.subscribe(subscription, |subscriber| {
         tokio::spawn(delivery::deliver(Arc::clone(&platform), subscriber)).abort_handle()

@@ -10,8 +10,8 @@ use crate::{
     ingest::{
         body::{self, Limits, ReadError},
         trace_agent::{
-            Agent, Cause, Endpoint, MAX_ENCODED_BYTES, MAX_KEPT_BYTES, MAX_TRACE_BODY_BYTES, OpenRequest, Received,
-            SILENCE, TOTAL, room,
+            Agent, Cause, Endpoint, MAX_ENCODED_BYTES, MAX_KEPT_BYTES, MAX_TRACE_BODY_BYTES, OpenRequest, SILENCE,
+            TOTAL, TracerData, room,
         },
     },
     os::{allocator::release_free_memory, clock, error::chain, thread::run_blocking},
@@ -122,7 +122,7 @@ impl Receiver {
         let turn = Arc::clone(&agent.recent).lock_owned().await;
         let work = move || self.process(export);
         let processed = if is_inline { Ok(work()) } else { run_blocking("otlp", work).await };
-        let Processed { output, invalid } =
+        let ExportOutput { output, invalid } =
             processed.unwrap_or_else(|error| Err(Refusal { cause: None, message: error.to_string() })).map_err(
                 |refusal| Refusal { message: format!("Failed to process request: {}", refusal.message), ..refusal },
             )?;
@@ -130,7 +130,7 @@ impl Receiver {
         tracing::debug!("TRACES | trace payload size after enrichment: {} bytes", counts.bytes);
         let room = agent.room_for_encoded(counts.bytes).await;
         drop(turn);
-        if agent.send(endpoint, Received::Traces(Box::new(output)), room).await {
+        if agent.send(endpoint, TracerData::Traces(Box::new(output)), room).await {
             Ok(invalid + counts.oversized + counts.without_room)
         } else {
             Err(Refusal {
@@ -140,7 +140,7 @@ impl Receiver {
         }
     }
 
-    fn process(&self, export: Export) -> Result<Processed, Refusal> {
+    fn process(&self, export: Export) -> Result<ExportOutput, Refusal> {
         let mut taken = export.body.bytes.len();
         let processed = self.convert(export, &mut taken);
         if taken > MAX_KEPT_BYTES {
@@ -150,7 +150,7 @@ impl Receiver {
     }
 
     /// Decompresses, decodes and converts a body. `taken` becomes the bytes that it took, decompressed if it is compressed.
-    fn convert(&self, export: Export, taken: &mut usize) -> Result<Processed, Refusal> {
+    fn convert(&self, export: Export, taken: &mut usize) -> Result<ExportOutput, Refusal> {
         let Export { encoding, is_gzip, max_bytes, headers, body, .. } = export;
         let ReceivedBody { mut bytes, mut start, mut room } = body;
         if is_gzip {
@@ -170,7 +170,7 @@ impl Receiver {
         let traces = Traces::new(request, &self.settings);
         let output =
             self.agent.pipeline.run(source, traces).map_err(|error| Refusal::from(DecodeError::from(error)))?;
-        Ok(Processed { output, invalid })
+        Ok(ExportOutput { output, invalid })
     }
 }
 
@@ -179,7 +179,7 @@ pub(super) fn is_inline(is_gzip: bool, bytes: usize) -> bool {
     !is_gzip && bytes <= MAX_INLINE_BYTES
 }
 
-struct Processed {
+struct ExportOutput {
     output: Output,
     /// How many spans have no trace id.
     invalid: usize,

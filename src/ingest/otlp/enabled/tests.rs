@@ -10,33 +10,33 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
-use crate::ingest::trace_agent::{Inbox, Received, test_pipeline};
+use crate::ingest::trace_agent::{TraceQueue, TracerData, test_pipeline};
 
 const GRPC_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 /// Receivers on ports of their own, and what they receive.
-struct Serving {
+struct TestReceivers {
     http: u16,
     grpc: u16,
-    inbox: Inbox,
+    queue: TraceQueue,
 }
 
-fn serve(settings: &Otlp) -> Serving {
+fn serve(settings: &Otlp) -> TestReceivers {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (http, grpc) = (bind(), bind());
     let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
     let ports = (port(&http), port(&grpc));
-    let (agent, inbox) = Agent::new(test_pipeline(), Arc::default());
+    let (agent, queue) = Agent::new(test_pipeline(), Arc::default());
     Listeners { http: Some(http), grpc: Some(grpc) }.serve(&agent, settings, &Apm::default());
-    Serving { http: ports.0, grpc: ports.1, inbox }
+    TestReceivers { http: ports.0, grpc: ports.1, queue }
 }
 
-impl Serving {
+impl TestReceivers {
     /// How many spans have come by now.
     fn spans(&mut self) -> usize {
         let mut spans = 0;
-        while let Some(received) = self.inbox.try_recv() {
-            let Received::Traces(output) = received else { panic!("{received:?}") };
+        while let Some(received) = self.queue.try_recv() {
+            let TracerData::Traces(output) = received else { panic!("{received:?}") };
             spans += output.payloads.iter().map(|payload| payload.spans).sum::<usize>();
         }
         spans
@@ -88,8 +88,8 @@ const GZIP: &str = "content-encoding: gzip\r\n";
 
 #[tokio::test]
 async fn spans_over_http_come_out_encoded_whatever_their_encoding() {
-    let mut serving = serve(&Otlp::default());
-    let port = serving.http;
+    let mut receivers = serve(&Otlp::default());
+    let port = receivers.http;
     for (headers, body, expected) in [
         (JSON.to_owned(), in_json(), "200 application/json {\"partialSuccess\":null}"),
         (PROTOBUF.to_owned(), in_protobuf(), "200 application/x-protobuf "),
@@ -99,7 +99,7 @@ async fn spans_over_http_come_out_encoded_whatever_their_encoding() {
     ] {
         let asked = headers.clone();
         assert_eq!(beside(move || ask(port, "POST", "/v1/traces", &asked, &body)).await, expected, "{headers}");
-        assert_eq!(serving.spans(), 1, "{headers}");
+        assert_eq!(receivers.spans(), 1, "{headers}");
     }
     let empty = beside(move || ask(port, "POST", "/v1/traces", JSON, b"{}")).await;
     assert_eq!(empty, "200 application/json {\"partialSuccess\":null}", "nothing to do is no failure");
@@ -107,8 +107,8 @@ async fn spans_over_http_come_out_encoded_whatever_their_encoding() {
 
 #[tokio::test]
 async fn refusals_over_http_speak_the_encoding_of_the_request() {
-    let serving = serve(&Otlp::default());
-    let port = serving.http;
+    let receivers = serve(&Otlp::default());
+    let port = receivers.http;
     let malformed = |encoding: &str| format!("400 {encoding}");
     let bomb = gzip(&vec![b' '; 30 << 20]);
     let too_long = "content-length: 20971521\r\n";
@@ -125,7 +125,7 @@ async fn refusals_over_http_speak_the_encoding_of_the_request() {
         let answer = beside(move || ask(port, "POST", "/v1/traces", &headers, &body)).await;
         assert!(answer.starts_with(&expected), "{answer}");
     }
-    assert_eq!(serving.inbox.refusals().count(), count);
+    assert_eq!(receivers.queue.refusals().count(), count);
     for (method, path) in [("GET", "/v1/traces"), ("POST", "/v1/metrics"), ("POST", "/v1/logs"), ("POST", "/")] {
         let answer = beside(move || ask(port, method, path, JSON, b"{}")).await;
         assert!(answer.starts_with("404 ") && answer.ends_with(" Not Found"), "{answer}");
@@ -134,9 +134,9 @@ async fn refusals_over_http_speak_the_encoding_of_the_request() {
 
 #[tokio::test]
 async fn a_request_after_the_end_is_to_be_tried_again() {
-    let mut serving = serve(&Otlp::default());
-    serving.inbox.close();
-    let (port, grpc) = (serving.http, serving.grpc);
+    let mut receivers = serve(&Otlp::default());
+    receivers.queue.close();
+    let (port, grpc) = (receivers.http, receivers.grpc);
     let answer = beside(move || ask(port, "POST", "/v1/traces", JSON, &in_json())).await;
     assert!(answer.starts_with("503 application/json {\"code\":503,"), "{answer}");
     assert_eq!(call(grpc, &Call::default()).await.code, "14");
@@ -144,14 +144,14 @@ async fn a_request_after_the_end_is_to_be_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_stops_coming_is_given_up_on_both_ports() {
-    let serving = serve(&Otlp::default());
-    let mut connection = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, serving.http)).await.unwrap();
+    let receivers = serve(&Otlp::default());
+    let mut connection = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, receivers.http)).await.unwrap();
     let head = b"POST /v1/traces HTTP/1.1\r\nhost: otlp\r\ncontent-length: 10\r\n\r\n123";
     tokio::io::AsyncWriteExt::write_all(&mut connection, head).await.unwrap();
     let mut answer = [0; 12];
     tokio::io::AsyncReadExt::read_exact(&mut connection, &mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
-    assert_eq!(call(serving.grpc, &Call { ends: false, ..Call::default() }).await.code, "4");
+    assert_eq!(call(receivers.grpc, &Call { ends: false, ..Call::default() }).await.code, "4");
 }
 
 /// A call of a gRPC method.
@@ -177,14 +177,14 @@ fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
 }
 
 #[derive(Debug, PartialEq)]
-struct Answer {
+struct ExportReply {
     status: u16,
     code: String,
     message: String,
     body: Vec<u8>,
 }
 
-async fn call(port: u16, call: &Call) -> Answer {
+async fn call(port: u16, call: &Call) -> ExportReply {
     let stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     let driver = tokio::spawn(connection);
@@ -207,8 +207,12 @@ async fn call(port: u16, call: &Call) -> Answer {
     let trailers = incoming.trailers().await.ok().flatten().unwrap_or_default();
     let text = |headers: &HeaderMap, name: &str| Some(headers.get(name)?.to_str().unwrap().to_owned());
     let of = |name: &str| text(&trailers, name).or_else(|| text(&head.headers, name)).unwrap_or_default();
-    let answer =
-        Answer { status: head.status.as_u16(), code: of("grpc-status"), message: of("grpc-message"), body: answer };
+    let answer = ExportReply {
+        status: head.status.as_u16(),
+        code: of("grpc-status"),
+        message: of("grpc-message"),
+        body: answer,
+    };
     drop(client);
     driver.abort();
     answer
@@ -216,20 +220,20 @@ async fn call(port: u16, call: &Call) -> Answer {
 
 #[tokio::test]
 async fn spans_over_grpc_come_out_encoded_compressed_or_not() {
-    let mut serving = serve(&Otlp::default());
+    let mut receivers = serve(&Otlp::default());
     let packed = framed(1, &gzip(&in_protobuf()));
-    let ok = Answer { status: 200, code: "0".to_owned(), message: String::new(), body: framed(0, b"") };
+    let ok = ExportReply { status: 200, code: "0".to_owned(), message: String::new(), body: framed(0, b"") };
     for (encoding, body) in
         [(None, framed(0, &in_protobuf())), (Some("gzip"), framed(0, &in_protobuf())), (Some("gzip"), packed)]
     {
-        let answer = call(serving.grpc, &Call { encoding, body, ..Call::default() }).await;
-        assert_eq!((&answer, serving.spans()), (&ok, 1), "{encoding:?}");
+        let answer = call(receivers.grpc, &Call { encoding, body, ..Call::default() }).await;
+        assert_eq!((&answer, receivers.spans()), (&ok, 1), "{encoding:?}");
     }
 }
 
 #[tokio::test]
 async fn refusals_over_grpc_have_the_code_that_says_why() {
-    let serving = serve(&Otlp { grpc_max_message_mib: 1, ..Otlp::default() });
+    let receivers = serve(&Otlp { grpc_max_message_mib: 1, ..Otlp::default() });
     let mebibyte = 1 << 20;
     let of = |code: &str, message: &str| (code.to_owned(), message.to_owned());
     let message = |flag, message: &[u8], encoding| Call { encoding, body: framed(flag, message), ..Call::default() };
@@ -264,17 +268,17 @@ async fn refusals_over_grpc_have_the_code_that_says_why() {
             of("3", "Failed to extract request body: there is no message in it"),
         ),
     ] {
-        let answer = call(serving.grpc, &asked).await;
+        let answer = call(receivers.grpc, &asked).await;
         assert_eq!((answer.code, answer.message, answer.status), (expected.0, expected.1, 200), "{:?}", asked.encoding);
     }
-    let answer = call(serving.grpc, &Call { content_type: "text/plain", ..Call::default() }).await;
+    let answer = call(receivers.grpc, &Call { content_type: "text/plain", ..Call::default() }).await;
     assert_eq!((answer.status, answer.code.as_str()), (415, ""));
 }
 
 #[tokio::test]
 async fn http1_on_the_grpc_port_is_refused_without_affecting_other_connections() {
-    let mut serving = serve(&Otlp::default());
-    let port = serving.grpc;
+    let mut receivers = serve(&Otlp::default());
+    let port = receivers.grpc;
     let answer = beside(move || ask(port, "POST", GRPC_PATH, "content-type: application/grpc\r\n", b"")).await;
     assert!(answer.starts_with("505 ") && answer.ends_with("gRPC needs HTTP/2"), "{answer}");
     beside(move || {
@@ -285,7 +289,7 @@ async fn http1_on_the_grpc_port_is_refused_without_affecting_other_connections()
     })
     .await;
     assert_eq!(call(port, &Call::default()).await.code, "0");
-    assert_eq!(serving.spans(), 1);
+    assert_eq!(receivers.spans(), 1);
 }
 
 #[test]

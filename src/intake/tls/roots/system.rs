@@ -10,7 +10,7 @@ use rustls_native_certs::CertificateResult;
 
 use crate::intake::tls::{
     TlsWarning,
-    bundle::{self, Added},
+    bundle::{self, CertificateCounts},
 };
 
 /// OpenSSL's variables for another store: a file, and folders separated by `:`.
@@ -62,7 +62,7 @@ fn add_folder(store: &mut RootCertStore, setting: &'static str, folder: &Path) -
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| fs::canonicalize(entry.ok()?.path()).ok()).collect();
     paths.sort_unstable();
     paths.dedup();
-    let mut added = Added::default();
+    let mut added = CertificateCounts::default();
     for path in paths.iter().filter(|path| path.is_file()) {
         if let Err(error) = added.add_file(store, path) {
             added.refuse(error.to_string());
@@ -84,7 +84,7 @@ mod tests {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
 
     use super::*;
-    use crate::intake::client::https::certificates::Authority;
+    use crate::intake::client::tls_server::certificates::Authority;
 
     fn section(name: &str) -> String {
         let der = STANDARD.encode(&Authority::new(name).certificate);

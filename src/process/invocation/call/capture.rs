@@ -24,15 +24,15 @@ pub(super) fn tag_bytes(key: &str, value: &str) -> usize {
 
 /// The tags of a payload; none if it is no JSON. Values below `depth` levels are JSON texts.
 pub(super) fn tags(prefix: &str, payload: &str, depth: u32) -> Vec<Tag> {
-    let mut captured = Captured { path: prefix.to_owned(), tags: Vec::new(), bytes: 0, is_full: false };
-    let result = captured.walk(payload, 0, depth.min(MAX_DEPTH));
-    if result.is_err() && !captured.is_full {
-        captured.tags.clear();
+    let mut buffer = CaptureBuffer { path: prefix.to_owned(), tags: Vec::new(), bytes: 0, is_full: false };
+    let result = buffer.walk(payload, 0, depth.min(MAX_DEPTH));
+    if result.is_err() && !buffer.is_full {
+        buffer.tags.clear();
     }
-    captured.tags
+    buffer.tags
 }
 
-struct Captured {
+struct CaptureBuffer {
     /// The path to the value at hand.
     path: String,
     tags: Vec<Tag>,
@@ -41,11 +41,11 @@ struct Captured {
     is_full: bool,
 }
 
-impl Captured {
+impl CaptureBuffer {
     /// Walks through a JSON document.
     fn walk(&mut self, json: &str, depth: u32, max_depth: u32) -> Result<(), serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        Walk { captured: self, depth, max_depth }.deserialize(&mut deserializer)?;
+        ValueSeed { buffer: self, depth, max_depth }.deserialize(&mut deserializer)?;
         deserializer.end()
     }
 
@@ -87,25 +87,25 @@ impl Captured {
 }
 
 /// One value on the way through the document.
-struct Walk<'c> {
-    captured: &'c mut Captured,
+struct ValueSeed<'c> {
+    buffer: &'c mut CaptureBuffer,
     depth: u32,
     max_depth: u32,
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         if self.depth >= self.max_depth {
             let value = <&RawValue>::deserialize(deserializer)?;
-            return self.captured.add(compact(value.get()));
+            return self.buffer.add(compact(value.get()));
         }
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
+impl<'de> Visitor<'de> for ValueSeed<'_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
@@ -113,53 +113,53 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        self.captured.add("null".to_owned())
+        self.buffer.add("null".to_owned())
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
-        self.captured.add(value.to_string())
+        self.buffer.add(value.to_string())
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
-        self.captured.add(value.to_string())
+        self.buffer.add(value.to_string())
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
-        self.captured.add(value.to_string())
+        self.buffer.add(value.to_string())
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        self.captured.add(Number::from_f64(value).map_or_else(|| value.to_string(), |number| number.to_string()))
+        self.buffer.add(Number::from_f64(value).map_or_else(|| value.to_string(), |number| number.to_string()))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
-        self.captured.text(value, self.depth, self.max_depth)
+        self.buffer.text(value, self.depth, self.max_depth)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Self { captured, depth, max_depth } = self;
+        let Self { buffer, depth, max_depth } = self;
         let mut index = 0_usize;
-        while captured
-            .below(&index.to_string(), |captured| {
-                items.next_element_seed(Walk { captured, depth: depth + 1, max_depth })
+        while buffer
+            .below(&index.to_string(), |buffer| {
+                items.next_element_seed(ValueSeed { buffer, depth: depth + 1, max_depth })
             })?
             .is_some()
         {
             index += 1;
         }
-        if index == 0 { captured.add("[]".to_owned()) } else { Ok(()) }
+        if index == 0 { buffer.add("[]".to_owned()) } else { Ok(()) }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let Self { captured, depth, max_depth } = self;
+        let Self { buffer, depth, max_depth } = self;
         while let Some(name) = fields.next_key::<String>()? {
-            captured.below(&name, |captured| {
+            buffer.below(&name, |buffer| {
                 if is_secret(&name) {
                     // Before it is parsed: a secret may be a number or a document, and everything in it is one.
                     fields.next_value::<IgnoredAny>()?;
-                    return captured.add(REDACTED.to_owned());
+                    return buffer.add(REDACTED.to_owned());
                 }
-                fields.next_value_seed(Walk { captured, depth: depth + 1, max_depth })
+                fields.next_value_seed(ValueSeed { buffer, depth: depth + 1, max_depth })
             })?;
         }
         Ok(())

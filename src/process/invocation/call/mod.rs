@@ -18,7 +18,7 @@ use crate::{
         event::Timestamp,
         propagation::{Carrier, Propagator, TraceContext},
         trace::Span,
-        trigger::{self, Event, Inferred, Kind, Tags},
+        trigger::{self, Event, InferredSpans, Kind, Tags},
     },
 };
 pub use capture::MAX_CAPTURED_BYTES;
@@ -57,7 +57,7 @@ pub struct StartCall {
     /// The trace that the invocation continues, if anything names one.
     pub context: Option<TraceContext>,
     /// Spans of the services that the event came through.
-    pub inferred: Option<Inferred>,
+    pub inferred: Option<InferredSpans>,
     /// Tags about the trigger, for the span of the invocation.
     pub trigger_tags: Tags,
     /// Checkpoints of Data Streams Monitoring, one for each record of the event.

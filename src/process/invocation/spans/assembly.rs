@@ -12,7 +12,7 @@ use crate::{
         },
         propagation::TraceContext,
         trace::{Placeholder, Span},
-        trigger::{APM_ENABLED, APPSEC_ENABLED, Inferred, Tags},
+        trigger::{APM_ENABLED, APPSEC_ENABLED, InferredSpans, Tags},
     },
 };
 
@@ -143,7 +143,7 @@ fn set_map(span: &mut Span<'static>, tags: Tags) {
 /// The parent, the tags of the trace on its first span here, and the priority. What the event says wins over what the tracer says at the end.
 fn set_trace(
     lambda: &mut Span<'static>,
-    inferred: Option<&mut Inferred>,
+    inferred: Option<&mut InferredSpans>,
     context: Option<TraceContext>,
     end: &EndCall,
 ) {
@@ -170,7 +170,7 @@ fn set_trace(
     }
 }
 
-fn set_status(lambda: &mut Span<'static>, inferred: Option<&mut Inferred>, code: Option<i64>) {
+fn set_status(lambda: &mut Span<'static>, inferred: Option<&mut InferredSpans>, code: Option<i64>) {
     let Some(code) = code else { return };
     if (500..600).contains(&code) {
         lambda.error = 1;

@@ -20,12 +20,12 @@ use crate::{
     platform::ids::RequestId,
     process::{
         event::{Status, Timestamp},
-        trace::{Observed, Span, SpanParents, Traced},
+        trace::{Span, SpanObservations, SpanParents, TraceMatch},
     },
 };
 use assembly::Invocation;
-use pending::{Pending, SpanOwner};
-use startup::{Place, StartupSpan};
+use pending::{PendingInputs, SpanOwner};
+use startup::{ParentSpan, StartupSpan};
 
 /// Maximum of the memory that everything takes whose spans are not built yet, in bytes. Beyond it the spans of the oldest invocations are given up.
 pub const MAX_HELD_BYTES: usize = 16 << 20;
@@ -63,7 +63,7 @@ const LATE_INPUT_MS: u64 = 2000;
 #[derive(Debug)]
 pub(super) struct SpanBuilder {
     settings: SpanSettings,
-    pending: Pending,
+    pending: PendingInputs,
     startup: StartupSpan,
 }
 
@@ -76,7 +76,7 @@ impl Processor {
         if self.settings.managed || !self.settings.telemetry {
             startup.cancel();
         }
-        self.spans = Some(SpanBuilder { settings, pending: Pending::new(self.settings.managed), startup });
+        self.spans = Some(SpanBuilder { settings, pending: PendingInputs::new(self.settings.managed), startup });
         self
     }
 
@@ -91,9 +91,9 @@ impl Processor {
     }
 
     /// Handles what the spans of a tracer say, which arrived at `now`.
-    pub fn observed(&mut self, observed: Observed, now: Timestamp, out: &mut Output) {
-        let Observed { placeholders, durable, load_trace_id, traced, .. } = observed;
-        for Traced { request_id, trace_id } in traced {
+    pub fn observed(&mut self, observed: SpanObservations, now: Timestamp, out: &mut Output) {
+        let SpanObservations { placeholders, durable, load_trace_id, traced, .. } = observed;
+        for TraceMatch { request_id, trace_id } in traced {
             self.find_trace(&request_id, trace_id, out);
         }
         for context in durable {
@@ -103,7 +103,7 @@ impl Processor {
             self.span_input(SpanInput::Placeholder { placeholder: Box::new(placeholder), time: now }, out);
         }
         if let (Some(spans), Some(trace_id)) = (&mut self.spans, load_trace_id) {
-            spans.startup.place(Place { trace_id, parent_id: 0 });
+            spans.startup.set_parent(ParentSpan { trace_id, parent_id: 0 });
         }
     }
 
@@ -278,7 +278,7 @@ impl Processor {
         let computed_stats = by_tracer || spans.settings.standalone;
         let mut built = assembly::spans(state, ids, &invocation, &spans.settings);
         if let (true, Some(lambda)) = (is_first, built.first()) {
-            spans.startup.place(Place { trace_id: lambda.trace_id, parent_id: lambda.parent_id });
+            spans.startup.set_parent(ParentSpan { trace_id: lambda.trace_id, parent_id: lambda.parent_id });
             // Before the last, which is the root: of several spans without a parent, or with theirs elsewhere, the last one is. The first keeps its place where there are
             // more, because it has the tags of the trace.
             if let Some(startup) = spans.startup.take(&spans.settings) {

@@ -33,8 +33,8 @@ pub enum SpanOwner {
 
 /// Inputs whose invocation is not known yet, the oldest first.
 #[derive(Debug, Default)]
-pub struct Pending {
-    inputs: VecDeque<Waiting>,
+pub struct PendingInputs {
+    inputs: VecDeque<PendingInput>,
     bytes: usize,
     /// Whether several invocations run at a time.
     is_managed: bool,
@@ -43,13 +43,13 @@ pub struct Pending {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct PendingInput {
     input: SpanInput,
     /// The memory that it takes, which takes time to count.
     bytes: usize,
 }
 
-impl Pending {
+impl PendingInputs {
     pub fn new(is_managed: bool) -> Self {
         Self { is_managed, ..Self::default() }
     }
@@ -108,7 +108,7 @@ impl Pending {
     /// The invocation with this evaluation under way.
     fn owner_of_security(&self, number: u64, contexts: &Contexts) -> SpanOwner {
         // What is evaluated waits itself.
-        if self.inputs.iter().any(|Waiting { input, .. }| input.evaluation() == Some(number)) {
+        if self.inputs.iter().any(|PendingInput { input, .. }| input.evaluation() == Some(number)) {
             return SpanOwner::Unknown;
         }
         let evaluated = contexts.iter().find(|context| context.trace.evaluations.contains(&number));
@@ -116,14 +116,14 @@ impl Pending {
     }
 
     fn has_unnamed_start(&self) -> bool {
-        self.inputs.iter().any(|Waiting { input, .. }| input.is_start() && input.request_id().is_none())
+        self.inputs.iter().any(|PendingInput { input, .. }| input.is_start() && input.request_id().is_none())
     }
 
     /// Keeps an input until its invocation is known. Gives how many older ones gave way.
     pub fn push(&mut self, input: SpanInput) -> usize {
         let bytes = input.bytes();
         self.bytes += bytes;
-        self.inputs.push_back(Waiting { input, bytes });
+        self.inputs.push_back(PendingInput { input, bytes });
         let mut evicted = 0;
         while self.inputs.len() > MAX_PENDING || self.bytes > MAX_PENDING_BYTES {
             let Some(oldest) = self.inputs.pop_front() else { break };
@@ -137,7 +137,7 @@ impl Pending {
     pub fn claim(&mut self, id: &RequestId, now: Timestamp) -> Vec<SpanInput> {
         let mut claimed: Vec<SpanInput> = Vec::new();
         let mut by_order = [false; 2];
-        for Waiting { input, bytes } in std::mem::take(&mut self.inputs) {
+        for PendingInput { input, bytes } in std::mem::take(&mut self.inputs) {
             let is_recent = input.time().abs_diff(now) <= MAX_PENDING_MS.unsigned_abs();
             let is_its_own = match (input.found_by(), input.request_id()) {
                 (Some(number), _) => claimed.iter().any(|input| input.evaluation() == Some(number)),
@@ -150,7 +150,7 @@ impl Pending {
             match (is_recent, is_its_own) {
                 (true, true) => claimed.push(input),
                 (true, false) => {
-                    self.inputs.push_back(Waiting { input, bytes });
+                    self.inputs.push_back(PendingInput { input, bytes });
                     continue;
                 }
                 (false, _) => {}

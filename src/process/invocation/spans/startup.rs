@@ -23,15 +23,15 @@ pub struct StartupSpan {
     name: &'static str,
     start: Option<Timestamp>,
     duration_ms: Option<f64>,
-    /// Where it belongs, once that is known.
-    place: Option<Place>,
+    /// Its parent, once that is known.
+    parent: Option<ParentSpan>,
     is_sent: bool,
     span_parents: Arc<SpanParents>,
 }
 
-/// A place in a trace.
+/// The span or the trace that another span belongs below: `parent_id` 0 is the top of the trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct ParentSpan {
     pub trace_id: u64,
     pub parent_id: u64,
 }
@@ -67,14 +67,14 @@ impl StartupSpan {
         self.span_parents.set_cold_start(0);
     }
 
-    /// Sets the place, unless it is known.
-    pub fn place(&mut self, place: Place) {
-        self.place.get_or_insert(place);
+    /// Sets the parent, unless it is known.
+    pub fn set_parent(&mut self, parent: ParentSpan) {
+        self.parent.get_or_insert(parent);
     }
 
     /// The span, once, as soon as everything is known.
     pub fn take(&mut self, settings: &SpanSettings) -> Option<Span<'static>> {
-        let (Some(start), Some(duration_ms), Some(place)) = (self.start, self.duration_ms, self.place) else {
+        let (Some(start), Some(duration_ms), Some(parent)) = (self.start, self.duration_ms, self.parent) else {
             return None;
         };
         if self.is_cancelled || std::mem::replace(&mut self.is_sent, true) {
@@ -83,8 +83,8 @@ impl StartupSpan {
         let mut span = Span {
             name: self.name.into(),
             span_id: if self.span_id == 0 { (settings.random)() } else { self.span_id },
-            trace_id: place.trace_id,
-            parent_id: place.parent_id,
+            trace_id: parent.trace_id,
+            parent_id: parent.parent_id,
             start: super::assembly::nanoseconds(start),
             duration: super::assembly::duration(duration_ms),
             ..super::assembly::serverless(settings)
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(DRAWN.load(Ordering::Relaxed), 0, "an id is part of the snapshot");
         restore.begin(1);
         restore.end(2.0);
-        restore.place(Place { trace_id: 3, parent_id: 4 });
+        restore.set_parent(ParentSpan { trace_id: 3, parent_id: 4 });
         assert_eq!(restore.take(&settings).unwrap().span_id, 1);
         assert!(restore.take(&settings).is_none());
     }

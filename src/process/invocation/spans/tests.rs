@@ -95,7 +95,7 @@ impl Bench {
                 self.processor.call(Call::End(Box::new(call)), &mut self.out);
             }
             Step::Placeholder => {
-                let observed = Observed { placeholders: vec![placeholder(id)], ..Observed::default() };
+                let observed = SpanObservations { placeholders: vec![placeholder(id)], ..SpanObservations::default() };
                 self.processor.observed(observed, at + 7, &mut self.out);
             }
             Step::Start => self.platform(at + 1, Platform::Start(InvocationStart { request_id, version: None })),
@@ -398,7 +398,7 @@ fn load_span_of_tracer_sets_trace_of_cold_start() {
     for late in [false, true] {
         let mut bench = Bench::new(ON_DEMAND);
         assert_eq!(bench.processor.span_parents().cold_start(), 42);
-        let observed = Observed { load_trace_id: Some(9), ..Observed::default() };
+        let observed = SpanObservations { load_trace_id: Some(9), ..SpanObservations::default() };
         if !late {
             bench.steps("a", 1000, [Step::InitStart, Step::InitReport]);
         }

@@ -1,7 +1,7 @@
 //! Attribution of log lines to invocations.
 
 use super::*;
-use crate::process::trace::{DurableContext, Observed};
+use crate::process::trace::{DurableContext, SpanObservations};
 
 #[test]
 fn lines_from_before_the_first_invocation_belong_to_it() {
@@ -62,7 +62,7 @@ fn later_log_lines_not_held_without_init_start() {
     bench.invoke("s", 10).start("s", 11).line(12, "later");
     assert_eq!(bench.logs().last().unwrap(), "s: later");
     let context = DurableContext { request_id: "s".to_owned(), ..DurableContext::default() };
-    let observed = Observed { durable: vec![context], ..Observed::default() };
+    let observed = SpanObservations { durable: vec![context], ..SpanObservations::default() };
     bench.processor.observed(observed, 13, &mut bench.out);
     bench.line(14, "of an execution").start("t", 21).line(22, "of another");
     assert_eq!(bench.logs().last().unwrap(), "s: of an execution", "a span has shown that the function is durable");

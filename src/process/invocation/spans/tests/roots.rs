@@ -7,9 +7,8 @@ use crate::{
     config::Config,
     platform::environment::Environment,
     process::{
-        stats,
         tags::FunctionTags,
-        trace::{Pipeline, Source, TraceSettings, TracerHeaders, settings::FilterTags},
+        trace::{Pipeline, Source, TraceSettings, TracerHeaders, settings::FilterTags, stats},
     },
 };
 

@@ -136,7 +136,11 @@ fn without_apm_only_traces_with_security_events_are_kept() {
 
     let mut bench = Bench::standing(ON_DEMAND, true);
     bench.steps("r", 998, [Step::InitStart, Step::InitReport, Step::Invoke]);
-    bench.processor.observed(Observed { load_trace_id: Some(9), ..Observed::default() }, 1005, &mut bench.out);
+    bench.processor.observed(
+        SpanObservations { load_trace_id: Some(9), ..SpanObservations::default() },
+        1005,
+        &mut bench.out,
+    );
     bench.processor.build_spans(Timestamp::MAX, &mut bench.out);
     let [trace] = &bench.out.traces[..] else { panic!("{:?}", bench.out.traces) };
     assert!(trace.computed_stats);

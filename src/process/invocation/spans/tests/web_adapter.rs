@@ -1,7 +1,7 @@
 //! Spans of invocations that no tracer reports: the function is a web application behind the Lambda Web Adapter.
 
 use super::*;
-use crate::process::trace::Adopting;
+use crate::process::trace::InvocationSpan;
 
 const SPAN_ID: u64 = 90;
 
@@ -40,7 +40,7 @@ impl Bench {
         let (trace_id, parent_id) = start.context.as_ref().map(|it| (it.trace_id, it.span_id)).unzip();
         let request_id = start.request_id.clone().unwrap();
         let parent_id = parent_id.unwrap_or_default();
-        let adopting = Adopting { request_id, span_id: SPAN_ID, parent_id, trace_id, begun: start.time };
+        let adopting = InvocationSpan { request_id, span_id: SPAN_ID, parent_id, trace_id, begun: start.time };
         self.processor.span_parents().invocations.add(adopting);
     }
 
@@ -53,7 +53,7 @@ impl Bench {
     fn observe_from(&mut self, time: Timestamp, trace_id: u64, parent_id: u64) -> u64 {
         let start = time * 1_000_000;
         let mut spans = [Span { trace_id, span_id: 4, parent_id, start, duration: 1, ..Span::default() }];
-        let mut observed = Observed::default();
+        let mut observed = SpanObservations::default();
         observed.look(&mut spans, &self.processor.span_parents(), false);
         self.processor.observed(observed, 1010, &mut self.out);
         spans[0].parent_id
