@@ -225,7 +225,7 @@ keys! { KEYS
     Datadog SERVERLESS_FLUSH_STRATEGY {
         yaml: Some("serverless_flush_strategy"), kind: Kind::Strategy, default: "default",
         example: "continuously,20000", reader: "flush",
-        meaning: "When the extension sends what it has collected: see flushing.md.",
+        meaning: "When the extension sends what it has collected: [flushing.md](flushing.md).",
         set: |builder, given, _| taken(given.strategy().map(|strategy| builder.config.flush_strategy = strategy)),
     }
     Datadog COMPRESSION_LEVEL {
