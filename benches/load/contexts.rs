@@ -22,7 +22,7 @@ pub fn measure(effort: Effort) -> Section {
         title: "Memory of metrics",
         about: format!(
             "Distributions with five tags and ten values of which each has a bin of its own, as they wait for a flush: what the process has grown by. At most \
-             {} combinations of name, tags and ten seconds wait, and at most a kibibyte each; what is more is refused and counted.",
+             {} combinations of name, tags and ten seconds wait, and together they take at most 10 MiB; what is more is refused and counted.",
             count(MAX_BUCKETS as f64)
         ),
         columns: vec!["contexts offered", "kept", "refused", "KiB in all", "bytes each"],

@@ -94,8 +94,7 @@ fn main() -> ExitCode {
         measures.map(|(_, measure)| measure(effort)).inspect(|section| println!("{section}")).collect();
     if asks("--record") {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
-        let before = std::fs::read_to_string(&file).unwrap();
-        std::fs::write(&file, page::whole(&sections, &before)).unwrap();
+        std::fs::write(&file, page::whole(&sections)).unwrap();
         eprintln!("recorded in {}", file.display());
     }
     ExitCode::SUCCESS

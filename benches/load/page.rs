@@ -24,20 +24,16 @@ impl fmt::Display for Section {
 }
 
 const INTRODUCTION: &str = "\
-# Benchmarks
+# Load benchmarks
 
 Written by `cargo bench --profile release --bench load -- --record` on a two-core virtual machine. A ratio is the median of the ratios of rounds that were measured
 in turns with their yardstick; above 1 is faster than the yardstick. Cold starts: [cold-start.md](cold-start.md).
 ";
 
-/// Where the sections begin that another command has measured.
-const OTHERS: &str = "## Cold start";
-
-/// The page, with what another command has written on the one before.
-pub fn whole(sections: &[Section], before: &str) -> String {
+/// The whole page.
+pub fn whole(sections: &[Section]) -> String {
     let sections: Vec<_> = sections.iter().map(Section::to_string).collect();
-    let others = before.find(OTHERS).and_then(|at| before.get(at..)).unwrap_or_default();
-    format!("{INTRODUCTION}\n{}\n{others}", sections.join("\n"))
+    format!("{INTRODUCTION}\n{}", sections.join("\n"))
 }
 
 /// The value in the middle.

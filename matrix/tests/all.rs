@@ -8,6 +8,7 @@ mod analyze_power;
 mod analyze_simulation;
 mod analyze_support;
 mod documented_facts;
+mod documented_tables;
 mod fan_out;
 mod fips_layer;
 mod floor;

@@ -1,4 +1,4 @@
-//! What README and docs tell people to type is run before every merge: each command of a block is a line of `ci/test`, where it may have further options.
+//! What README, CONTRIBUTING and docs tell people to type is run before every merge: each command of a block is a line of `ci/test`, where it may have further options.
 //! Commands of others, which need an account, are tried by `ci/aws` or marked as examples.
 
 use std::path::Path;
@@ -7,6 +7,8 @@ use crate::tree::{Complaint, File, Tree};
 
 const CI: &str = "ci/test";
 const AWS: &str = "aws ";
+/// How commands begin that run a part of what `ci/test` runs as a whole: no complaint where the block is marked as an example.
+const PARTS: [&str; 3] = ["cargo check ", "cargo test ", "cargo --config profile."];
 /// How commands begin that nothing here can run.
 const OTHERS: [&str; 5] = ["cosign ", "docker ", "gh ", "openssl ", "podman "];
 
@@ -15,15 +17,16 @@ pub fn not_run(tree: &Tree) -> Vec<Complaint> {
     let ci = tree.files.iter().find(|file| file.path == CI);
     let run: Vec<&str> = ci.iter().flat_map(|file| run_lines(&file.text)).map(plain).collect();
     let mut complaints = Vec::new();
-    for (file, line, command) in pages(tree).flat_map(commands) {
+    for (file, Line { at, text: command, is_example }) in pages(tree).flat_map(commands) {
         let is_run =
             |run: &&str| run.strip_prefix(command).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
-        if command != CI && !run.iter().any(is_run) {
-            complaints.push(Complaint::new(file, line, format!("{CI} does not run `{command}`")));
+        let is_part = is_example && PARTS.iter().any(|start| command.starts_with(start));
+        if command != CI && !is_part && !run.iter().any(is_run) {
+            complaints.push(Complaint::new(file, at, format!("{CI} does not run `{command}`")));
         }
         let script = command.split(' ').next().filter(|word| word.starts_with("ci/"));
         if script.is_some_and(|script| !tree.files.iter().any(|file| file.path == script)) {
-            complaints.push(Complaint::new(file, line, format!("there is no script for `{command}`")));
+            complaints.push(Complaint::new(file, at, format!("there is no script for `{command}`")));
         }
     }
     complaints
@@ -40,16 +43,12 @@ pub fn not_marked(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for page in pages(tree) {
         let is_tried = tried.iter().any(|line| line.split(' ').any(|path| path == page.path));
-        let mut is_example = false;
-        for (at, line) in page.text.lines().enumerate() {
-            let Some(command) = line.strip_prefix("    ").map(str::trim) else {
-                is_example = if line.is_empty() { is_example } else { line.contains("Example") };
-                continue;
-            };
+        for Line { at, text, is_example } in block_lines(page) {
+            let command = text.trim();
             if command.starts_with(AWS) && !is_tried {
-                complaints.push(Complaint::new(page, at + 1, format!("{CI} does not have ci/aws try `{command}`")));
+                complaints.push(Complaint::new(page, at, format!("{CI} does not have ci/aws try `{command}`")));
             } else if OTHERS.iter().any(|start| command.starts_with(start)) && !is_example {
-                complaints.push(Complaint::new(page, at + 1, format!("nothing says that `{command}` is an example")));
+                complaints.push(Complaint::new(page, at, format!("nothing says that `{command}` is an example")));
             }
         }
     }
@@ -71,16 +70,38 @@ pub fn count(tree: &Tree) -> usize {
 
 fn pages(tree: &Tree) -> impl Iterator<Item = &File> {
     let is_page = |path: &Path| {
-        path == Path::new("README.md") || (path.starts_with("docs") && path.extension().is_some_and(|it| it == "md"))
+        [Path::new("README.md"), Path::new("CONTRIBUTING.md")].contains(&path)
+            || (path.starts_with("docs") && path.extension().is_some_and(|it| it == "md"))
     };
     tree.files.iter().filter(move |file| is_page(Path::new(&file.path)))
 }
 
-/// The commands of a page's indented blocks, with their lines.
-fn commands(page: &File) -> impl Iterator<Item = (&File, usize, &str)> {
+/// A line of an indented block, without the indentation.
+struct Line<'t> {
+    at: usize,
+    text: &'t str,
+    /// The paragraph before the block marks it as an example.
+    is_example: bool,
+}
+
+/// The lines of a page's indented blocks.
+fn block_lines(page: &File) -> impl Iterator<Item = Line<'_>> {
+    let mut is_example = false;
     page.text.lines().enumerate().filter_map(move |(at, line)| {
-        let command = plain(line.strip_prefix("    ")?);
-        ["cargo ", "ci/"].iter().any(|start| command.starts_with(start)).then_some((page, at + 1, command))
+        let text = line.strip_prefix("    ");
+        if text.is_none() && !line.is_empty() {
+            is_example = line.contains("Example");
+        }
+        Some(Line { at: at + 1, text: text?, is_example })
+    })
+}
+
+/// The commands of a page's indented blocks.
+fn commands(page: &File) -> impl Iterator<Item = (&File, Line<'_>)> {
+    block_lines(page).filter_map(move |line| {
+        let text = plain(line.text);
+        let is_command = ["cargo ", "ci/"].iter().any(|start| text.starts_with(start));
+        is_command.then_some((page, Line { text, ..line }))
     })
 }
 

@@ -366,6 +366,11 @@ fn commands_that_ci_does_not_run_are_found() {
     assert_eq!(found("    sudo BASE=x cargo matrix bench"), [""; 0]);
     let gone = Tree::default().with("ci/test", "ci/gone").with("README.md", "    ci/gone");
     assert_eq!(places(&commands::not_run(&gone)), ["README.md:1"]);
+    let part =
+        |text: &str| places(&commands::not_run(&Tree::default().with("ci/test", "").with("CONTRIBUTING.md", text)));
+    assert_eq!(part("Examples:\n\n    cargo test --lib\n"), [""; 0]);
+    assert_eq!(part("Type:\n\n    cargo test --lib\n"), ["CONTRIBUTING.md:3"]);
+    assert_eq!(part("Examples:\n\n    cargo matrix list\n"), ["CONTRIBUTING.md:3"]);
 }
 
 #[test]

@@ -114,11 +114,11 @@ impl Kind {
     fn accepts(&self) -> String {
         match self {
             Self::Text => "text".to_owned(),
-            Self::Boolean => "`true` or `false` in any case, `1` or `0`".to_owned(),
-            Self::True => "`true` in any case; all other text is false".to_owned(),
+            Self::Boolean => "`true` or `false` (any letter case), `1` or `0`".to_owned(),
+            Self::True => "`true` (any letter case); all other text is false".to_owned(),
             Self::Integer { from, to } => format!("whole number, {from} to {to}"),
             Self::Seconds => "seconds, also with a fraction".to_owned(),
-            Self::Level => "`trace`, `debug`, `info`, `warn`, `error` or `off`, in any case".to_owned(),
+            Self::Level => "`trace`, `debug`, `info`, `warn`, `error` or `off` (any letter case)".to_owned(),
             Self::Strategy => {
                 "`default`, `end`, `end,N`, `periodically,N` or `continuously,N`, N in milliseconds, not 0".to_owned()
             }
@@ -166,7 +166,7 @@ impl Kind {
 const HEAD: &str = "\
 # Configuration
 
-<!-- Written from the table in crates/agent-config/src/keys.rs by `BLESS=1 cargo test --package agent-config docs`. Change the table, not this file. -->
+<!-- Written from the tables in crates/agent-config/src/keys.rs and keys/*.rs by `BLESS=1 cargo test --package agent-config docs`. Change the tables, not this file. -->
 
 A setting comes from the first of these places that has a usable value for it:
 
@@ -189,7 +189,7 @@ digits is a key. Lists replace each other as a whole: `DD_TAGS` does not add to 
 An empty variable is a value where text or a URL is expected: it replaces what the file says and gives the default. For
 `DD_ENV`, `DD_SERVICE`, `DD_VERSION`, `DD_STATSD_METRIC_NAMESPACE` and all lists, empty means not set. Everywhere else it is a value that can't be used.
 
-| variable | `datadog.yaml` | accepts | default | example | meaning | read by |
+| variable | `datadog.yaml` | accepts | default | example | meaning | module in `src/` |
 |---|---|---|---|---|---|---|
 ";
 

@@ -129,7 +129,7 @@ keys! { KEYS
     Datadog API_KEY {
         yaml: Some("api_key"), kind: Kind::Text, default: "", example: "0123456789abcdef0123456789abcdef",
         reader: "intake",
-        meaning: "Key that Datadog knows the account by. Blanks and line ends in it are removed.",
+        meaning: "Datadog API key. Blanks and line ends in it are removed.",
         set: |builder, given, _| taken(given.text().map(|text| builder.config.api_key = ApiKey::clean(text))),
     }
     Datadog ORG_UUID {
@@ -182,7 +182,7 @@ keys! { KEYS
     Shared AWS_ENDPOINT_URL_KMS {
         yaml: None, kind: Kind::Url, default: "", example: "https://kms.internal.example",
         reader: "intake",
-        meaning: "Base URL of KMS alone.",
+        meaning: "Base URL of AWS KMS alone.",
         set: |builder, given, _| taken(given.url().map(|url| builder.config.aws.kms_url = url)),
     }
     Shared AWS_ENDPOINT_URL_SECRETS_MANAGER {
@@ -208,7 +208,7 @@ keys! { KEYS
     }
     Datadog LOG_LEVEL {
         yaml: Some("log_level"), kind: Kind::Level, default: "info", example: "debug",
-        reader: "start",
+        reader: "startup",
         meaning: "Least severe message that the extension itself logs. The one in the environment counts from the \
                   first line on, the one in the file from the moment it has been read.",
         set: |builder, given, _| taken(given.level().map(|level| builder.config.log_level = level)),
@@ -225,7 +225,7 @@ keys! { KEYS
     Datadog SERVERLESS_FLUSH_STRATEGY {
         yaml: Some("serverless_flush_strategy"), kind: Kind::Strategy, default: "default",
         example: "continuously,20000", reader: "flush",
-        meaning: "When collected data leaves.",
+        meaning: "When the extension sends what it has collected: [flushing.md](flushing.md).",
         set: |builder, given, _| taken(given.strategy().map(|strategy| builder.config.flush_strategy = strategy)),
     }
     Datadog COMPRESSION_LEVEL {
@@ -304,7 +304,7 @@ keys! { KEYS
     }
     Datadog LAMBDA_FIPS_MODE {
         yaml: None, kind: Kind::True, default: "", example: "true",
-        reader: "start",
+        reader: "startup",
         meaning: "Whether Datadog's libraries in the function use endpoints with validated cryptography; the default is true in `us-gov-` \
                   regions. What the extension does is decided when it is built: it only warns where it does otherwise.",
         set: |builder, given, _| taken(given.is_true().map(|on| builder.config.fips_mode = Some(on))),
@@ -318,7 +318,7 @@ keys! { KEYS
     Datadog SERVERLESS_LOGS_ENABLED {
         yaml: Some("serverless_logs_enabled"), kind: Kind::Boolean, default: "true", example: "false",
         reader: "process",
-        meaning: "Collect and send logs. Where a source sets this or `LOGS_ENABLED`, logs are on if one of the two is.",
+        meaning: "Collect and send logs. Where a source sets this or `DD_LOGS_ENABLED`, logs are on if one of the two is.",
         set: |builder, given, source| {
             taken(given.boolean().map(|on| builder.logs_enabled.serverless = Some(SourcedSwitch { source, on })))
         },
@@ -326,7 +326,7 @@ keys! { KEYS
     Datadog LOGS_ENABLED {
         yaml: Some("logs_enabled"), kind: Kind::Boolean, default: "true", example: "false",
         reader: "process",
-        meaning: "The agent's name for `SERVERLESS_LOGS_ENABLED`.",
+        meaning: "The Agent's name for `DD_SERVERLESS_LOGS_ENABLED`.",
         set: |builder, given, source| {
             taken(given.boolean().map(|on| builder.logs_enabled.agent = Some(SourcedSwitch { source, on })))
         },
@@ -353,7 +353,7 @@ keys! { KEYS
     Datadog LOGS_CONFIG_USE_COMPRESSION {
         yaml: Some("logs_config.use_compression"), kind: Kind::Boolean, default: "true", example: "false",
         reader: "intake",
-        meaning: "Compress logs.",
+        meaning: "Compress logs on the way to their intake.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.use_compression = Some(on))),
     }
     Datadog LOGS_CONFIG_COMPRESSION_LEVEL {
@@ -387,7 +387,7 @@ keys! { KEYS
         yaml: None, kind: Kind::Url, default: "", example: "http://worker.internal:8282",
         beside: "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED=true",
         reader: "intake",
-        meaning: "Whole URL of that worker; nothing is appended to it, and logs are not compressed on the way there. \
+        meaning: "Whole URL of the Observability Pipelines Worker; nothing is appended to it, and logs are not compressed on the way there. \
                   The additional logs intakes are not affected.",
         set: |builder, given, _| taken(given.whole_url().map(|url| builder.urls.worker = url)),
     }
@@ -400,7 +400,7 @@ keys! { KEYS
     Datadog LAMBDA_PROC_ENHANCED_METRICS {
         yaml: Some("lambda_proc_enhanced_metrics"), kind: Kind::Boolean, default: "true", example: "false",
         reader: "run",
-        meaning: "Have them include what the function uses of the machine: CPU, network, open files, threads and `/tmp`.",
+        meaning: "Include CPU, network, open files, threads and `/tmp` in the enhanced metrics.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.config.metrics.usage = on)),
     }
     Datadog METRICS_CONFIG_COMPRESSION_LEVEL {

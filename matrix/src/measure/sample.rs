@@ -89,7 +89,7 @@ pub const MEASURES: &[Measure] = &[
     timed("first_invocation", "From the first event to the end of everybody's work on it."),
     timed("cpu_ready", "CPU time up to the first request for an event; with a launcher, before it executes the agent."),
     timed("cpu_settled", "CPU time until all services are up, before the first event."),
-    timed("cpu_invocation", "CPU time of an invocation of 50 ms, once the extension is at rest."),
+    timed("cpu_invocation", "CPU time of an invocation of 50 ms, once the extension has settled."),
     timed(
         "next_after_done",
         "From the delivery of the function's end to the request for the next event: the function's caller does not wait for it, but it is billed.",

@@ -34,8 +34,8 @@ keys! { KEYS
     Datadog LAMBDA_EXTENSION_COMPUTE_STATS {
         yaml: Some("lambda_extension_compute_stats"), kind: Kind::Boolean, default: "false", example: "true",
         reader: "ingest",
-        meaning: "Compute trace statistics here where the tracer has not, and drop the traces that it did not sample; otherwise Datadog does \
-                  so from all of them.",
+        meaning: "Compute trace statistics in the extension where the tracer has not, and drop the traces that the tracer did not sample. Otherwise Datadog \
+                  computes them from all traces.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.config.apm.compute_stats = on)),
     }
     Datadog TRACE_STATS_ADDITIONAL_TAGS {
@@ -48,7 +48,7 @@ keys! { KEYS
     Datadog TRACE_STATS_ADDITIONAL_TAGS_CARDINALITY_LIMIT {
         yaml: None, kind: Kind::Integer { from: 1, to: 7000 }, default: "", example: "50",
         reader: "process",
-        meaning: "Distinct values of those tags in ten seconds; spans of further ones are counted together. The default is 100.",
+        meaning: "Distinct values of the tags in `DD_TRACE_STATS_ADDITIONAL_TAGS` in ten seconds; spans of further ones are counted together. The default is 100.",
         set: |builder, given, _| {
             taken(given.integer(&(1..=7000)).map(|limit| builder.config.apm.max_additional_stats_tags = Some(limit)))
         },
@@ -117,7 +117,7 @@ keys! { KEYS
     Datadog APM_CONFIG_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS {
         yaml: Some("apm_config.obfuscation.http.remove_paths_with_digits"), kind: Kind::Boolean, default: "false",
         example: "true", reader: "process",
-        meaning: "Replace the segments of paths that have digits in them by `?` in the tag `http.url` of such spans.",
+        meaning: "Replace the segments of paths that have digits in them by `?` in the tag `http.url` of spans of the types `web` and `http`.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.config.apm.http.remove_paths_with_digits = on)),
     }
     Datadog APM_FILTER_TAGS_REQUIRE {

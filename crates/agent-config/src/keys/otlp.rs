@@ -17,7 +17,7 @@ keys! { KEYS
     Datadog OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_ENDPOINT {
         yaml: Some("otlp_config.receiver.protocols.grpc.endpoint"), kind: Kind::Text, default: "",
         example: "localhost:4317", reader: "ingest",
-        meaning: "The same over gRPC, on port 4317 where there is no other.",
+        meaning: "Receive OTLP over gRPC on this port of the loopback interface. Only what follows the last `:` counts; 4317 where that is no port.",
         set: |builder, given, _| {
             taken(given.non_empty().map(|text| builder.config.otlp.grpc_endpoint = text.map(Into::into)))
         },
@@ -39,7 +39,7 @@ keys! { KEYS
     Datadog OTLP_CONFIG_TRACES_SPAN_NAME_AS_RESOURCE_NAME {
         yaml: Some("otlp_config.traces.span_name_as_resource_name"), kind: Kind::Boolean, default: "false",
         example: "true", reader: "process",
-        meaning: "Name the operation of an OTLP span as the span. Like the next setting, it brings back the first version of the rules for operation names.",
+        meaning: "Name the operation of an OTLP span as the span. As with `DD_OTLP_CONFIG_TRACES_SPAN_NAME_REMAPPINGS`, operation names then follow the first version of the rules.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.config.otlp.span_name_as_resource_name = on)),
     }
     Datadog OTLP_CONFIG_TRACES_SPAN_NAME_REMAPPINGS {
@@ -66,7 +66,7 @@ keys! { KEYS
     Datadog APM_FEATURES {
         yaml: Some("apm_config.features"), kind: Kind::List, default: "",
         example: "disable_operation_and_resource_name_logic_v2", reader: "process",
-        meaning: "Words of the agent's. Two count, for OTLP spans: `disable_operation_and_resource_name_logic_v2` brings back the first version of the \
+        meaning: "Feature flags of the Agent. Two count, for OTLP spans: `disable_operation_and_resource_name_logic_v2` brings back the first version of the \
                   rules for operation names; `enable_otlp_compute_top_level_by_span_kind` marks roots, servers and consumers as top-level.",
         set: |builder, given, _| Ok(list(&mut builder.config.apm.features, given.list()?)),
     }

@@ -30,7 +30,7 @@ keys! { KEYS
     Datadog TRACE_PROPAGATION_EXTRACT_FIRST {
         yaml: Some("trace_propagation_extract_first"), kind: Kind::Boolean, default: "false", example: "true",
         reader: "process",
-        meaning: "Take the trace that the first format finds as it is, and look at no further one.",
+        meaning: "Take the trace that the first format of `DD_TRACE_PROPAGATION_STYLE` finds as it is, and look at no further format.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.config.propagation.extract_first = on)),
     }
     Datadog TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED {
@@ -71,17 +71,17 @@ keys! { KEYS
     Datadog DATA_STREAMS_ENABLED {
         yaml: Some("data_streams_enabled"), kind: Kind::Boolean, default: "false", example: "true",
         reader: "process",
-        meaning: "Tell Data Streams Monitoring about every record that SQS, SNS, Kinesis, Kafka or EventBridge delivers.",
+        meaning: "Report to Data Streams Monitoring every record that SQS, SNS, Kinesis, Kafka or EventBridge delivers.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.config.triggers.data_streams.enabled = on)),
     }
     Datadog DSM_EXCHANGE_NAME {
         yaml: Some("dsm_exchange_name"), kind: Kind::Text, default: "", example: "orders", reader: "process",
-        meaning: "Name of EventBridge's bus in these. The default is the one that the event's rule names, else `default`.",
+        meaning: "Bus name that Data Streams Monitoring reports for EventBridge. The default is the one that the event's rule names, else `default`.",
         set: |builder, given, _| Ok(name(&mut builder.config.triggers.data_streams.exchange, given.non_empty()?)),
     }
     Datadog DSM_KAFKA_GROUP {
         yaml: Some("dsm_kafka_group"), kind: Kind::Text, default: "", example: "billing", reader: "process",
-        meaning: "Consumer group of Kafka in these, which no event names.",
+        meaning: "Kafka consumer group that Data Streams Monitoring reports; no event names it.",
         set: |builder, given, _| Ok(name(&mut builder.config.triggers.data_streams.kafka_group, given.non_empty()?)),
     }
 }
