@@ -13,7 +13,7 @@ use crate::{
     process::{
         invocation::{AttemptId, SamplingPoint},
         metric::Point,
-        usage::{self, Reading, Values},
+        usage::{self, CounterReading, Values},
     },
 };
 
@@ -36,7 +36,7 @@ pub struct UsageMetrics {
 #[derive(Debug)]
 struct InvocationUsage {
     id: AttemptId,
-    begin: Reading,
+    begin: CounterReading,
     /// Counters and peaks at the start of the next invocation, if that came before the event for this one's end.
     end: Option<End>,
     done: bool,
@@ -45,7 +45,7 @@ struct InvocationUsage {
 
 #[derive(Debug)]
 struct End {
-    reading: Reading,
+    reading: CounterReading,
     summary: SampleSummary,
 }
 
@@ -99,7 +99,7 @@ impl UsageMetrics {
     }
 
     /// Ends all open measurements: usage from now on belongs to the next invocation, even if the event for the end of an earlier one arrives late.
-    fn cut_off(&mut self, now: &Reading) {
+    fn cut_off(&mut self, now: &CounterReading) {
         for invocation in self.open.iter_mut().filter(|invocation| invocation.end.is_none()) {
             invocation.end = Some(End { reading: now.clone(), summary: self.sampler.summary() });
         }
@@ -157,14 +157,18 @@ impl UsageMetrics {
     }
 }
 
-fn end_of<'a>(invocation: &'a InvocationUsage, files: &mut CounterFiles, counters: Counters) -> Cow<'a, Reading> {
+fn end_of<'a>(
+    invocation: &'a InvocationUsage,
+    files: &mut CounterFiles,
+    counters: Counters,
+) -> Cow<'a, CounterReading> {
     invocation.end.as_ref().map_or_else(|| Cow::Owned(read(files, counters)), |end| Cow::Borrowed(&end.reading))
 }
 
-fn read(files: &mut CounterFiles, counters: Counters) -> Reading {
+fn read(files: &mut CounterFiles, counters: Counters) -> CounterReading {
     let uptime = if counters == Counters::Consumption { None } else { files.uptime.read() };
     let devices = if counters == Counters::Utilization { None } else { files.net_dev.read() };
-    Reading::parse(files.stat.read(), uptime, devices)
+    CounterReading::parse(files.stat.read(), uptime, devices)
 }
 
 fn points(values: Values, tags: &Arc<[String]>) -> Vec<Point> {

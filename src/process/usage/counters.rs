@@ -117,7 +117,7 @@ impl Limits {
     }
 }
 
-impl super::Reading {
+impl super::CounterReading {
     /// Parses the texts of `/proc/stat`, `/proc/uptime` and `/proc/net/dev`; None for a file that could not be read.
     pub fn parse(stat: Option<&str>, uptime: Option<&str>, devices: Option<&str>) -> Self {
         Self {

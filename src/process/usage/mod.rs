@@ -13,7 +13,7 @@ pub type Values = Vec<(&'static str, f64)>;
 
 /// The kernel's counters at one time. A field is None if its file could not be parsed.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Reading {
+pub struct CounterReading {
     /// CPU time since boot.
     pub cpu: Option<Cpu>,
     /// Milliseconds since boot.
@@ -56,11 +56,11 @@ impl Peak {
 
 /// CPU utilization between two readings; empty if it cannot be computed. The kernel counts in hundredths of a second, so a shorter interval has no
 /// utilization.
-pub fn utilization(from: &Reading, to: &Reading) -> Values {
+pub fn utilization(from: &CounterReading, to: &CounterReading) -> Values {
     busy(from, to).unwrap_or_default()
 }
 
-fn busy(from: &Reading, to: &Reading) -> Option<Values> {
+fn busy(from: &CounterReading, to: &CounterReading) -> Option<Values> {
     let elapsed = to.uptime_ms? - from.uptime_ms?;
     let (from, to) = (from.cpu.as_ref()?, to.cpu.as_ref()?);
     if elapsed <= 0.0 || from.idle_ms_of_cores.len() != to.idle_ms_of_cores.len() {
@@ -81,7 +81,7 @@ fn busy(from: &Reading, to: &Reading) -> Option<Values> {
 }
 
 /// Network traffic and CPU time between two readings.
-pub fn consumption(from: &Reading, to: &Reading) -> Values {
+pub fn consumption(from: &CounterReading, to: &CounterReading) -> Values {
     let mut values = Values::new();
     if let (Some(from), Some(to)) = (from.network, to.network) {
         let (received, sent) = (difference(from.received, to.received), difference(from.sent, to.sent));

@@ -31,8 +31,8 @@ Max processes             901                  901                  processes
 Max open files            900                  1024                 files
 ";
 
-fn reading() -> Reading {
-    Reading::parse(Some(STAT), Some("3213103123.00 6001.5\n"), Some(DEVICES))
+fn reading() -> CounterReading {
+    CounterReading::parse(Some(STAT), Some("3213103123.00 6001.5\n"), Some(DEVICES))
 }
 
 #[test]
@@ -40,10 +40,10 @@ fn the_kernels_texts_are_read() {
     let cpu =
         Cpu { user_ms: 23_400.0, system_ms: 1880.0, idle_ms: 178_380.0, idle_ms_of_cores: vec![91_880.0, 86_490.0] };
     let network = Network { received: 180, sent: 254 };
-    let expected = Reading { cpu: Some(cpu), uptime_ms: Some(3_213_103_123_000.0), network: Some(network) };
+    let expected = CounterReading { cpu: Some(cpu), uptime_ms: Some(3_213_103_123_000.0), network: Some(network) };
     assert_eq!(reading(), expected);
     assert_eq!(Network::parse(MANAGED_DEVICES), Some(Network { received: 309_048, sent: 84_870 }));
-    assert_eq!(Reading::parse(None, None, None), Reading::default());
+    assert_eq!(CounterReading::parse(None, None, None), CounterReading::default());
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn texts_that_lack_something_are_no_reading() {
         assert_eq!(Cpu::parse(stat), None, "{stat}");
     }
     for uptime in ["", "x 1", "inf", "NaN 1"] {
-        assert_eq!(Reading::parse(None, Some(uptime), None).uptime_ms, None, "{uptime}");
+        assert_eq!(CounterReading::parse(None, Some(uptime), None).uptime_ms, None, "{uptime}");
     }
     for devices in ["", "eth0: 1 2 3 4 5 6 7 8 9 10", "vinternal_1: 1 2 3 4 5 6 7 8", "vinternal_1: a 2 3 4 5 6 7 8 9"]
     {
@@ -87,8 +87,8 @@ fn cpu(user_ms: f64, system_ms: f64, idle_ms_of_cores: &[f64]) -> Cpu {
     Cpu { user_ms, system_ms, idle_ms, idle_ms_of_cores: idle_ms_of_cores.to_vec() }
 }
 
-fn later(uptime_ms: f64, cpu: Cpu, network: Option<Network>) -> Reading {
-    Reading { cpu: Some(cpu), uptime_ms: Some(uptime_ms), network }
+fn later(uptime_ms: f64, cpu: Cpu, network: Option<Network>) -> CounterReading {
+    CounterReading { cpu: Some(cpu), uptime_ms: Some(uptime_ms), network }
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn utilization_is_never_below_zero_and_idle_time_never_runs_backwards() {
 #[test]
 fn unavailable_usage_is_not_reported() {
     let from = reading();
-    let without = |change: &dyn Fn(&mut Reading)| {
+    let without = |change: &dyn Fn(&mut CounterReading)| {
         let mut reading = later(3_213_103_124_000.0, cpu(1.0, 1.0, &[1.0, 1.0]), None);
         change(&mut reading);
         utilization(&from, &reading)
@@ -133,7 +133,7 @@ fn unavailable_usage_is_not_reported() {
     assert_eq!(without(&|reading| reading.uptime_ms = from.uptime_ms), []);
     assert_eq!(without(&|reading| reading.cpu = None), []);
     assert_eq!(without(&|reading| reading.cpu = Some(cpu(1.0, 1.0, &[1.0]))), [], "a core has gone");
-    assert_eq!(consumption(&Reading::default(), &from), []);
+    assert_eq!(consumption(&CounterReading::default(), &from), []);
 }
 
 #[test]
