@@ -93,10 +93,10 @@ impl TracePipeline {
             stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
             proxied: Batches::new(MAX_PROXIED_BYTES),
             checkpoints: Buckets::default(),
-            streams: streams(config, function_name(tags)),
+            streams: streams(config, &tags.function_name),
             tags: config.tags.iter().map(|tag| format!("{}:{}", tag.key, tag.value)).collect(),
             concentrator: Concentrator::new(log_encoder, now(), limit),
-            function: function_name(tags).to_owned(),
+            function: tags.function_name.clone(),
             dropped: DropCounts::default(),
             has_warned: false,
             has_warned_of_values: [false; 5],
@@ -325,7 +325,7 @@ fn pipeline(config: &Config, tags: &FunctionTags) -> Pipeline {
     };
     let settings = TraceSettings {
         service: config.service.clone(),
-        function_name: Some(function_name(tags)).filter(|name| !name.is_empty()).map(str::to_owned),
+        function_name: Some(&tags.function_name).filter(|name| !name.is_empty()).cloned(),
         compute_stats: config.apm.compute_stats,
         service_representation: config.apm.service_representation,
         filter_tags: FilterTags {
@@ -359,11 +359,11 @@ pub fn streams(config: &Config, function: &str) -> data_streams::Origin {
     }
 }
 
-fn function_name(tags: &FunctionTags) -> &str {
-    tags.pairs().find(|(key, _)| *key == "functionname").map_or("", |(_, name)| name)
-}
-
 /// Nanoseconds since the epoch.
 fn now() -> i64 {
     clock::epoch_ms().saturating_mul(1_000_000)
 }
+
+#[cfg(test)]
+#[path = "traces_tests.rs"]
+mod tests;
