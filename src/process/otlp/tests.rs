@@ -277,11 +277,14 @@ fn only_datadog_attributes_count_where_missing_ones_are_ignored() {
     for key in ["env", "version", "span.kind", "span.type", "error.type"] {
         assert_eq!(meta(&converted, key), None, "{key}");
     }
+    assert_eq!(converted.metrics.get("http.status_code"), None);
     let own = json!({"datadog.service": "s", "datadog.name": "n", "datadog.env": "e", "datadog.version": "v",
-        "datadog.span.kind": "client", "datadog.error.type": "t"});
+        "datadog.span.kind": "client", "datadog.error.type": "t", "datadog.http_status_code": 418,
+        "http.response.status_code": 404});
     let converted = one(&resource, &json!({}), span(SERVER, &own, &json!({})), &settings);
     let tags = ["env", "version", "span.kind", "error.type"].map(|key| meta(&converted, key).unwrap());
     assert_eq!((&*converted.service, &*converted.name, tags), ("s", "n", ["e", "v", "client", "t"]));
+    assert_eq!(converted.metrics.get("http.status_code"), Some(&418.0));
 }
 
 #[test]
