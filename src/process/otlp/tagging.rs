@@ -59,7 +59,7 @@ impl<'b, 'r> Tags<'b, 'r> {
         tags.add_events_and_links(conversion)?;
         tags.add_own(conversion)?;
         tags.add_status(conversion)?;
-        if conversion.has_failed() {
+        if conversion.error() != 0 {
             tags.add_error(conversion)?;
         }
         Ok(tags)

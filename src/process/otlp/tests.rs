@@ -361,6 +361,25 @@ fn an_error_is_told_by_its_events_or_its_status() {
 }
 
 #[test]
+fn error_tags_follow_datadog_error_before_the_status() {
+    let fields = json!({"exception.type": "E", "exception.message": "m1"});
+    let events = json!([{"name": "exception", "attributes": attributes(&fields)}]);
+    for (value, status, expected) in [
+        (json!(1), 0, (1, Some("m1"))),
+        (json!(1.0), 0, (1, Some("m1"))),
+        (json!(true), 1, (1, Some("m1"))),
+        (json!(0), 2, (0, None)),
+        (json!(0.0), 2, (0, None)),
+        (json!(false), 2, (0, None)),
+    ] {
+        let more = json!({"status": {"code": status, "message": "status"}, "events": events});
+        let own = json!({"datadog.error": value, "http.response.status_code": 500});
+        let converted = one(&json!({}), &json!({}), span(0, &own, &more), &Settings::default());
+        assert_eq!((converted.error, meta(&converted, "error.msg")), expected, "{value}");
+    }
+}
+
+#[test]
 fn otlp_query_literals_are_in_no_payload_and_no_statistics() {
     const NOW: i64 = 1_700_000_000_000_000_000;
     let function = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
