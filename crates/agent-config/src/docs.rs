@@ -116,7 +116,7 @@ impl Kind {
             Self::Text => "text".to_owned(),
             Self::Boolean => "`true` or `false` in any case, `1` or `0`".to_owned(),
             Self::True => "`true` in any case; all other text is false".to_owned(),
-            Self::Integer { from, to } => format!("whole number, {from} to {to}"),
+            Self::Integer { from, to } => format!("whole number, {from} to {to}; more counts as {to}"),
             Self::Seconds => "seconds, also with a fraction".to_owned(),
             Self::Level => "`trace`, `debug`, `info`, `warn`, `error` or `off`, in any case".to_owned(),
             Self::Strategy => {

@@ -50,12 +50,7 @@ mod code {
 /// The longest message in bytes that a setting in MiB means.
 pub fn max_bytes(mib: u32) -> usize {
     const MAX_MIB: usize = MAX_TRACE_BODY_BYTES >> 20;
-    let asked = usize::try_from(mib).unwrap_or(usize::MAX);
-    if asked > MAX_MIB {
-        let name = "DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_MAX_RECV_MSG_SIZE_MIB";
-        tracing::error!("OTLP | {name} is more than {MAX_MIB}; using {MAX_MIB}");
-    }
-    asked.min(MAX_MIB) << 20
+    usize::try_from(mib).unwrap_or(usize::MAX).min(MAX_MIB) << 20
 }
 
 /// The service, and the longest message that it takes.
