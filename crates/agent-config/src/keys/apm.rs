@@ -123,7 +123,7 @@ keys! { KEYS
     Datadog APM_FILTER_TAGS_REQUIRE {
         yaml: None, kind: Kind::Words, default: "", example: "env:prod team", reader: "process",
         meaning: "Drop every trace unless its root span has all of these tags: `key:value`, or `key` for any value. `name`, `service`, `resource` \
-                  and `type` mean those of the span where it has no such tag.",
+                  and `type` mean those of the span where it has no such tag. Numeric tags count as decimal text: `http.status_code:404`.",
         set: |builder, given, _| Ok(list(&mut builder.config.apm.filters.require, given.words()?)),
     }
     Datadog APM_FILTER_TAGS_REJECT {
