@@ -109,7 +109,7 @@ impl Agent {
         }
         if !matches!(route, Route::Proxied(_))
             && let Some(encoding) =
-                head.headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
+                head.headers.get(header::CONTENT_ENCODING).filter(|encoding| !body::is_identity(encoding))
         {
             let why = format!("Content-Encoding {encoding:?} is not understood; send msgpack as it is");
             return Err(refuse(body, Cause::Compressed, why));
