@@ -40,3 +40,20 @@ fn dd_tags_change_the_function_name_of_no_request_and_no_base_service() {
     let sent = String::from_utf8_lossy(output.payloads[0].bytes()).into_owned();
     assert!(sent.contains("_dd.base_service\u{12}\u{8}checkout"), "{sent}");
 }
+
+#[test]
+fn oversized_spans_are_counted_apart_from_spans_without_room() {
+    let mut traces = started(&Config::default());
+    let (pipeline, headers) =
+        (pipeline(&Config::default(), &function_tags(&Config::default())), TracerHeaders::default());
+    let span = |id, bytes| Span { trace_id: 1, span_id: id, resource: "x".repeat(bytes).into(), ..Span::default() };
+    let source = |room| Source { headers: &headers, now: 0, room };
+    let spans = vec![span(1, trace::MAX_PAYLOAD_BYTES), span(2, 1)];
+    let output = pipeline.run(source(usize::MAX), [Ok::<_, Infallible>(spans)]).unwrap();
+    traces.take(TracerData::Traces(Box::new(output)));
+    let output = pipeline.run(source(1), [Ok::<_, Infallible>(vec![span(3, 1)])]).unwrap();
+    traces.take(TracerData::Traces(Box::new(output)));
+    let one = DropCounts { spans: 1, ..DropCounts::default() };
+    assert_eq!((traces.take_oversized(), traces.take_dropped()), (one, one));
+    assert_eq!((traces.take_oversized(), traces.take_dropped()), (DropCounts::default(), DropCounts::default()));
+}
