@@ -96,6 +96,8 @@ pub enum DropReason {
     NoClient,
     /// The aggregates were full.
     Aggregates,
+    /// Each is larger than a payload may be: this many bytes.
+    Oversized(usize),
     /// The memory budget was exceeded.
     Memory,
     /// It was not sent within [`MAX_AGE`].
@@ -123,6 +125,7 @@ impl fmt::Display for DropReason {
         match self {
             Self::NoClient => f.write_str("nothing can be sent in this sandbox; further ones are counted"),
             Self::Aggregates => f.write_str("there is no room for more of them until a flush"),
+            Self::Oversized(limit) => write!(f, "each is larger than {limit} bytes"),
             Self::Memory => write!(f, "more than {} MiB wait to be sent", super::MAX_BYTES >> 20),
             Self::Age => write!(f, "they could not be sent within {} minutes", MAX_AGE.as_secs() / 60),
             Self::Flushes => write!(f, "sending them failed in {MAX_FLUSHES} flushes"),

@@ -234,8 +234,8 @@ impl Flusher {
     }
 
     /// Counts data that was dropped before it became a payload.
-    pub fn count_dropped(&mut self, dropped: DropCounts) {
-        self.drop_items(DropReason::Aggregates, dropped, Instant::now());
+    pub fn count_dropped(&mut self, reason: DropReason, dropped: DropCounts) {
+        self.drop_items(reason, dropped, Instant::now());
     }
 
     /// Drops all data whose arrival is not confirmed. Returns the counts of everything dropped in this sandbox.

@@ -13,7 +13,7 @@ mod test_intake;
 mod worker;
 
 pub use destination::{Hold, HoldEnd};
-pub use drops::DropCounts;
+pub use drops::{DropCounts, DropReason};
 pub use flusher::Flusher;
 pub use strategy::{Decision, FlushDecider};
 

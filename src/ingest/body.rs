@@ -2,7 +2,10 @@
 
 use std::{collections::TryReserveError, future::poll_fn, pin::Pin, time::Duration};
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::{
+    body::{Body, Bytes, HttpBody as _},
+    http::HeaderValue,
+};
 
 use crate::os::timeout::timeout_awake;
 
@@ -15,6 +18,11 @@ pub struct Limits {
     pub silence: Duration,
     /// Maximum time for all of it.
     pub total: Duration,
+}
+
+/// Whether a `Content-Encoding` leaves the body as it is. Codings are case-insensitive (RFC 9110, section 8.4.1).
+pub fn is_identity(encoding: &HeaderValue) -> bool {
+    encoding.is_empty() || encoding.as_bytes().eq_ignore_ascii_case(b"identity")
 }
 
 /// Why a body was not read.

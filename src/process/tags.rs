@@ -7,6 +7,8 @@ use crate::{build_info::BUILD_INFO, config::Config, features::TAG_CACHE, platfor
 /// The identity and tags of the function, computed once at startup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionTags {
+    /// `AWS_LAMBDA_FUNCTION_NAME`, whatever the customer's tags say; empty if it is not set.
+    pub function_name: String,
     /// The unqualified ARN in lower case; the host name of all data that the extension sends.
     pub arn: String,
     /// Sorted; each key once.
@@ -62,7 +64,7 @@ impl FunctionTags {
             let list = list(&pairs);
             Forms { joined: list.join(","), list }
         });
-        Self { arn, pairs, kept }
+        Self { function_name: environment.function_name.clone(), arn, pairs, kept }
     }
 
     /// The tags as `key:value`, sorted, each key once.

@@ -8,7 +8,7 @@ use super::{dogstatsd_pipeline::DogStatsdPipeline, traces::TracePipeline, usage_
 use crate::{
     aggregate::{EncodedBatches, Points},
     config::Config,
-    flush::{DropCounts, Flusher},
+    flush::{DropCounts, DropReason, Flusher},
     ingest::{lifecycle, telemetry::Batches},
     intake::{self, UnsealedPayload, metrics::MetricSnapshot},
     os::{
@@ -21,7 +21,7 @@ use crate::{
         invocation::{AttemptId, Output, Processor, call::Call},
         log::LogEncoder,
         runtime,
-        trace::SpanObservations,
+        trace::{MAX_PAYLOAD_BYTES, SpanObservations},
     },
 };
 
@@ -252,13 +252,15 @@ impl Engine {
         payloads.extend(intake::metrics::unsealed(&measured, &self.log_encoder.tags().list(), &self.config.metrics));
         let sketches = self.points.take_dropped();
         let batches = self.telemetry.as_mut().map_or(0, Batches::take_lost);
-        self.flusher.count_dropped(DropCounts { sketches, batches, ..self.dogstatsd_pipeline.take_dropped() });
+        let dropped = DropCounts { sketches, batches, ..self.dogstatsd_pipeline.take_dropped() };
+        self.flusher.count_dropped(DropReason::Aggregates, dropped);
         self.flusher.start(payloads);
         self.build_spans();
         if let Some(lifecycle) = &self.lifecycle {
             self.traces.count_lost(lifecycle.take_dropped());
         }
-        self.flusher.count_dropped(self.traces.take_dropped());
+        self.flusher.count_dropped(DropReason::Aggregates, self.traces.take_dropped());
+        self.flusher.count_dropped(DropReason::Oversized(MAX_PAYLOAD_BYTES), self.traces.take_oversized());
         self.traces.close_due();
         while self.start_full_traces() {}
     }

@@ -55,7 +55,8 @@ pub struct TracePipeline {
     /// The function's name.
     function: String,
     dropped: DropCounts,
-    has_warned: bool,
+    /// Spans that are each larger than a payload may be.
+    oversized: u64,
     /// By what there can be too many of.
     has_warned_of_values: [bool; 5],
     /// The sandbox is about to end: statistics do not wait for the end of their interval.
@@ -93,12 +94,12 @@ impl TracePipeline {
             stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
             proxied: Batches::new(MAX_PROXIED_BYTES),
             checkpoints: Buckets::default(),
-            streams: streams(config, function_name(tags)),
+            streams: streams(config, &tags.function_name),
             tags: config.tags.iter().map(|tag| format!("{}:{}", tag.key, tag.value)).collect(),
             concentrator: Concentrator::new(log_encoder, now(), limit),
-            function: function_name(tags).to_owned(),
+            function: tags.function_name.clone(),
             dropped: DropCounts::default(),
-            has_warned: false,
+            oversized: 0,
             has_warned_of_values: [false; 5],
             ending: false,
         }
@@ -159,19 +160,8 @@ impl TracePipeline {
             let bytes = payload.bytes().len();
             self.spans.push(payload, bytes);
         }
-        let lost = counts.oversized + counts.without_room;
-        if lost > 0 {
-            self.dropped.spans += lost as u64;
-            if !std::mem::replace(&mut self.has_warned, true) {
-                tracing::warn!(
-                    "TRACES | {} spans are larger than {} bytes, and {} were more than there is memory for; they and further ones are dropped \
-                     and counted",
-                    counts.oversized,
-                    trace::MAX_PAYLOAD_BYTES,
-                    counts.without_room
-                );
-            }
-        }
+        self.oversized += counts.oversized as u64;
+        self.dropped.spans += counts.without_room as u64;
         if !stats.is_empty() {
             let collapsed = self.concentrator.merge(stats, now());
             self.warn_of(collapsed);
@@ -285,7 +275,12 @@ impl TracePipeline {
         DropCounts { refused: self.refusals.count(), ..DropCounts::default() }
     }
 
-    /// What was given up since this was last asked.
+    /// Spans that were too large to be sent since this was last asked.
+    pub fn take_oversized(&mut self) -> DropCounts {
+        DropCounts { spans: std::mem::take(&mut self.oversized), ..DropCounts::default() }
+    }
+
+    /// What else was given up since this was last asked.
     pub fn take_dropped(&mut self) -> DropCounts {
         self.dropped.spans += self.runs.take_lost() as u64;
         std::mem::take(&mut self.dropped)
@@ -325,7 +320,7 @@ fn pipeline(config: &Config, tags: &FunctionTags) -> Pipeline {
     };
     let settings = TraceSettings {
         service: config.service.clone(),
-        function_name: Some(function_name(tags)).filter(|name| !name.is_empty()).map(str::to_owned),
+        function_name: Some(&tags.function_name).filter(|name| !name.is_empty()).cloned(),
         compute_stats: config.apm.compute_stats,
         service_representation: config.apm.service_representation,
         filter_tags: FilterTags {
@@ -359,11 +354,11 @@ pub fn streams(config: &Config, function: &str) -> data_streams::Origin {
     }
 }
 
-fn function_name(tags: &FunctionTags) -> &str {
-    tags.pairs().find(|(key, _)| *key == "functionname").map_or("", |(_, name)| name)
-}
-
 /// Nanoseconds since the epoch.
 fn now() -> i64 {
     clock::epoch_ms().saturating_mul(1_000_000)
 }
+
+#[cfg(test)]
+#[path = "traces_tests.rs"]
+mod tests;

@@ -149,7 +149,9 @@ impl Proxy {
         let observer = self.observer.clone()?;
         match route {
             Route::Response(id) => {
-                let is_streamed = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == HTTP_INTEGRATION);
+                let is_streamed = headers
+                    .get(header::CONTENT_TYPE)
+                    .is_some_and(|kind| kind.as_bytes().eq_ignore_ascii_case(HTTP_INTEGRATION));
                 let limit = if is_streamed { MAX_PRELUDE_BYTES } else { MAX_BODY_BYTES };
                 Some(Copy::new(observer, Kind::Response { is_streamed }, id.clone(), limit))
             }

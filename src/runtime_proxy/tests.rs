@@ -374,6 +374,12 @@ async fn events_responses_and_errors_are_reported() {
             "{}",
         ),
         (post("invocation/r-4/response", "", ""), Kind::Response { is_streamed: false }, "r-4", ""),
+        (
+            post("invocation/r-5/response", &integration.to_uppercase(), "{}\0\0\0\0\0\0\0\0x"),
+            Kind::Response { is_streamed: true },
+            "r-5",
+            "{}\0\0\0\0\0\0\0\0x",
+        ),
     ] {
         runtime.write_all(request.as_bytes()).await.unwrap();
         read(&mut lambda).await.unwrap();

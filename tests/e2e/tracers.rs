@@ -135,6 +135,7 @@ const busy = async (seconds) => {
 exports.handler = async (event) => {
     // What the tracer has counted in an invocation leaves in the next one.
     if (event > 0 && process.env.BUSY_SECONDS) {
+        tracer.llmobs.trace({ kind: "task", name: "shop.advice" }, () => tracer.llmobs.annotate({ outputData: "tea" }));
         await new Promise((done) => tracer._tracer._processor._stats.forceFlush(done));
         await busy(Number(process.env.BUSY_SECONDS));
     }
@@ -266,6 +267,8 @@ fn spans_of_dd_trace_js_arrive_once_as_it_has_sent_them_after_two_failures() {
 const PRODUCTS: [(&str, &str); 3] =
     [("DD_PROFILING_ENABLED", "true"), ("DD_TRACE_STATS_COMPUTATION_ENABLED", "true"), ("BUSY_SECONDS", "4")];
 
+const LLM_OBSERVABILITY: [(&str, &str); 2] = [("DD_LLMOBS_ENABLED", "true"), ("DD_LLMOBS_ML_APP", "shop")];
+
 /// Both routes fail twice.
 fn failing_products() -> Plan {
     let rules = [Route::Stats, Route::Proxied].into_iter().flat_map(|route| failing_twice(route).rules);
@@ -328,14 +331,19 @@ fn assert_counted_by_dd_trace_js(run: &Run) {
 #[test]
 fn profiles_and_other_products_of_ddtrace_arrive_once_after_two_failures() {
     let directory = tempfile::tempdir().unwrap();
-    let others = [("DD_DATA_STREAMS_ENABLED", "true"), ("DD_LLMOBS_ENABLED", "true"), ("DD_LLMOBS_ML_APP", "shop")];
-    let run = traced(python(&directory), failing_products(), &[&PRODUCTS[..], &others].concat(), 2);
+    let others = [("DD_DATA_STREAMS_ENABLED", "true")];
+    let variables = [&PRODUCTS[..], &LLM_OBSERVABILITY, &others].concat();
+    let run = traced(python(&directory), failing_products(), &variables, 2);
     assert_profiled(&run, "python", |event| event["internal"]["sample_count"].as_u64().unwrap() > 0);
     // It asks `/info` whether the agent could do without the traces that it drops, and leaves the statistics to Datadog because this one could not.
     assert_eq!(run.intake.stats(), []);
     assert!(run.intake.spans().iter().all(|span| span.meta["_dd.compute_stats"] == "1"));
     arrived_at(&run, "/api/v0.1/pipeline_stats");
     arrived_at(&run, "/api/intake/llm-obs/v2/eval-metric");
+    // It sends spans of LLM Observability as a part of the trace.
+    let spans = run.intake.spans();
+    let advice: Vec<_> = spans.iter().filter(|span| span.name == "shop.advice").collect();
+    assert!(advice.len() == 1 && advice[0].meta_struct.contains_key("_llmobs"), "{advice:?}");
     assert_arrived(&run, 2);
 }
 
@@ -345,9 +353,10 @@ fn profiles_and_statistics_of_dd_trace_js_arrive_once_after_two_failures() {
     let run = traced(
         node(&directory),
         failing_products(),
-        &[&PRODUCTS[..], &[("DD_PROFILING_UPLOAD_PERIOD", "1")]].concat(),
+        &[&PRODUCTS[..], &LLM_OBSERVABILITY, &[("DD_PROFILING_UPLOAD_PERIOD", "1")]].concat(),
         2,
     );
+    arrived_at(&run, "/api/v2/llmobs");
     assert_profiled(&run, "node", |event| !event["attachments"].as_array().unwrap().is_empty());
     assert_counted_by_dd_trace_js(&run);
     assert_arrived(&run, 2);

@@ -420,6 +420,21 @@ fn rejected_payloads_are_counted_and_logged_at_shutdown() {
 }
 
 #[test]
+fn an_oversized_span_is_logged_once_with_the_limit() {
+    let function = sending(|_| {
+        let mut large = span([1, 1, 0], "large");
+        large.meta.insert("blob".to_owned(), "x".repeat(12_100_000));
+        accepted(&post("/v0.4/traces", &[], &tracer::v04(&[vec![large, span([1, 2, 1], "small")]])));
+    });
+    let Some(run) = run_sandbox(Setup { timeout: Duration::from_secs(30), ..with(function, &[]) }, 1) else { return };
+    assert_eq!(times(&run.intake), BTreeMap::from([((1, 2), 1)]));
+    let lines = run.own_lines();
+    let dropped: Vec<_> = lines.lines().filter(|line| line.contains("FLUSH |") || line.contains("TRACES |")).collect();
+    assert_eq!(dropped.len(), 1, "{lines}");
+    assert!(dropped[0].contains("| FLUSH | 1 spans were dropped: each is larger than 12000000 bytes\""), "{lines}");
+}
+
+#[test]
 fn a_dropped_span_and_a_dropped_statistic_each_change_the_digest() {
     let function = sending(|number| accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number)]))));
     let variables = [("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")];

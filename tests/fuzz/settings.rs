@@ -164,7 +164,8 @@ pub fn assert_alone(settings: &[Setting], index: usize, value: &str) -> LoadedCo
     let (own, others): (Vec<_>, Vec<_>) = new.partition(|warning| warning.key == *name);
     assert!(others.iter().all(|warning| warning.why.contains(name)), "{name}: {others:?}");
     assert!(own.len() <= 1, "{name}: {own:?}");
-    if own.iter().any(|warning| !warning.why.starts_with("has items that can't be used")) {
+    let is_partly_used = |why: &str| why.starts_with("has items that can't be used") || why == "is above the maximum";
+    if own.iter().any(|warning| !is_partly_used(&warning.why)) {
         assert_eq!(loaded.config, absent.config, "{name}={value} is refused");
     }
     if loaded.config != absent.config {

@@ -1,6 +1,12 @@
 //! Collects settings for a [`Config`]. Settings that take effect only in combination with others are held until the end.
 
+use std::fmt::Display;
+use std::num::ParseIntError;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
 use super::apm::{self, Apm};
+use super::read::{Effect, Integer, RawValue, Reason};
 use super::types::{self, Aws, Config, DEFAULT_COMPRESSION_LEVEL, Http, Logs, Metrics, Secret};
 use super::warning::Source;
 
@@ -18,6 +24,8 @@ pub(super) struct ConfigBuilder {
     pub(super) secrets: Secrets,
     /// Number of unusable items of the value just taken. The caller turns them into a warning.
     pub(super) skipped: usize,
+    /// The maximum that the value just taken exceeded. The caller turns it into a warning.
+    pub(super) cap: Option<String>,
 }
 
 #[derive(Default)]
@@ -87,6 +95,19 @@ impl Switches {
 }
 
 impl ConfigBuilder {
+    /// Stores a whole number. One above the range counts as the last of the range.
+    pub(super) fn number<T: FromStr<Err = ParseIntError> + PartialOrd + Copy + Display>(
+        &mut self,
+        given: RawValue<'_>,
+        range: &RangeInclusive<T>,
+        set: impl FnOnce(&mut Self, T),
+    ) -> Result<Effect, Reason> {
+        let Integer { value, is_capped } = given.integer(range)?;
+        self.cap = is_capped.then(|| value.to_string());
+        set(self, value);
+        Ok(Effect::Taken)
+    }
+
     /// Whether logs are to go to a worker whose URL is missing.
     pub(super) fn lacks_worker(&self) -> bool {
         self.worker_enabled && self.urls.worker.is_none()
@@ -105,6 +126,7 @@ impl ConfigBuilder {
             proxies,
             secrets,
             skipped: _,
+            cap: _,
         } = self;
         let level = |specific: Option<i32>| specific.or(levels.any).unwrap_or(DEFAULT_COMPRESSION_LEVEL);
         let mut no_proxy = config.http.no_proxy;

@@ -116,7 +116,7 @@ impl Kind {
             Self::Text => "text".to_owned(),
             Self::Boolean => "`true` or `false` (any letter case), `1` or `0`".to_owned(),
             Self::True => "`true` (any letter case); all other text is false".to_owned(),
-            Self::Integer { from, to } => format!("whole number, {from} to {to}"),
+            Self::Integer { from, to } => format!("whole number, {from} to {to}; more counts as {to}"),
             Self::Seconds => "seconds, also with a fraction".to_owned(),
             Self::Level => "`trace`, `debug`, `info`, `warn`, `error` or `off` (any letter case)".to_owned(),
             Self::Strategy => {
@@ -178,7 +178,7 @@ A setting comes from the first of these places that has a usable value for it:
 Names of variables are matched in any letter case; names that are not in the table are ignored, in the file too.
 
 A value that can't be used is reported in one warning and leaves the setting to the next place; no other setting is
-affected. A file that is not YAML is reported once and counts as empty.
+affected. A number above the maximum counts as the maximum, with a warning. A file that is not YAML is reported once and counts as empty.
 
 A file is read only if it is a regular file of at most 1 MiB (`datadog.yaml`), 8 MiB (certificates) or 64 KiB (a token). Anything else at
 its path, such as a FIFO or a device, is reported once and counts as missing.

@@ -219,7 +219,7 @@ keys! { KEYS
         meaning: "Seconds that one request to Datadog may take, not counting the time in which the sandbox is frozen. Also, the default strategy \
                   stops waiting for flushes once 20 invocations fit into this time.",
         set: |builder, given, _| {
-            taken(given.integer(&(1..=86_400)).map(|s| builder.config.flush_timeout = Duration::from_secs(s)))
+            builder.number(given, &(1..=86_400), |builder, s| builder.config.flush_timeout = Duration::from_secs(s))
         },
     }
     Datadog SERVERLESS_FLUSH_STRATEGY {
@@ -233,7 +233,7 @@ keys! { KEYS
         reader: "intake",
         meaning: "Zstandard level of every payload kind that has no level of its own, wherever that one is set. \
                   Lowered with a warning where the function's memory is too small for it: above 9 at 128 MB.",
-        set: |builder, given, _| taken(given.integer(&ZSTD).map(|level| builder.levels.any = Some(level))),
+        set: |builder, given, _| builder.number(given, &ZSTD, |builder, level| builder.levels.any = Some(level)),
     }
     Datadog ENV {
         yaml: Some("env"), kind: Kind::Text, default: "", example: "staging",
@@ -360,7 +360,7 @@ keys! { KEYS
         yaml: Some("logs_config.compression_level"), kind: Kind::Integer { from: -7, to: 22 }, default: "3",
         example: "1", reader: "intake",
         meaning: "Zstandard level of logs.",
-        set: |builder, given, _| taken(given.integer(&ZSTD).map(|level| builder.levels.logs = Some(level))),
+        set: |builder, given, _| builder.number(given, &ZSTD, |builder, level| builder.levels.logs = Some(level)),
     }
     Datadog LOGS_CONFIG_ADDITIONAL_ENDPOINTS {
         yaml: Some("logs_config.additional_endpoints"), kind: Kind::LogEndpoints, default: "",
@@ -407,7 +407,7 @@ keys! { KEYS
         yaml: Some("metrics_config.compression_level"), kind: Kind::Integer { from: -7, to: 22 }, default: "3",
         example: "1", reader: "intake",
         meaning: "Zstandard level of metrics.",
-        set: |builder, given, _| taken(given.integer(&ZSTD).map(|level| builder.levels.metrics = Some(level))),
+        set: |builder, given, _| builder.number(given, &ZSTD, |builder, level| builder.levels.metrics = Some(level)),
     }
     Datadog DD_URL {
         yaml: Some("dd_url"), kind: Kind::Url, default: "https://api.datadoghq.com",
@@ -451,7 +451,7 @@ keys! { KEYS
         meaning: "Bytes of datagrams that the system may keep until they are read, at most 16 MiB. The default, and \
                   the most that it gives, is the system's own.",
         set: |builder, given, _| {
-            taken(given.integer(&(1..=1_073_741_823)).map(|size| builder.config.dogstatsd.receive_buffer = Some(size)))
+            builder.number(given, &(1..=1_073_741_823), |builder, size| builder.config.dogstatsd.receive_buffer = Some(size))
         },
     }
     Datadog DOGSTATSD_BUFFER_SIZE {
@@ -459,7 +459,7 @@ keys! { KEYS
         example: "1500", reader: "ingest",
         meaning: "Bytes of a datagram. Of a longer one, the lines that fit are taken.",
         set: |builder, given, _| {
-            taken(given.integer(&(1..=65_536)).map(|size| builder.config.dogstatsd.buffer_size = size))
+            builder.number(given, &(1..=65_536), |builder, size| builder.config.dogstatsd.buffer_size = size)
         },
     }
     Datadog DOGSTATSD_QUEUE_SIZE {
@@ -468,7 +468,7 @@ keys! { KEYS
         meaning: "Datagrams that may wait to be processed, though never more than 16 MiB of them. Further ones are \
                   dropped and counted.",
         set: |builder, given, _| {
-            taken(given.integer(&(1..=1_048_576)).map(|size| builder.config.dogstatsd.queue_size = size))
+            builder.number(given, &(1..=1_048_576), |builder, size| builder.config.dogstatsd.queue_size = size)
         },
     }
 }

@@ -227,8 +227,13 @@ impl ConfigLoader {
             warning.used.clone_from(&instead);
         }
         let skipped = std::mem::take(&mut self.builder.skipped);
-        if let (1.., Some((label, source))) = (skipped, used) {
+        let cap = self.builder.cap.take();
+        let Some((label, source)) = used else { return };
+        if skipped > 0 {
             self.warn(&label, source, format!("has items that can't be used ({skipped})"), "the others");
+        }
+        if let Some(maximum) = cap {
+            self.warn(&label, source, "is above the maximum", &maximum);
         }
     }
 

@@ -3,6 +3,7 @@
 //! A reason completes a sentence that starts with the setting's name, and does not repeat the value.
 
 use std::borrow::Cow;
+use std::num::{IntErrorKind, ParseIntError};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -27,6 +28,13 @@ pub(super) enum Effect {
     Taken,
     /// Blank text that means "not set", so the next source decides.
     Unset,
+}
+
+/// A number within a range.
+pub(super) struct Integer<T> {
+    pub(super) value: T,
+    /// Whether a larger one was given.
+    pub(super) is_capped: bool,
 }
 
 pub(super) type Reason = &'static str;
@@ -81,9 +89,17 @@ impl<'a> RawValue<'a> {
         Ok(self.text()?.eq_ignore_ascii_case("true"))
     }
 
-    pub(super) fn integer<T: FromStr + PartialOrd>(self, range: &RangeInclusive<T>) -> Result<T, Reason> {
-        let number: T = self.text()?.parse().map_err(|_| "must be a whole number")?;
-        if range.contains(&number) { Ok(number) } else { Err("is out of range") }
+    /// A whole number, at most the last of the range. Less than the first is an error.
+    pub(super) fn integer<T>(self, range: &RangeInclusive<T>) -> Result<Integer<T>, Reason>
+    where
+        T: FromStr<Err = ParseIntError> + PartialOrd + Copy,
+    {
+        match self.text()?.parse::<T>() {
+            Ok(value) if range.contains(&value) => Ok(Integer { value, is_capped: false }),
+            Ok(value) if value < *range.start() => Err("is out of range"),
+            Err(error) if *error.kind() != IntErrorKind::PosOverflow => Err("must be a whole number"),
+            _ => Ok(Integer { value: *range.end(), is_capped: true }),
+        }
     }
 
     /// Seconds, with or without fraction; `None` if the text is blank.
@@ -381,4 +397,34 @@ fn is_http_url(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::{Kind, all};
+    use super::super::load;
+
+    #[test]
+    fn integers_above_the_maximum_count_as_the_maximum_with_one_warning() {
+        for key in all() {
+            let Kind::Integer { from, to } = key.doc.kind else { continue };
+            let loaded = |value: &str| {
+                let beside = key.doc.beside.and_then(|variable| variable.split_once('='));
+                let variable = key.variable();
+                load(beside.into_iter().chain([(variable.as_str(), value)]), None)
+            };
+            let largest = loaded(&to.to_string());
+            assert_eq!(largest.warnings, [], "{}", key.name);
+            for above in [i128::from(to) + 1, i128::MAX] {
+                let capped = loaded(&above.to_string());
+                assert_eq!(capped.config, largest.config, "{} of {above}", key.name);
+                let lines: Vec<_> = capped.warnings.iter().map(ToString::to_string).collect();
+                let expected = format!("DD_{} (environment): is above the maximum; using {to}", key.name);
+                assert_eq!(lines, [expected]);
+            }
+            let below = loaded(&(from - 1).to_string());
+            assert_eq!(below.config, load([("", ""); 0], None).config, "{}", key.name);
+            assert!(below.warnings[0].why == "is out of range" || below.warnings[0].why == "must be a whole number");
+        }
+    }
 }

@@ -263,7 +263,7 @@ fn a_specific_compression_level_beats_the_general_one_wherever_it_is() {
     let specific = "logs_config: {compression_level: 1}";
     assert_eq!(levels(&[("DD_COMPRESSION_LEVEL", "9")], specific), (Some(1), 9));
     assert_eq!(levels(&[("DD_METRICS_CONFIG_COMPRESSION_LEVEL", "-2")], "compression_level: 8"), (Some(8), -2));
-    assert_eq!(levels(&[("DD_COMPRESSION_LEVEL", "23")], ""), (Some(3), 3));
+    assert_eq!(levels(&[("DD_COMPRESSION_LEVEL", "23")], ""), (Some(22), 22));
     assert_eq!(levels(&[("DD_LOGS_CONFIG_USE_COMPRESSION", "0")], specific), (None, 3));
 }
 

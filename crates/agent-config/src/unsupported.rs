@@ -45,6 +45,7 @@ unsupported! {
     OTLP_CONFIG_METRICS_SUMS_INITIAL_CUMULATIV_MONOTONIC_VALUE "otlp_config.metrics.sums.initial_cumulative_monotonic_value",
     OTLP_CONFIG_METRICS_SUMMARIES_MODE "otlp_config.metrics.summaries.mode",
     OTLP_CONFIG_LOGS_ENABLED "otlp_config.logs.enabled",
+    APM_ERROR_TPS "apm_config.errors_per_second",
     DEBUG_WAIT_FOR_ATTACH,
 }
 

@@ -109,7 +109,7 @@ impl Agent {
         }
         if !matches!(route, Route::Proxied(_))
             && let Some(encoding) =
-                head.headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
+                head.headers.get(header::CONTENT_ENCODING).filter(|encoding| !body::is_identity(encoding))
         {
             let why = format!("Content-Encoding {encoding:?} is not understood; send msgpack as it is");
             return Err(refuse(body, Cause::Compressed, why));
@@ -132,6 +132,11 @@ impl Agent {
     /// The answer to a request whose body could not be read.
     fn unreadable(&self, route: Route, head: &Parts, error: &ReadError) -> Response {
         let text = format!("Error extracting request body: {error}");
+        let reply = if matches!(route, Route::Traces(_)) {
+            format!("TRACE_AGENT | handle_traces | {text}")
+        } else {
+            text.clone()
+        };
         let cause = match error {
             ReadError::TooLong { .. } => Cause::TooLong,
             ReadError::NoMemory(_) | ReadError::NoRoom => Cause::NoMemory,
@@ -141,11 +146,11 @@ impl Agent {
                 tracing::debug!("TRACE_AGENT | {text}");
                 let is_stats = route == Route::Stats;
                 let status = if is_stats { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
-                return (status, text).into_response();
+                return (status, reply).into_response();
             }
         };
         self.refusals.record(cause, Endpoint::trace_agent(head.uri.path()), &text);
-        (status_of(cause), text).into_response()
+        (status_of(cause), reply).into_response()
     }
 
     /// The answer to a request whose body could not be decoded.

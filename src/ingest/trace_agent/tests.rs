@@ -141,6 +141,38 @@ async fn bodies_that_are_too_long_or_compressed_are_refused_at_once_and_counted(
 }
 
 #[tokio::test]
+async fn replies_to_unreadable_traces_begin_with_trace_agent_and_handle_traces() {
+    let (port, _queue) = serve();
+    let expected = "TRACE_AGENT | handle_traces | Error extracting request body: ";
+    for (path, expected) in [
+        ("/v0.4/traces", format!("500 {expected}")),
+        ("/v0.5/traces", format!("500 {expected}")),
+        ("/v0.6/stats", "400 Error extracting request body: ".to_owned()),
+        ("/profiling/v1/input", "500 Error extracting request body: ".to_owned()),
+    ] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: agent\r\ncontent-length: 10\r\n\r\n123");
+        let answer = beside(move || {
+            let mut connection = connect(port);
+            connection.write_all(head.as_bytes()).unwrap();
+            connection.shutdown(Shutdown::Write).unwrap();
+            answer(&mut connection)
+        })
+        .await;
+        assert!(answer.starts_with(&expected), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn content_encoding_identity_is_accepted_in_any_case() {
+    let (port, _queue) = serve();
+    for encoding in ["identity", "Identity", "IDENTITY", ""] {
+        let bytes = request("POST", "/v0.4/traces", &format!("content-encoding: {encoding}\r\n"), NOTHING);
+        let answer = beside(move || ask(port, &bytes)).await;
+        assert!(answer.starts_with("200 "), "{encoding:?}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_without_a_length_is_held_to_the_limit_of_its_route() {
     let (port, mut inbox) = serve();
     let answer = beside(move || {

@@ -273,9 +273,11 @@ impl<'b> Conversion<'_, 'b> {
         own.unwrap_or_else(|| self.unless_ignored(|| naming::span_type(&self.lookup)))
     }
 
-    fn error(&self) -> i32 {
+    /// The attribute `datadog.error`, else whether the status is an error.
+    pub(super) fn error(&self) -> i32 {
         match find(&self.lookup.span.attributes, "datadog.error") {
             Some(Value::Int(value)) => i32::try_from(*value).unwrap_or(1),
+            Some(Value::Double(value)) => i32::from(*value != 0.0),
             Some(Value::Bool(value)) => i32::from(*value),
             Some(Value::Text(text)) => text.parse().unwrap_or(0),
             _ => i32::from(self.has_failed()),
@@ -283,7 +285,7 @@ impl<'b> Conversion<'_, 'b> {
     }
 
     /// Whether the span's status says so.
-    pub(super) fn has_failed(&self) -> bool {
+    fn has_failed(&self) -> bool {
         self.lookup.span.status.as_ref().is_some_and(|status| status.code == STATUS_ERROR)
     }
 

@@ -59,7 +59,7 @@ impl<'b, 'r> Tags<'b, 'r> {
         tags.add_events_and_links(conversion)?;
         tags.add_own(conversion)?;
         tags.add_status(conversion)?;
-        if conversion.has_failed() {
+        if conversion.error() != 0 {
             tags.add_error(conversion)?;
         }
         Ok(tags)
@@ -100,16 +100,16 @@ impl<'b, 'r> Tags<'b, 'r> {
         let lookup = &conversion.lookup;
         let kind = lookup.span.kind.text();
         let own = lookup.own_tag("datadog.span.kind");
+        let code = lookup.own("datadog.http_status_code");
+        let code = code.or_else(|| lookup.own("http.response.status_code").filter(|_| !self.ignores_mapped));
+        if let Some(code) = code.and_then(|code| code.parse::<u32>().ok()).filter(|code| *code != 0) {
+            self.set_metric("http.status_code", code.into())?;
+        }
         if self.ignores_mapped {
             return own.map_or(Ok(()), |own| self.set("span.kind", own));
         }
         self.set("span.kind", own.unwrap_or(Text::Borrowed(kind)))?;
         self.set("span.type", kind)?;
-        let keys = ["datadog.http_status_code", "http.response.status_code"];
-        let code = keys.into_iter().find_map(|key| lookup.own(key)).and_then(|code| code.parse::<u32>().ok());
-        if let Some(code) = code.filter(|code| *code != 0) {
-            self.set_metric("http.status_code", code.into())?;
-        }
         let resource = lookup.resource;
         let env = resource.tag("deployment.environment.name").or_else(|| resource.tag("deployment.environment"));
         env.map_or(Ok(()), |env| self.set("env", env))

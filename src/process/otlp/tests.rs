@@ -279,11 +279,14 @@ fn only_datadog_attributes_count_where_missing_ones_are_ignored() {
     for key in ["env", "version", "span.kind", "span.type", "error.type"] {
         assert_eq!(meta(&converted, key), None, "{key}");
     }
+    assert_eq!(converted.metrics.get("http.status_code"), None);
     let own = json!({"datadog.service": "s", "datadog.name": "n", "datadog.env": "e", "datadog.version": "v",
-        "datadog.span.kind": "client", "datadog.error.type": "t"});
+        "datadog.span.kind": "client", "datadog.error.type": "t", "datadog.http_status_code": 418,
+        "http.response.status_code": 404});
     let converted = one(&resource, &json!({}), span(SERVER, &own, &json!({})), &settings);
     let tags = ["env", "version", "span.kind", "error.type"].map(|key| meta(&converted, key).unwrap());
     assert_eq!((&*converted.service, &*converted.name, tags), ("s", "n", ["e", "v", "client", "t"]));
+    assert_eq!(converted.metrics.get("http.status_code"), Some(&418.0));
 }
 
 #[test]
@@ -356,6 +359,25 @@ fn an_error_is_told_by_its_events_or_its_status() {
     assert_eq!(meta(&failed(&json!({"http.response.status_code": 503}), &[], ""), "error.msg"), Some("503"));
     for (value, expected) in [(json!(1), 1), (json!(0), 0), (json!(true), 1), (json!("1"), 1), (json!("no"), 0)] {
         assert_eq!(failed(&json!({"datadog.error": value}), &[], "").error, expected, "{value}");
+    }
+}
+
+#[test]
+fn error_tags_follow_datadog_error_before_the_status() {
+    let fields = json!({"exception.type": "E", "exception.message": "m1"});
+    let events = json!([{"name": "exception", "attributes": attributes(&fields)}]);
+    for (value, status, expected) in [
+        (json!(1), 0, (1, Some("m1"))),
+        (json!(1.0), 0, (1, Some("m1"))),
+        (json!(true), 1, (1, Some("m1"))),
+        (json!(0), 2, (0, None)),
+        (json!(0.0), 2, (0, None)),
+        (json!(false), 2, (0, None)),
+    ] {
+        let more = json!({"status": {"code": status, "message": "status"}, "events": events});
+        let own = json!({"datadog.error": value, "http.response.status_code": 500});
+        let converted = one(&json!({}), &json!({}), span(0, &own, &more), &Settings::default());
+        assert_eq!((converted.error, meta(&converted, "error.msg")), expected, "{value}");
     }
 }
 

@@ -1,4 +1,6 @@
-//! Filter tags: which traces are kept at all, by the tags of their root span.
+//! Filter tags: which traces are kept at all, by the tags of their root span. Numeric tags are compared as decimal text.
+
+use std::borrow::Cow;
 
 use regex::Regex;
 
@@ -83,10 +85,14 @@ impl<V> Item<V> {
             "type" => Some(&span.kind),
             _ => None,
         };
-        let tag = span.meta.get(&self.key);
+        let number = || span.metrics.get(&self.key).map(|number| Cow::Owned(number.to_string()));
+        let tag = span.meta.get(&self.key).map(|text| Cow::Borrowed(&**text)).or_else(number);
         match &self.value {
             Condition::Present => tag.is_some() || property.is_some_and(|value| !value.is_empty()),
-            Condition::Matches(wanted) => tag.or(property).is_some_and(|value| matches(wanted, value)),
+            Condition::Matches(wanted) => {
+                let value = tag.or(property.map(|text| Cow::Borrowed(&**text)));
+                value.is_some_and(|value| matches(wanted, &value))
+            }
             Condition::Never => false,
         }
     }
@@ -100,6 +106,8 @@ mod tests {
         let mut span = Span { name: "web.request".into(), service: "shop".into(), ..Span::default() };
         span.meta.set("env", "prod".into());
         span.meta.set("team", "a:b".into());
+        span.metrics.set("http.status_code", 404.0);
+        span.metrics.set("rate", 0.5);
         span
     }
 
@@ -139,6 +147,15 @@ mod tests {
         assert!(keeps(&[], &[], &[], &["env:^ro"]));
         assert!(!keeps(&[], &[], &["env:("], &[]), "a broken pattern matches nothing");
         assert!(keeps(&[], &[], &[], &["env:("]));
+    }
+
+    #[test]
+    fn numeric_tags_are_compared_as_decimal_text() {
+        assert!(keeps(&["http.status_code:404", "http.status_code", "rate:0.5"], &[], &["http.status_code:^4"], &[]));
+        assert!(!keeps(&["http.status_code:40"], &[], &[], &[]));
+        assert!(!keeps(&[], &["http.status_code:404"], &[], &[]));
+        assert!(!keeps(&[], &["rate"], &[], &[]));
+        assert!(!keeps(&[], &[], &[], &["http.status_code:^4.4$"]));
     }
 
     #[test]

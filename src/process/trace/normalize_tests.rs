@@ -50,6 +50,8 @@ fn names_follow_the_rule_of_metric_names() {
         ("", "unnamed_operation"),
         ("aws.lambda", "aws.lambda"),
         ("web-request", "web_request"),
+        ("GET /users", "GET_users"),
+        ("a  b", "a_b"),
         ("  9.lead ing", "lead_ing"),
         ("a_.b._c", "a.b.c"),
         ("a..b__c", "a..b_c"),

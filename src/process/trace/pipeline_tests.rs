@@ -138,6 +138,17 @@ fn chunks_that_were_sampled_out_count_in_stats_and_stay() {
 }
 
 #[test]
+fn with_tracer_stats_sampled_out_chunks_are_removed_only_with_compute_stats_on() {
+    let headers = TracerHeaders { computed_stats: true, ..TracerHeaders::default() };
+    for (compute_stats, expected) in [(false, vec![1, 2]), (true, vec![2])] {
+        let traces = vec![vec![with_priority(span(1, 0), 0.0)], vec![with_priority(span(2, 0), 1.0)]];
+        let settings = TraceSettings { compute_stats, ..TraceSettings::default() };
+        let output = run_with(&pipeline(settings), &headers, traces);
+        assert_eq!((names(&output), output.stats.hits()), (expected, 0), "{compute_stats}");
+    }
+}
+
+#[test]
 fn the_error_sampler_rescues_chunks_with_an_error() {
     let failed = |priority| {
         let child = Span { error: 1, ..span(2, 1) };

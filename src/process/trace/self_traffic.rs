@@ -26,8 +26,11 @@ fn is_address(rest: &str) -> bool {
 
 fn is_connection(span: &Span<'_>) -> bool {
     let Some(host) = span.meta.get("tcp.remote.host") else { return false };
-    let port = span.meta.get("tcp.remote.port");
-    port.is_some_and(|port| is_address(&format!("{host}:{port}")))
+    match (span.meta.get("tcp.remote.port"), span.metrics.get("tcp.remote.port")) {
+        (Some(port), _) => is_address(&format!("{host}:{port}")),
+        (None, Some(port)) => is_address(&format!("{host}:{port}")),
+        (None, None) => false,
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +53,9 @@ mod tests {
         ] {
             assert!(is_self_traffic(&span(tags)), "{tags:?}");
         }
+        let mut connection = span(&[("tcp.remote.host", "127.0.0.1")]);
+        connection.metrics.set("tcp.remote.port", 8124.0);
+        assert!(is_self_traffic(&connection), "dd-trace for Node.js has the port as a number");
         let base = span(&[]);
         assert!(is_self_traffic(&Span { resource: PLACEHOLDER.into(), ..base.clone() }));
         assert!(is_self_traffic(&Span { name: "dns.lookup".into(), ..base.clone() }));
@@ -69,5 +75,8 @@ mod tests {
         ] {
             assert!(!is_self_traffic(&span(tags)), "{tags:?}");
         }
+        let mut connection = span(&[("tcp.remote.host", "127.0.0.1")]);
+        connection.metrics.set("tcp.remote.port", 5432.0);
+        assert!(!is_self_traffic(&connection));
     }
 }

@@ -154,6 +154,25 @@ async fn a_worker_that_fails_now_and_then_is_always_started_again_soon() {
 }
 
 #[tokio::test]
+async fn a_worker_that_hangs_at_each_second_request_restarts_after_doubled_backoff() {
+    let fixture = fixture(&format!("{HEAR} {} {HEAR} {} {HEAR} exec sleep 100", ready(), outcome(0)));
+    let ms = Duration::from_millis;
+    // Longer than the backoff: were the hang a part of the service, each failure would begin a new series.
+    let limits = Limits { answer: ms(400), backoff: ms(300), max_backoff: Duration::from_hours(1), ..LIMITS };
+    let waf = fixture.waf(limits);
+    let mut states = waf.state.clone();
+    for backoff in [300, 600].map(ms) {
+        eventually(&waf, 0).await;
+        let asked = Instant::now();
+        assert_eq!(waf.evaluate(0, BUDGET, Vec::new()).await, None, "it hangs");
+        states.wait_for(|state| *state == State::Failed).await.unwrap();
+        states.wait_for(|state| matches!(state, State::Ready(_))).await.unwrap();
+        assert!(asked.elapsed() >= limits.answer + backoff, "{backoff:?}: {:?}", asked.elapsed());
+    }
+    eventually(&waf, 0).await;
+}
+
+#[tokio::test]
 async fn an_idle_worker_that_dies_is_noticed_before_the_next_request() {
     let fixture =
         fixture(&format!("{HEAR} {} if [ -e \"$0\" ]; then {HEAR} {} sleep 100; fi; : >\"$0\"", ready(), outcome(0)));

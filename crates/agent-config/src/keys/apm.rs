@@ -29,7 +29,7 @@ keys! { KEYS
         yaml: Some("apm_config.compression_level"), kind: Kind::Integer { from: -7, to: 22 }, default: "3",
         example: "1", reader: "intake",
         meaning: "Zstandard level of traces.",
-        set: |builder, given, _| taken(given.integer(&ZSTD).map(|level| builder.levels.apm = Some(level))),
+        set: |builder, given, _| builder.number(given, &ZSTD, |builder, level| builder.levels.apm = Some(level)),
     }
     Datadog LAMBDA_EXTENSION_COMPUTE_STATS {
         yaml: Some("lambda_extension_compute_stats"), kind: Kind::Boolean, default: "false", example: "true",
@@ -50,7 +50,7 @@ keys! { KEYS
         reader: "process",
         meaning: "Distinct values of the tags in `DD_TRACE_STATS_ADDITIONAL_TAGS` in ten seconds; spans of further ones are counted together. The default is 100.",
         set: |builder, given, _| {
-            taken(given.integer(&(1..=7000)).map(|limit| builder.config.apm.max_additional_stats_tags = Some(limit)))
+            builder.number(given, &(1..=7000), |builder, limit| builder.config.apm.max_additional_stats_tags = Some(limit))
         },
     }
     Datadog TRACE_EXPERIMENTAL_FEATURES_ENABLED {
@@ -78,7 +78,7 @@ keys! { KEYS
         meaning: "Invocations of a durable function whose log lines wait until a span of the tracer names the execution, which is then added to \
                   them. 0: no line waits, and only lines that name it themselves have it.",
         set: |builder, given, _| {
-            taken(given.integer(&(0..=1000)).map(|count| builder.config.logs.durable_invocations = count))
+            builder.number(given, &(0..=1000), |builder, count| builder.config.logs.durable_invocations = count)
         },
     }
     Datadog CAPTURE_LAMBDA_PAYLOAD {
@@ -92,7 +92,7 @@ keys! { KEYS
         example: "3", reader: "process",
         meaning: "Levels of the event and the response that become tags of their own; what is deeper becomes one text.",
         set: |builder, given, _| {
-            taken(given.integer(&(0..=64)).map(|depth| builder.config.apm.payloads.depth = depth))
+            builder.number(given, &(0..=64), |builder, depth| builder.config.apm.payloads.depth = depth)
         },
     }
     Datadog APM_REPLACE_TAGS {
@@ -123,7 +123,7 @@ keys! { KEYS
     Datadog APM_FILTER_TAGS_REQUIRE {
         yaml: None, kind: Kind::Words, default: "", example: "env:prod team", reader: "process",
         meaning: "Drop every trace unless its root span has all of these tags: `key:value`, or `key` for any value. `name`, `service`, `resource` \
-                  and `type` mean those of the span where it has no such tag.",
+                  and `type` mean those of the span where it has no such tag. Numeric tags count as decimal text: `http.status_code:404`.",
         set: |builder, given, _| Ok(list(&mut builder.config.apm.filters.require, given.words()?)),
     }
     Datadog APM_FILTER_TAGS_REJECT {

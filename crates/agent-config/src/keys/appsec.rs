@@ -27,7 +27,7 @@ keys! { KEYS
         example: "2000", reader: "waf_client",
         meaning: "What all evaluations of one request may take together, in microseconds.",
         set: |builder, given, _| {
-            taken(given.integer(&(1..=1_000_000)).map(|us| builder.config.appsec.budget = Duration::from_micros(us)))
+            builder.number(given, &(1..=1_000_000), |builder, us| builder.config.appsec.budget = Duration::from_micros(us))
         },
     }
     Datadog API_SECURITY_ENABLED {

@@ -24,10 +24,10 @@ keys! { KEYS
     }
     Datadog OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_MAX_RECV_MSG_SIZE_MIB {
         yaml: Some("otlp_config.receiver.protocols.grpc.max_recv_msg_size_mib"),
-        kind: Kind::Integer { from: 1, to: 2_147_483_647 }, default: "4", example: "16", reader: "ingest",
-        meaning: "Maximum length of a message over gRPC in MiB; more than 50 counts as 50.",
+        kind: Kind::Integer { from: 1, to: 50 }, default: "4", example: "16", reader: "ingest",
+        meaning: "Maximum length of a message over gRPC in MiB.",
         set: |builder, given, _| {
-            taken(given.integer(&(1..=2_147_483_647)).map(|mib| builder.config.otlp.grpc_max_message_mib = mib))
+            builder.number(given, &(1..=50), |builder, mib| builder.config.otlp.grpc_max_message_mib = mib)
         },
     }
     Datadog OTLP_CONFIG_TRACES_ENABLED {

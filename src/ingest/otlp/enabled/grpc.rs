@@ -20,7 +20,10 @@ use axum::{
 };
 use http_body::Frame;
 
-use super::export::{Export, ReceivedBody, Receiver, Refusal};
+use super::{
+    export::{Export, ReceivedBody, Receiver, Refusal},
+    is_of_type,
+};
 use crate::{
     ingest::trace_agent::{Cause, Endpoint, Listener, MAX_TRACE_BODY_BYTES, OpenRequest},
     process::{
@@ -50,12 +53,7 @@ mod code {
 /// The longest message in bytes that a setting in MiB means.
 pub fn max_bytes(mib: u32) -> usize {
     const MAX_MIB: usize = MAX_TRACE_BODY_BYTES >> 20;
-    let asked = usize::try_from(mib).unwrap_or(usize::MAX);
-    if asked > MAX_MIB {
-        let name = "DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_MAX_RECV_MSG_SIZE_MIB";
-        tracing::error!("OTLP | {name} is more than {MAX_MIB}; using {MAX_MIB}");
-    }
-    asked.min(MAX_MIB) << 20
+    usize::try_from(mib).unwrap_or(usize::MAX).min(MAX_MIB) << 20
 }
 
 /// The service, and the longest message that it takes.
@@ -79,8 +77,7 @@ async fn answer(State(service): State<Service>, request: Request) -> Response {
     if head.version != Version::HTTP_2 {
         return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2").into_response();
     }
-    let content_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    if !content_type.starts_with(b"application/grpc") {
+    if !is_of_type(&head.headers, b"application/grpc") {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
     if head.method != Method::POST || head.uri.path() != PATH {
@@ -121,11 +118,12 @@ fn unframe(body: &mut ReceivedBody, compression: &str) -> Result<bool, Refusal> 
     }
     let is_compressed = *is_compressed;
     body.start = PREFIX_BYTES;
-    match (is_compressed, compression) {
-        (0, _) => Ok(false),
-        (1, "gzip") => Ok(true),
-        (1, "identity") => refuse(Cause::Malformed, "it is compressed without saying how"),
-        (1, _) => refuse(Cause::Compressed, "its compression is not gzip"),
+    let is = |name: &str| compression.eq_ignore_ascii_case(name);
+    match is_compressed {
+        0 => Ok(false),
+        1 if is("gzip") => Ok(true),
+        1 if is("identity") => refuse(Cause::Malformed, "it is compressed without saying how"),
+        1 => refuse(Cause::Compressed, "its compression is not gzip"),
         _ => refuse(Cause::Malformed, "its compression is neither on nor off"),
     }
 }

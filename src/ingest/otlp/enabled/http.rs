@@ -6,13 +6,19 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 
-use super::export::{Export, Receiver, Refusal};
+use super::{
+    export::{Export, Receiver, Refusal},
+    is_of_type,
+};
 use crate::{
-    ingest::trace_agent::{Cause, Endpoint, Listener, OpenRequest},
+    ingest::{
+        body,
+        trace_agent::{Cause, Endpoint, Listener, OpenRequest},
+    },
     process::{
         otlp::{Encoding, reply},
         trace::TracerHeaders,
@@ -60,9 +66,10 @@ async fn answer(State(receiver): State<Arc<Receiver>>, request: Request) -> Resp
 
 async fn receive(receiver: &Arc<Receiver>, encoding: Encoding, head: Parts, body: Body) -> Result<usize, Refusal> {
     let open = OpenRequest::new(&receiver.agent.open);
-    let is_gzip = match head.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"" | b"identity") => false,
-        Some(b"gzip") => true,
+    let is_gzip = match head.headers.get(header::CONTENT_ENCODING) {
+        None => false,
+        Some(encoding) if body::is_identity(encoding) => false,
+        Some(encoding) if encoding.as_bytes().eq_ignore_ascii_case(b"gzip") => true,
         Some(_) => {
             let why = "Failed to extract request body: its Content-Encoding is neither gzip nor identity";
             return Err(Refusal::new(Cause::Compressed, why));
@@ -76,8 +83,7 @@ async fn receive(receiver: &Arc<Receiver>, encoding: Encoding, head: Parts, body
 }
 
 fn encoding(headers: &HeaderMap) -> Encoding {
-    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    if content_type.starts_with(b"application/json") { Encoding::Json } else { Encoding::Protobuf }
+    if is_of_type(headers, b"application/json") { Encoding::Json } else { Encoding::Protobuf }
 }
 
 /// The status that tells a client why, and whether it is to try again.

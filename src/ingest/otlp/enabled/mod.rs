@@ -14,6 +14,8 @@ use std::{
     sync::Arc,
 };
 
+use axum::http::{HeaderMap, header};
+
 use super::Ports;
 use crate::{
     config::{Apm, Otlp},
@@ -66,6 +68,12 @@ fn listener(bound: Option<TcpListener>, protocol: &str) -> Option<Listener> {
         io::Result::Ok(Listener::new(tokio::net::TcpListener::from_std(bound)?))
     };
     serve(bound?).inspect_err(|error| tracing::error!("OTLP | cannot serve OTLP over {protocol}: {error}")).ok()
+}
+
+/// Whether the `Content-Type` begins so. Types are case-insensitive (RFC 9110, section 8.3.1).
+fn is_of_type(headers: &HeaderMap, prefix: &[u8]) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.as_bytes().get(..prefix.len()));
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(prefix))
 }
 
 fn naming(settings: &Otlp, apm: &Apm) -> Settings {

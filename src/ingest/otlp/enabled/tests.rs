@@ -96,6 +96,12 @@ async fn spans_over_http_come_out_encoded_whatever_their_encoding() {
         (String::new(), in_protobuf(), "200 application/x-protobuf "),
         (format!("{PROTOBUF}{GZIP}"), gzip(&in_protobuf()), "200 application/x-protobuf "),
         (format!("{JSON}{GZIP}"), gzip(&in_json()), "200 application/json {\"partialSuccess\":null}"),
+        (
+            "Content-Type: Application/JSON\r\nContent-Encoding: GZIP\r\n".to_owned(),
+            gzip(&in_json()),
+            "200 application/json {\"partialSuccess\":null}",
+        ),
+        ("content-encoding: Identity\r\n".to_owned(), in_protobuf(), "200 application/x-protobuf "),
     ] {
         let asked = headers.clone();
         assert_eq!(beside(move || ask(port, "POST", "/v1/traces", &asked, &body)).await, expected, "{headers}");
@@ -229,6 +235,9 @@ async fn spans_over_grpc_come_out_encoded_compressed_or_not() {
         let answer = call(receivers.grpc, &Call { encoding, body, ..Call::default() }).await;
         assert_eq!((&answer, receivers.spans()), (&ok, 1), "{encoding:?}");
     }
+    let body = framed(1, &gzip(&in_protobuf()));
+    let asked = Call { content_type: "Application/gRPC+proto", encoding: Some("GZIP"), body, ..Call::default() };
+    assert_eq!((call(receivers.grpc, &asked).await, receivers.spans()), (ok, 1), "in any case");
 }
 
 #[tokio::test]
@@ -251,6 +260,10 @@ async fn refusals_over_grpc_have_the_code_that_says_why() {
             of("3", "Failed to process request: it is not gzip: invalid gzip header"),
         ),
         (message(1, b"", None), of("3", "Failed to extract request body: it is compressed without saying how")),
+        (
+            message(1, b"", Some("Identity")),
+            of("3", "Failed to extract request body: it is compressed without saying how"),
+        ),
         (message(1, b"", Some("snappy")), of("12", "Failed to extract request body: its compression is not gzip")),
         (message(7, b"", None), of("3", "Failed to extract request body: its compression is neither on nor off")),
         (
