@@ -6,5 +6,5 @@ mod reader;
 mod writer;
 
 pub use reader::DecodeError;
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Reader, Unreadable};
 pub(crate) use writer::Writer;
