@@ -10,7 +10,7 @@ use super::{
     replace::{BadPattern, Replacements},
     self_traffic::is_self_traffic,
     settings::TraceSettings,
-    span::{Span, Text},
+    span::{Span, Text, is_same},
     tags::CommonTags,
 };
 use crate::process::{
@@ -224,7 +224,7 @@ impl<'p> Request<'p> {
 
     /// What every span that is sent goes through.
     fn finish_span(&self, span: &mut Span<'_>, last_query: &mut obfuscate::LastQuery) {
-        if span.service == LAMBDA_SERVICE
+        if is_same(&span.service, LAMBDA_SERVICE)
             && let Some(service) = &self.pipeline.service
         {
             span.service = Text::Owned(service.clone());

@@ -2,7 +2,7 @@
 
 use super::{
     replace::Replacements,
-    span::{Span, Text},
+    span::{Span, Text, is_same},
 };
 use crate::process::{protobuf, stats::Keys, tags::FunctionTags};
 
@@ -68,7 +68,12 @@ impl CommonTags {
 
     #[inline(never)]
     fn find(&self, key: &str) -> Option<&str> {
-        self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| &**value)
+        for (known, value) in &self.pairs {
+            if is_same(known, key) {
+                return Some(value);
+            }
+        }
+        None
     }
 
     /// Those that tell groups of stats apart.

@@ -71,7 +71,7 @@ impl<'b> Traces<'b> {
         for _ in 0..count {
             self.reader.make_room(&mut spans, count)?;
             // Each is filled where it stays: a span is some hundred bytes to move.
-            spans.push(Span::default());
+            spans.resize_with(spans.len() + 1, Span::default);
             let Some(span) = spans.last_mut() else { break };
             match &self.spans {
                 Spans::V04 => v04::span(&mut self.reader, span)?,

@@ -57,7 +57,9 @@ impl Word {
     const fn of(name: &[u8]) -> u128 {
         match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
             (Some(first), Some(last)) if name.len() <= 8 => {
-                (name.len() as u128) << 64 | (u32::from_le_bytes(*first) as u128) << 32 | u32::from_le_bytes(*last) as u128
+                (name.len() as u128) << 64
+                    | (u32::from_le_bytes(*first) as u128) << 32
+                    | u32::from_le_bytes(*last) as u128
             }
             _ => 0,
         }
