@@ -10,6 +10,12 @@ pub(crate) trait Sink {
     fn bytes(&mut self, bytes: &[u8]);
     fn varint(&mut self, value: u64);
 
+    /// A tag of one byte, and a number.
+    fn tagged(&mut self, tag: u8, value: u64) {
+        self.bytes(&[tag]);
+        self.varint(value);
+    }
+
     /// An entry of a map whose tag and lengths are of one byte each: those before the key, the key, those before the value, and the value.
     fn short_entry(&mut self, head: [u8; 4], key: &[u8], value_head: [u8; 2], value: &[u8]) {
         self.bytes(&head);
@@ -99,15 +105,14 @@ impl Sink for Scratch {
         self.place(bytes.len()).copy_from_slice(bytes);
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the low seven bits are wanted")]
     fn varint(&mut self, value: u64) {
-        let mut rest = value;
-        let Some((last, before)) = self.place(varint_length(value)).split_last_mut() else { return };
-        for byte in before {
-            *byte = rest as u8 | 0x80;
-            rest >>= 7;
-        }
-        *last = rest as u8;
+        write_varint(self.place(varint_length(value)), value);
+    }
+
+    fn tagged(&mut self, tag: u8, value: u64) {
+        let Some((first, rest)) = self.place(1 + varint_length(value)).split_first_mut() else { return };
+        *first = tag;
+        write_varint(rest, value);
     }
 
     fn short_entry(&mut self, head: [u8; 4], key: &[u8], value_head: [u8; 2], value: &[u8]) {
@@ -120,6 +125,20 @@ impl Sink for Scratch {
         *second = value_head;
         rest.copy_from_slice(value);
     }
+}
+
+/// Fills a place of the length that the number takes.
+#[expect(clippy::cast_possible_truncation, reason = "the low seven bits are wanted")]
+#[expect(clippy::inline_always, reason = "two callers, each of which runs for every number")]
+#[inline(always)]
+fn write_varint(place: &mut [u8], value: u64) {
+    let mut rest = value;
+    let Some((last, before)) = place.split_last_mut() else { return };
+    for byte in before {
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+    }
+    *last = rest as u8;
 }
 
 /// Wire types.
@@ -139,10 +158,23 @@ pub(crate) const fn field_length(content: usize) -> usize {
 }
 
 /// A whole number; zero is the default and not written.
+#[inline]
 pub(crate) fn unsigned(sink: &mut impl Sink, field: u64, value: u64) {
     if value != 0 {
-        sink.varint(field << 3 | VARINT);
-        sink.varint(value);
+        tagged(sink, field << 3 | VARINT, value);
+    }
+}
+
+/// A tag, of one byte for fields up to number 15, and a number.
+#[expect(clippy::inline_always, reason = "the tag is a constant of each caller")]
+#[inline(always)]
+fn tagged(sink: &mut impl Sink, tag: u64, value: u64) {
+    match u8::try_from(tag) {
+        Ok(short @ ..0x80) => sink.tagged(short, value),
+        _ => {
+            sink.varint(tag);
+            sink.varint(value);
+        }
     }
 }
 
@@ -181,53 +213,63 @@ pub(crate) fn bytes(sink: &mut impl Sink, field: u64, value: &[u8]) {
 }
 
 /// The head of a field of so many bytes, which the caller writes next.
+#[inline]
 pub(crate) fn begin(sink: &mut impl Sink, field: u64, length: usize) {
-    sink.varint(field << 3 | LENGTH);
-    sink.varint(length as u64);
+    tagged(sink, field << 3 | LENGTH, length as u64);
 }
 
 /// An entry of a map from text to text or bytes. Tags of spans are most of what is ever written, and most of them are short.
+#[expect(clippy::inline_always, reason = "one loop over tags, in which the field is a constant")]
+#[inline(always)]
 pub(crate) fn text_entry(sink: &mut impl Sink, field: u64, key: &str, value: &[u8]) {
-    let Some(short) = ShortEntryHead::of(field, key.len(), 2 + value.len()) else {
-        begin(sink, field, field_length(key.len()) + field_length(value.len()));
-        begin(sink, 1, key.len());
-        sink.bytes(key.as_bytes());
-        begin(sink, 2, value.len());
-        sink.bytes(value);
-        return;
-    };
-    let head = [short.tag, short.content, 1 << 3 | 2, short.key];
-    sink.short_entry(head, key.as_bytes(), [2 << 3 | 2, short.value - 2], value);
+    match short_head(field, key.len(), 2 + value.len()) {
+        Some(head) => sink.short_entry(head, key.as_bytes(), [2 << 3 | 2, low_byte(value.len())], value),
+        None => long_text_entry(sink, field, key, value),
+    }
+}
+
+#[inline(never)]
+fn long_text_entry(sink: &mut impl Sink, field: u64, key: &str, value: &[u8]) {
+    begin(sink, field, field_length(key.len()) + field_length(value.len()));
+    begin(sink, 1, key.len());
+    sink.bytes(key.as_bytes());
+    begin(sink, 2, value.len());
+    sink.bytes(value);
 }
 
 /// An entry of a map from text to `double`.
 pub(crate) fn double_entry(sink: &mut impl Sink, field: u64, key: &str, value: f64) {
-    if let Some(short) = ShortEntryHead::of(field, key.len(), 9) {
-        sink.bytes(&[short.tag, short.content, 1 << 3 | 2, short.key]);
-    } else {
-        begin(sink, field, field_length(key.len()) + 9);
-        begin(sink, 1, key.len());
+    let number = value.to_le_bytes();
+    if let Some(head) = short_head(field, key.len(), 9) {
+        let [first, rest @ ..] = number;
+        sink.short_entry(head, key.as_bytes(), [2 << 3 | 1, first], &rest);
+        return;
     }
+    begin(sink, field, field_length(key.len()) + 9);
+    begin(sink, 1, key.len());
     sink.bytes(key.as_bytes());
     sink.bytes(&[2 << 3 | 1]);
-    sink.bytes(&value.to_le_bytes());
+    sink.bytes(&number);
 }
 
-/// The head of a map entry whose tag and lengths are of one byte each.
-struct ShortEntryHead {
-    tag: u8,
-    content: u8,
-    key: u8,
-    value: u8,
-}
-
-impl ShortEntryHead {
-    /// The value's length is that of its whole field.
-    fn of(field: u64, key: usize, value: usize) -> Option<Self> {
-        let one_byte = |length: usize| u8::try_from(length).ok().filter(|length| *length < 0x80);
-        let tag = usize::try_from(field << 3 | LENGTH).ok().and_then(one_byte)?;
-        Some(Self { tag, content: one_byte(2 + key + value)?, key: one_byte(key)?, value: one_byte(value)? })
+/// The head of a map entry up to its key, if its tag and all lengths are of one byte each. The value's length is that of its whole field.
+#[expect(clippy::inline_always, reason = "as for entries")]
+#[inline(always)]
+fn short_head(field: u64, key: usize, value: usize) -> Option<[u8; 4]> {
+    // No length of a part is longer than that of the whole.
+    let content = 2 + key + value;
+    if content < 0x80
+        && let Ok(tag @ ..0x80) = u8::try_from(field << 3 | LENGTH)
+    {
+        return Some([tag, low_byte(content), 1 << 3 | 2, low_byte(key)]);
     }
+    None
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "lengths that are known to fit")]
+#[inline]
+const fn low_byte(length: usize) -> u8 {
+    length as u8
 }
 
 /// A message inside of another, described by a function for any sink.

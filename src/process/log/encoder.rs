@@ -81,8 +81,11 @@ impl LogEncoder {
                 json::quote(&mut out, status);
             }
         }
-        // Writing to memory cannot fail.
-        let _ = write!(out, r#"}},"timestamp":{},"status":"{}"}},"hostname":"#, log.time, log.status.name());
+        out.extend_from_slice(br#"},"timestamp":"#);
+        json::integer(&mut out, log.time);
+        out.extend_from_slice(br#","status":""#);
+        out.extend_from_slice(log.status.name().as_bytes());
+        out.extend_from_slice(br#""},"hostname":"#);
         out.extend_from_slice(&self.arn);
         out.extend_from_slice(br#","service":"#);
         out.extend_from_slice(&self.service);

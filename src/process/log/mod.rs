@@ -8,8 +8,8 @@ mod platform_line;
 pub mod rules;
 mod status;
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde_json::{Map, Value, value::RawValue};
 
 pub use durable::Execution;
 pub use encoder::LogEncoder;
@@ -76,6 +76,21 @@ struct JsonLogFields {
     #[serde(rename = "AWSRequestId")]
     aws_request_id: Option<Value>,
     execution_arn: Option<Value>,
+    ddtags: Option<IgnoredAny>,
+    message: Option<MessageKind>,
+}
+
+/// What stands under `message`, of which only objects are looked into.
+enum MessageKind {
+    Object,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for MessageKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = <&RawValue>::deserialize(deserializer)?;
+        Ok(if value.get().starts_with('{') { Self::Object } else { Self::Other })
+    }
 }
 
 impl JsonLogFields {
@@ -83,9 +98,16 @@ impl JsonLogFields {
     fn read(line: &str) -> Option<Self> {
         serde_json::from_str(line).ok().or_else(|| {
             // With repeated keys, the last value wins.
-            let object: Map<String, Value> = serde_json::from_str(line).ok()?;
+            let mut object: Map<String, Value> = serde_json::from_str(line).ok()?;
+            // This is for the severity and the ids, and what kind of value a value is can't be asked for any more.
+            object.remove("message");
             serde_json::from_value(Value::Object(object)).ok()
         })
+    }
+
+    /// Whether there may be tags in the line.
+    fn may_have_tags(&self) -> bool {
+        self.ddtags.is_some() || matches!(self.message, Some(MessageKind::Object))
     }
 
     fn severity(&self) -> Status {
@@ -104,11 +126,18 @@ pub fn read(text: Text, time: Timestamp) -> LogLine {
         let log = Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None };
         return LogLine { log, request_ids: Vec::new() };
     }
-    let (message, tags) = match line_tags::take(&message) {
-        Some(line_tags::ExtractedTags { rest, tags }) => (rest, Some(tags)),
+    let mut fields = serde_json::from_str::<JsonLogFields>(&message).ok();
+    // One pass over the line says of most that they have no tags.
+    let may_have_tags = fields.as_ref().is_none_or(JsonLogFields::may_have_tags);
+    let taken = if may_have_tags { line_tags::take(&message) } else { None };
+    let (message, tags) = match taken {
+        Some(line_tags::ExtractedTags { rest, tags }) => {
+            fields = None;
+            (rest, Some(tags))
+        }
         None => (message, None),
     };
-    let fields = JsonLogFields::read(&message).unwrap_or_default();
+    let fields = fields.or_else(|| JsonLogFields::read(&message)).unwrap_or_default();
     let text = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(RequestId::from);
     let request_ids = [text(&fields.request_id), text(&fields.aws_request_id)];
     let log = Log {
@@ -184,6 +213,15 @@ mod tests {
         assert_eq!(log.tags.as_deref(), Some("a:b"));
         assert_eq!(log.message, r#"{"level":"warn","message":{"text":"hi"},"user":7}"#);
         assert_eq!(log.status, Status::Warn);
+    }
+
+    #[test]
+    fn repeated_messages_leave_the_severity_and_lose_no_tags() {
+        let log = plain(r#"{"message":"a","message":{"x":1},"level":"WARN"}"#);
+        assert_eq!((log.status, log.tags), (Status::Warn, None));
+        let log = plain(r#"{"message":"a","message":{"x":1,"ddtags":"a:b"},"level":"WARN"}"#);
+        assert_eq!((log.status, log.tags.as_deref()), (Status::Warn, Some("a:b")));
+        assert_eq!(log.message, r#"{"message":"a","message":{"x":1},"level":"WARN"}"#);
     }
 
     #[test]

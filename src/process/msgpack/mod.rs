@@ -2,9 +2,12 @@
 //!
 //! Source: the msgpack specification.
 
+mod error;
+mod plain;
 mod reader;
 mod writer;
 
-pub use reader::DecodeError;
+pub use error::DecodeError;
+pub(crate) use error::Unreadable;
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;

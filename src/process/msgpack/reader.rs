@@ -2,49 +2,26 @@
 
 use std::borrow::Cow;
 
+use super::{DecodeError, Unreadable};
+
 /// Up to this many elements of a list are allocated at once; longer lists grow as they are read, so that a large count followed by nothing costs nothing.
 const RESERVED: usize = 4096;
-
-/// Why a body can't be decoded. The whole request is refused: what follows a value that can't be read has no known meaning.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    #[error("the body ends at byte {0}, inside a value")]
-    Truncated(usize),
-    #[error("byte {offset}: expected {expected}, found {found}")]
-    WrongType { offset: usize, expected: &'static str, found: &'static str },
-    #[error("byte {offset}: a number is out of range for {expected}")]
-    OutOfRange { offset: usize, expected: &'static str },
-    #[error("byte {offset}: string {index} of a table of {strings}")]
-    UnknownString { offset: usize, index: u64, strings: usize },
-    #[error("a table of {strings} strings; at most {max} are read")]
-    TooManyStrings { strings: usize, max: usize },
-    #[error("byte {offset}: {what} of {length} elements instead of {expected}")]
-    WrongLength { offset: usize, what: &'static str, length: usize, expected: usize },
-    #[error("byte {0}: what is decoded takes too much memory")]
-    TooLarge(usize),
-}
 
 /// A position in a msgpack document, and what its reader may still allocate.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader<'b> {
-    body: &'b [u8],
-    /// How many bytes have been read. One number: a slice of what is left would be written in two halves and read as a whole, for which a processor has to wait.
-    at: usize,
+    pub(super) body: &'b [u8],
+    /// How many bytes have been read.
+    pub(super) at: usize,
     /// Bytes.
     memory: usize,
-}
-
-/// Any number of the format.
-#[derive(Debug, Clone, Copy)]
-enum Number {
-    Unsigned(u64),
-    Signed(i64),
-    Float(f64),
+    /// Why it can't be read on.
+    error: Option<DecodeError>,
 }
 
 impl<'b> Reader<'b> {
     pub(crate) fn new(body: &'b [u8], memory: usize) -> Self {
-        Self { body, at: 0, memory }
+        Self { body, at: 0, memory, error: None }
     }
 
     /// How many bytes have been read.
@@ -62,14 +39,29 @@ impl<'b> Reader<'b> {
         self.memory
     }
 
+    /// Why the document can't be read on.
+    #[cold]
+    pub(crate) fn error(&mut self) -> DecodeError {
+        self.error.take().unwrap_or(DecodeError::Truncated(self.body.len()))
+    }
+
+    /// Gives the document up.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn fail<T>(&mut self, error: DecodeError) -> Result<T, Unreadable> {
+        self.error.get_or_insert(error);
+        Err(Unreadable)
+    }
+
     /// Counts memory that is about to be allocated.
-    pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
-        self.memory = self.memory.checked_sub(bytes).ok_or(DecodeError::TooLarge(self.offset()))?;
+    pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), Unreadable> {
+        let Some(left) = self.memory.checked_sub(bytes) else { return self.fail(DecodeError::TooLarge(self.at)) };
+        self.memory = left;
         Ok(())
     }
 
     /// An empty list with room for what is to come, as far as that can be believed. The room is counted.
-    pub(crate) fn list<T>(&mut self, count: usize) -> Result<Vec<T>, DecodeError> {
+    pub(crate) fn list<T>(&mut self, count: usize) -> Result<Vec<T>, Unreadable> {
         let reserved = count.min(RESERVED);
         self.charge(reserved.saturating_mul(size_of::<T>()))?;
         Ok(Vec::with_capacity(reserved))
@@ -77,12 +69,12 @@ impl<'b> Reader<'b> {
 
     /// Makes room for one more element of a list that is to have so many. New room is counted, and is at most as much as there is.
     #[inline]
-    pub(crate) fn make_room<T>(&mut self, list: &mut Vec<T>, count: usize) -> Result<(), DecodeError> {
+    pub(crate) fn make_room<T>(&mut self, list: &mut Vec<T>, count: usize) -> Result<(), Unreadable> {
         if list.len() == list.capacity() { self.grow(list, count) } else { Ok(()) }
     }
 
     #[cold]
-    fn grow<T>(&mut self, list: &mut Vec<T>, count: usize) -> Result<(), DecodeError> {
+    fn grow<T>(&mut self, list: &mut Vec<T>, count: usize) -> Result<(), Unreadable> {
         let more = list.len().min(count.saturating_sub(list.len())).max(1);
         self.charge(more.saturating_mul(size_of::<T>()))?;
         list.reserve_exact(more);
@@ -91,14 +83,15 @@ impl<'b> Reader<'b> {
 
     /// Truncated inside a value.
     #[cold]
-    fn truncated<T>(&self) -> Result<T, DecodeError> {
-        Err(DecodeError::Truncated(self.body.len()))
+    fn truncated<T>(&mut self) -> Result<T, Unreadable> {
+        self.fail(DecodeError::Truncated(self.body.len()))
     }
 
     #[expect(clippy::inline_always, reason = "a byte of every value: the call would cost more than the look")]
     #[inline(always)]
-    fn peek(&self) -> Result<u8, DecodeError> {
-        self.body.get(self.at).map_or_else(|| self.truncated(), |byte| Ok(*byte))
+    fn peek(&mut self) -> Result<u8, Unreadable> {
+        let Some(byte) = self.body.get(self.at) else { return self.truncated() };
+        Ok(*byte)
     }
 
     /// Reads over the byte that was looked at.
@@ -106,35 +99,48 @@ impl<'b> Reader<'b> {
         self.at += 1;
     }
 
-    fn take(&mut self, bytes: usize) -> Result<&'b [u8], DecodeError> {
+    fn take(&mut self, bytes: usize) -> Result<&'b [u8], Unreadable> {
         let end = self.at.saturating_add(bytes);
         let Some(taken) = self.body.get(self.at..end) else { return self.truncated() };
         self.at = end;
         Ok(taken)
     }
 
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    #[expect(clippy::inline_always, reason = "an array is returned in memory")]
+    #[inline(always)]
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
         let Some(taken) = self.body.get(self.at..).and_then(<[u8]>::first_chunk) else { return self.truncated() };
         self.at += N;
         Ok(*taken)
     }
 
-    /// A length of one, two or four bytes.
-    fn length(&mut self, bytes: u8) -> Result<usize, DecodeError> {
-        let length = match bytes {
-            1 => u32::from(u8::from_be_bytes(self.fixed()?)),
-            2 => u32::from(u16::from_be_bytes(self.fixed()?)),
-            _ => u32::from_be_bytes(self.fixed()?),
-        };
-        usize::try_from(length).map_err(|_| DecodeError::TooLarge(self.offset()))
+    /// A number of one, two, four or eight bytes: the power of two is given.
+    fn big_endian(&mut self, power: u8) -> Result<u64, Unreadable> {
+        Ok(match power {
+            0 => u8::from_be_bytes(self.fixed()?).into(),
+            1 => u16::from_be_bytes(self.fixed()?).into(),
+            2 => u32::from_be_bytes(self.fixed()?).into(),
+            _ => u64::from_be_bytes(self.fixed()?),
+        })
     }
 
-    fn wrong<T>(&self, expected: &'static str, marker: u8) -> Result<T, DecodeError> {
-        Err(DecodeError::WrongType { offset: self.offset(), expected, found: type_of(marker) })
+    /// A length of one, two or four bytes: the power of two is given.
+    fn length(&mut self, power: u8) -> Result<usize, Unreadable> {
+        let length = self.big_endian(power)?;
+        let Ok(length) = usize::try_from(length) else { return self.fail(DecodeError::TooLarge(self.at)) };
+        Ok(length)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wrong<T>(&mut self, expected: &'static str, marker: u8) -> Result<T, Unreadable> {
+        self.fail(DecodeError::WrongType { offset: self.at, expected, found: type_of(marker) })
     }
 
     /// Whether the next value is nil, which is read if so.
-    pub(crate) fn nil(&mut self) -> Result<bool, DecodeError> {
+    #[expect(clippy::inline_always, reason = "as for a byte that is looked at")]
+    #[inline(always)]
+    pub(crate) fn nil(&mut self) -> Result<bool, Unreadable> {
         let is_nil = self.peek()? == 0xc0;
         if is_nil {
             self.advance();
@@ -143,41 +149,42 @@ impl<'b> Reader<'b> {
     }
 
     /// The number of elements of an array, at most the number of bytes that follow; nil is an empty one.
-    pub(crate) fn array_or_nil(&mut self) -> Result<usize, DecodeError> {
+    pub(crate) fn array_or_nil(&mut self) -> Result<usize, Unreadable> {
         let marker = self.peek()?;
-        let bytes = match marker {
-            0x90..=0x9f => 0,
-            0xdc => 2,
-            0xdd => 4,
+        match marker {
+            0x90..=0x9f => self.count(Some(marker & 0x0f), 0, 1),
+            0xdc => self.count(None, 1, 1),
+            0xdd => self.count(None, 2, 1),
             0xc0 => {
                 self.advance();
-                return Ok(0);
+                Ok(0)
             }
-            _ => return self.wrong("an array", marker),
-        };
-        self.count(marker & 0x0f, bytes, 1)
+            _ => self.wrong("an array", marker),
+        }
     }
 
     /// The number of entries of a map, at most half the number of bytes that follow; nil is an empty one.
-    pub(crate) fn map_or_nil(&mut self) -> Result<usize, DecodeError> {
+    pub(crate) fn map_or_nil(&mut self) -> Result<usize, Unreadable> {
         let marker = self.peek()?;
-        let bytes = match marker {
-            0x80..=0x8f => 0,
-            0xde => 2,
-            0xdf => 4,
+        match marker {
+            0x80..=0x8f => self.count(Some(marker & 0x0f), 0, 2),
+            0xde => self.count(None, 1, 2),
+            0xdf => self.count(None, 2, 2),
             0xc0 => {
                 self.advance();
-                return Ok(0);
+                Ok(0)
             }
-            _ => return self.wrong("a map", marker),
-        };
-        self.count(marker & 0x0f, bytes, 2)
+            _ => self.wrong("a map", marker),
+        }
     }
 
     /// A count: the marker's own, or that of the bytes after it. An element takes at least so many bytes.
-    fn count(&mut self, own: u8, bytes: u8, element: usize) -> Result<usize, DecodeError> {
+    fn count(&mut self, own: Option<u8>, power: u8, element: usize) -> Result<usize, Unreadable> {
         self.advance();
-        let count = if bytes == 0 { usize::from(own) } else { self.length(bytes)? };
+        let count = match own {
+            Some(count) => usize::from(count),
+            None => self.length(power)?,
+        };
         if count > self.body.len().saturating_sub(self.at) / element {
             return self.truncated();
         }
@@ -187,7 +194,7 @@ impl<'b> Reader<'b> {
     /// The bytes of a string.
     #[expect(clippy::inline_always, reason = "most of what spans are made of: the call would cost more than the read")]
     #[inline(always)]
-    pub(crate) fn string(&mut self) -> Result<&'b [u8], DecodeError> {
+    pub(crate) fn string(&mut self) -> Result<&'b [u8], Unreadable> {
         if let Some(marker @ 0xa0..=0xbf) = self.body.get(self.at) {
             let start = self.at + 1;
             let end = start + usize::from(marker & 0x1f);
@@ -201,64 +208,55 @@ impl<'b> Reader<'b> {
 
     /// The same for those with a length of its own, and for those that are none.
     #[inline(never)]
-    fn long_string(&mut self) -> Result<&'b [u8], DecodeError> {
+    fn long_string(&mut self) -> Result<&'b [u8], Unreadable> {
         let marker = self.peek()?;
-        let bytes = match marker {
+        match marker {
             0xa0..=0xbf => return self.truncated(),
-            0xd9 => 1,
-            0xda => 2,
-            0xdb => 4,
+            0xd9..=0xdb => self.advance(),
             _ => return self.wrong("a string", marker),
-        };
-        self.advance();
-        let length = self.length(bytes)?;
+        }
+        let length = self.length(marker - 0xd9)?;
         self.take(length)
     }
 
     /// A text. What is no UTF-8 in it is replaced, as the full agent does: losing a whole request for one byte would be worse.
-    #[expect(clippy::inline_always, reason = "most of what spans are made of: the call would cost more than the read")]
-    #[inline(always)]
-    pub(crate) fn text(&mut self) -> Result<Cow<'b, str>, DecodeError> {
+    pub(crate) fn text(&mut self) -> Result<Cow<'b, str>, Unreadable> {
         let bytes = self.string()?;
-        match str::from_utf8(bytes) {
-            Ok(text) => Ok(Cow::Borrowed(text)),
-            Err(_) => self.replaced(bytes),
+        match utf8(bytes) {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => self.replaced(bytes),
         }
     }
 
     /// A text in which what is no UTF-8 is replaced.
     #[cold]
-    fn replaced(&mut self, bytes: &'b [u8]) -> Result<Cow<'b, str>, DecodeError> {
+    fn replaced(&mut self, bytes: &'b [u8]) -> Result<Cow<'b, str>, Unreadable> {
         self.charge(bytes.len().saturating_mul(3))?;
         Ok(String::from_utf8_lossy(bytes))
     }
 
     /// A text; nil is an empty one.
-    #[inline]
-    pub(crate) fn text_or_nil(&mut self) -> Result<Cow<'b, str>, DecodeError> {
+    pub(crate) fn text_or_nil(&mut self) -> Result<Cow<'b, str>, Unreadable> {
         if self.nil()? { Ok(Cow::default()) } else { self.text() }
     }
 
     /// Bytes, of either type that can hold them; nil is none.
-    pub(crate) fn bytes_or_nil(&mut self) -> Result<&'b [u8], DecodeError> {
+    pub(crate) fn bytes_or_nil(&mut self) -> Result<&'b [u8], Unreadable> {
         let marker = self.peek()?;
-        let bytes = match marker {
-            0xc4 => 1,
-            0xc5 => 2,
-            0xc6 => 4,
+        match marker {
+            0xc4..=0xc6 => self.advance(),
             0xc0 => {
                 self.advance();
                 return Ok(&[]);
             }
             0xa0..=0xbf | 0xd9..=0xdb => return self.string(),
             _ => return self.wrong("bytes", marker),
-        };
-        self.advance();
-        let length = self.length(bytes)?;
+        }
+        let length = self.length(marker - 0xc4)?;
         self.take(length)
     }
 
-    pub(crate) fn bool_or_nil(&mut self) -> Result<bool, DecodeError> {
+    pub(crate) fn bool_or_nil(&mut self) -> Result<bool, Unreadable> {
         let marker = self.peek()?;
         match marker {
             0xc0 | 0xc2 | 0xc3 => {
@@ -269,33 +267,43 @@ impl<'b> Reader<'b> {
         }
     }
 
-    fn number(&mut self, expected: &'static str) -> Result<Number, DecodeError> {
+    /// A whole number that is not negative by its type; nil is zero.
+    fn unsigned(&mut self, expected: &'static str) -> Result<u64, Unreadable> {
         let marker = self.peek()?;
-        if !matches!(marker, 0x00..=0x7f | 0xc0 | 0xca..=0xd3 | 0xe0..=0xff) {
-            return self.wrong(expected, marker);
+        match marker {
+            0x00..=0x7f => {
+                self.advance();
+                Ok(marker.into())
+            }
+            0xcc..=0xcf => {
+                self.advance();
+                self.big_endian(marker - 0xcc)
+            }
+            0xc0 => {
+                self.advance();
+                Ok(0)
+            }
+            _ => self.wrong(expected, marker),
         }
+    }
+
+    /// A whole number with a sign by its type.
+    #[expect(clippy::cast_possible_wrap, reason = "the format has the number in this form")]
+    fn signed(&mut self, marker: u8) -> Result<i64, Unreadable> {
         self.advance();
         Ok(match marker {
-            0xca => Number::Float(f32::from_be_bytes(self.fixed()?).into()),
-            0xcb => Number::Float(f64::from_be_bytes(self.fixed()?)),
-            0xcc => Number::Unsigned(u8::from_be_bytes(self.fixed()?).into()),
-            0xcd => Number::Unsigned(u16::from_be_bytes(self.fixed()?).into()),
-            0xce => Number::Unsigned(u32::from_be_bytes(self.fixed()?).into()),
-            0xcf => Number::Unsigned(u64::from_be_bytes(self.fixed()?)),
-            0xd0 => Number::Signed(i8::from_be_bytes(self.fixed()?).into()),
-            0xd1 => Number::Signed(i16::from_be_bytes(self.fixed()?).into()),
-            0xd2 => Number::Signed(i32::from_be_bytes(self.fixed()?).into()),
-            0xd3 => Number::Signed(i64::from_be_bytes(self.fixed()?)),
-            0xe0..=0xff => Number::Signed(i8::from_be_bytes([marker]).into()),
-            // Nil stands for nothing, as a missing key does.
-            0xc0 => Number::Unsigned(0),
-            _ => Number::Unsigned(marker.into()),
+            0xd0 => i8::from_be_bytes(self.fixed()?).into(),
+            0xd1 => i16::from_be_bytes(self.fixed()?).into(),
+            0xd2 => i32::from_be_bytes(self.fixed()?).into(),
+            0xd3 => i64::from_be_bytes(self.fixed()?),
+            _ => (marker as i8).into(),
         })
     }
 
     /// A whole number of the wanted type; nil is zero.
-    #[inline]
-    pub(crate) fn integer<T: TryFrom<u64> + TryFrom<i64>>(&mut self) -> Result<T, DecodeError> {
+    #[expect(clippy::inline_always, reason = "an index of a string stands for every text")]
+    #[inline(always)]
+    pub(crate) fn integer<T: TryFrom<u64> + TryFrom<i64>>(&mut self) -> Result<T, Unreadable> {
         if let Some(small @ ..=0x7f) = self.body.get(self.at)
             && let Ok(value) = T::try_from(u64::from(*small))
         {
@@ -306,32 +314,39 @@ impl<'b> Reader<'b> {
     }
 
     /// The same for those that do not stand in their marker, and for those that are none.
-    fn long_integer<T: TryFrom<u64> + TryFrom<i64>>(&mut self) -> Result<T, DecodeError> {
-        const EXPECTED: &str = "an integer";
+    #[inline(never)]
+    fn long_integer<T: TryFrom<u64> + TryFrom<i64>>(&mut self) -> Result<T, Unreadable> {
         let (start, marker) = (self.at, self.peek()?);
-        let value = match self.number(EXPECTED)? {
-            Number::Unsigned(value) => T::try_from(value).ok(),
-            Number::Signed(value) => T::try_from(value).ok(),
-            Number::Float(_) => {
-                self.at = start;
-                return self.wrong(EXPECTED, marker);
-            }
+        let value = match marker {
+            0xd0..=0xd3 | 0xe0..=0xff => T::try_from(self.signed(marker)?).ok(),
+            _ => T::try_from(self.unsigned("an integer")?).ok(),
         };
-        value.ok_or(DecodeError::OutOfRange { offset: start, expected: "its field" })
+        match value {
+            Some(value) => Ok(value),
+            None => self.fail(DecodeError::OutOfRange { offset: start, expected: "its field" }),
+        }
     }
 
     /// Any number; nil is zero.
     #[expect(clippy::cast_precision_loss, reason = "a metric is a float on the way out, whatever it was on the way in")]
-    pub(crate) fn float(&mut self) -> Result<f64, DecodeError> {
-        Ok(match self.number("a number")? {
-            Number::Unsigned(value) => value as f64,
-            Number::Signed(value) => value as f64,
-            Number::Float(value) => value,
+    pub(crate) fn float(&mut self) -> Result<f64, Unreadable> {
+        let marker = self.peek()?;
+        Ok(match marker {
+            0xcb => {
+                self.advance();
+                f64::from_be_bytes(self.fixed()?)
+            }
+            0xca => {
+                self.advance();
+                f32::from_be_bytes(self.fixed()?).into()
+            }
+            0xd0..=0xd3 | 0xe0..=0xff => self.signed(marker)? as f64,
+            _ => self.unsigned("a number")? as f64,
         })
     }
 
     /// Reads over a value with all that is in it.
-    pub(crate) fn skip(&mut self) -> Result<(), DecodeError> {
+    pub(crate) fn skip(&mut self) -> Result<(), Unreadable> {
         let mut left = 1_usize;
         while left > 0 {
             left -= 1;
@@ -351,7 +366,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Reads the marker and says how many bytes follow, of what is neither string, bytes, array nor map.
-    fn scalar_length(&mut self, marker: u8) -> Result<usize, DecodeError> {
+    fn scalar_length(&mut self, marker: u8) -> Result<usize, Unreadable> {
         if marker == 0xc1 {
             return self.wrong("a value", marker);
         }
@@ -365,12 +380,16 @@ impl<'b> Reader<'b> {
             0xcb | 0xcf | 0xd3 => 8,
             0xd7 => 9,
             0xd8 => 17,
-            0xc7 => self.length(1)?.saturating_add(1),
-            0xc8 => self.length(2)?.saturating_add(1),
-            0xc9 => self.length(4)?.saturating_add(1),
+            0xc7..=0xc9 => self.length(marker - 0xc7)?.saturating_add(1),
             _ => 0,
         })
     }
+}
+
+/// The text that bytes are. Returned in registers, unlike what the standard library returns.
+#[inline(never)]
+pub(super) fn utf8(bytes: &[u8]) -> Option<&str> {
+    str::from_utf8(bytes).ok()
 }
 
 fn type_of(marker: u8) -> &'static str {

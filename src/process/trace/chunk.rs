@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     ids::BuildIdHasher,
-    span::{Span, Text},
+    span::{Span, Text, is_same},
 };
 
 /// The priority of a chunk whose tracer has decided nothing.
@@ -103,7 +103,7 @@ fn mark_top_level(spans: &mut [Span<'_>], parents: &Parents) {
     for index in 0..spans.len() {
         let Some(span) = spans.get(index) else { return };
         let parent = parents.of_span(index).and_then(|parent| spans.get(parent));
-        let is_top_level = span.parent_id == 0 || parent.is_none_or(|parent| parent.service != span.service);
+        let is_top_level = span.parent_id == 0 || parent.is_none_or(|parent| !is_same(&parent.service, &span.service));
         if is_top_level && let Some(span) = spans.get_mut(index) {
             span.metrics.set(TOP_LEVEL, 1.0);
         }

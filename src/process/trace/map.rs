@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::span::{Text, owned};
+use super::span::{Text, is_same, owned};
 
 /// Up to this many entries a duplicate key is searched for in the list; beyond, in a hash table.
 const SEARCHED: usize = 64;
@@ -52,7 +52,12 @@ impl<'b, V> Map<'b, V> {
 
     #[inline(never)]
     fn find(&self, key: &str) -> Option<&V> {
-        self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+        for (known, value) in &self.pairs {
+            if is_same(known, key) {
+                return Some(value);
+            }
+        }
+        None
     }
 
     #[expect(clippy::inline_always, reason = "the bit of a key that the source names is a constant")]
@@ -63,7 +68,12 @@ impl<'b, V> Map<'b, V> {
 
     #[inline(never)]
     fn find_mut(&mut self, key: &str) -> Option<&mut V> {
-        self.pairs.iter_mut().find(|(known, _)| known == key).map(|(_, value)| value)
+        for (known, value) in &mut self.pairs {
+            if is_same(known, key) {
+                return Some(value);
+            }
+        }
+        None
     }
 
     #[inline]
@@ -111,10 +121,15 @@ impl<'b, V> Map<'b, V> {
     }
 
     /// Keeps the entries whose key is wanted.
+    #[expect(clippy::inline_always, reason = "one caller, for which the condition is a look at one bit")]
+    #[inline(always)]
     pub fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
         // Most often every entry is: the list is looked at before it is rebuilt.
-        if !self.pairs.iter().all(|(key, _)| is_wanted(key)) {
-            self.pairs.retain(|(key, _)| is_wanted(key));
+        for (key, _) in &self.pairs {
+            if !is_wanted(key) {
+                self.pairs.retain(|(key, _)| is_wanted(key));
+                return;
+            }
         }
     }
 
@@ -163,7 +178,7 @@ fn deduplicate_searched<V>(pairs: &mut Vec<(Text<'_>, V)>) -> u64 {
     let mut index = 0;
     while let Some((key, _)) = pairs.get(index) {
         let bit = bit(key);
-        let earlier = if seen & bit == 0 { None } else { pairs.iter().take(index).position(|(known, _)| known == key) };
+        let earlier = if seen & bit == 0 { None } else { position(pairs.get(..index).unwrap_or_default(), key) };
         seen |= bit;
         match earlier {
             Some(earlier) => drop(pairs.remove(earlier)),
@@ -171,6 +186,15 @@ fn deduplicate_searched<V>(pairs: &mut Vec<(Text<'_>, V)>) -> u64 {
         }
     }
     seen
+}
+
+fn position<V>(pairs: &[(Text<'_>, V)], key: &str) -> Option<usize> {
+    for (index, (known, _)) in pairs.iter().enumerate() {
+        if is_same(known, key) {
+            return Some(index);
+        }
+    }
+    None
 }
 
 fn deduplicate_hashed<V>(pairs: &mut Vec<(Text<'_>, V)>) {

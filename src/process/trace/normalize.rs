@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::span::{Span, Text};
+use super::span::{Span, Text, is_same};
 
 const MAX_NAME_BYTES: usize = 100;
 const MAX_SERVICE_BYTES: usize = 100;
@@ -56,7 +56,7 @@ struct PreviousSpan<'b> {
 
 /// Whether a text is known to be normal.
 fn is_known(text: &Text<'_>, known: &str) -> bool {
-    !known.is_empty() && *text == known
+    !known.is_empty() && is_same(text, known)
 }
 
 /// Remembers a text that needed no change, or was given a constant.
@@ -111,7 +111,9 @@ fn times(span: &mut Span<'_>, now: i64) {
 }
 
 fn is_status_code(code: &str) -> bool {
-    code.parse::<i64>().is_ok_and(|code| (100..600).contains(&code))
+    // Nearly all codes have three digits.
+    matches!(code.as_bytes(), [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'])
+        || code.parse::<i64>().is_ok_and(|code| (100..600).contains(&code))
 }
 
 fn truncate(text: &mut Text<'_>, bytes: usize) {

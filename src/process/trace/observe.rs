@@ -12,7 +12,7 @@ use super::{
     adoption::{Invocations, TraceMatch},
     map::Map,
     self_traffic::PLACEHOLDER,
-    span::{Span, Text},
+    span::{Span, Text, is_same},
 };
 
 /// The span in which Datadog's libraries for Python and Node.js load the handler.
@@ -131,15 +131,15 @@ impl SpanObservations {
     pub fn look(&mut self, spans: &mut [Span<'_>], span_parents: &SpanParents, computed_stats: bool) {
         self.traced.extend(span_parents.invocations.adopt(spans));
         for span in spans {
-            if span.name == LOAD_SPAN {
+            if is_same(&span.name, LOAD_SPAN) {
                 let parent = span_parents.cold_start();
                 if parent != 0 {
                     span.parent_id = parent;
                     self.load_trace_id.get_or_insert(span.trace_id);
                 }
-            } else if span.name == INVOCATION_SPAN {
+            } else if is_same(&span.name, INVOCATION_SPAN) {
                 self.add_durable(span);
-            } else if span.resource == PLACEHOLDER {
+            } else if is_same(&span.resource, PLACEHOLDER) {
                 self.add_placeholder(span, computed_stats);
             }
         }

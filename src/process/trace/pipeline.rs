@@ -10,7 +10,7 @@ use super::{
     replace::{BadPattern, Replacements},
     self_traffic::is_self_traffic,
     settings::TraceSettings,
-    span::{Span, Text},
+    span::{Span, Text, is_same},
     stats::{self, Groups, Origin},
     tags::CommonTags,
 };
@@ -222,7 +222,7 @@ impl<'p> Request<'p> {
 
     /// The last steps for every span that is sent.
     fn finish_span(&self, span: &mut Span<'_>, last_query: &mut obfuscate::LastQuery) {
-        if span.service == LAMBDA_SERVICE
+        if is_same(&span.service, LAMBDA_SERVICE)
             && let Some(service) = &self.pipeline.service
         {
             span.service = Text::Owned(service.clone());

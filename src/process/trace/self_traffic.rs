@@ -1,6 +1,6 @@
 //! Spans of requests that the runtime and the tracer make to Lambda and to this extension. They say nothing about the customer's code.
 
-use super::span::Span;
+use super::span::{Span, is_same};
 
 /// The resource of the span that stands in for the invocation until the extension has built the real one.
 pub(super) const PLACEHOLDER: &str = "dd-tracer-serverless-span";
@@ -11,10 +11,10 @@ const RESOLVED: [&str; 3] = ["0.0.0.0", "127.0.0.1", "169.254.79.129"];
 
 /// Whether a span is about such a request.
 pub(super) fn is_self_traffic(span: &Span<'_>) -> bool {
-    span.resource == PLACEHOLDER
-        || span.name == "dns.lookup"
-        || span.resource == "127.0.0.1"
-        || span.resource == "0.0.0.0"
+    is_same(&span.resource, PLACEHOLDER)
+        || is_same(&span.name, "dns.lookup")
+        || is_same(&span.resource, "127.0.0.1")
+        || is_same(&span.resource, "0.0.0.0")
         || span.meta.get("http.url").and_then(|url| url.strip_prefix("http://")).is_some_and(is_address)
         || span.meta.get("dns.address").is_some_and(|address| RESOLVED.iter().any(|own| address.starts_with(own)))
         || is_connection(span)

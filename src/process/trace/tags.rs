@@ -2,7 +2,7 @@
 
 use super::{
     replace::Replacements,
-    span::{Span, Text},
+    span::{Span, Text, is_same},
 };
 use crate::process::{protobuf, tags::FunctionTags};
 
@@ -73,7 +73,12 @@ impl CommonTags {
 
     #[inline(never)]
     fn find(&self, key: &str) -> Option<&str> {
-        self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| &**value)
+        for (known, value) in &self.pairs {
+            if is_same(known, key) {
+                return Some(value);
+            }
+        }
+        None
     }
 
     /// Tags that are part of the key of stats.

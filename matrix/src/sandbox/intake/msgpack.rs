@@ -88,46 +88,79 @@ pub(crate) fn encode(value: &Value) -> Vec<u8> {
     bytes
 }
 
-/// Of more elements or bytes than the format can count, as many as it can are counted.
+/// Each value in its shortest form, as the tracers' libraries write it.
 fn write(value: &Value, bytes: &mut Vec<u8>) {
-    let mut headed = |marker: u8, length: usize| {
-        bytes.push(marker);
-        bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-    };
     match value {
         Value::Nil => bytes.push(0xc0),
         Value::Bool(value) => bytes.push(0xc2 + u8::from(*value)),
-        Value::Integer(number) => {
-            bytes.push(if *number < 0 { 0xd3 } else { 0xcf });
-            let whole = number.to_be_bytes();
-            bytes.extend_from_slice(whole.get(8..).unwrap_or_default());
-        }
+        Value::Integer(number) => integer(*number, bytes),
         Value::Float(number) => {
             bytes.push(0xcb);
             bytes.extend(number.to_be_bytes());
         }
         Value::Text(text) => {
-            headed(0xdb, text.len());
+            head(text.len(), Head { own: Some((0xa0, 31)), byte: Some(0xd9), two_bytes: 0xda }, bytes);
             bytes.extend_from_slice(text.as_bytes());
         }
         Value::Bytes(content) => {
-            headed(0xc6, content.len());
+            head(content.len(), Head { own: None, byte: Some(0xc4), two_bytes: 0xc5 }, bytes);
             bytes.extend_from_slice(content);
         }
         Value::List(elements) => {
-            headed(0xdd, elements.len());
+            head(elements.len(), Head { own: Some((0x90, 15)), byte: None, two_bytes: 0xdc }, bytes);
             for element in elements {
                 write(element, bytes);
             }
         }
         Value::Map(entries) => {
-            headed(0xdf, entries.len());
+            head(entries.len(), Head { own: Some((0x80, 15)), byte: None, two_bytes: 0xde }, bytes);
             for (key, value) in entries {
                 write(key, bytes);
                 write(value, bytes);
             }
         }
     }
+}
+
+/// The markers of a type with a length.
+struct Head {
+    /// That which has the length in itself, and up to which.
+    own: Option<(u8, u8)>,
+    byte: Option<u8>,
+    /// The next one is that with four bytes.
+    two_bytes: u8,
+}
+
+/// Of more elements or bytes than the format can count, as many as it can are counted.
+fn head(length: usize, head: Head, bytes: &mut Vec<u8>) {
+    let byte = u8::try_from(length);
+    if let (Some((marker, max)), Ok(length)) = (head.own, byte)
+        && length <= max
+    {
+        bytes.push(marker | length);
+    } else if let (Some(marker), Ok(length)) = (head.byte, byte) {
+        bytes.extend([marker, length]);
+    } else if let Ok(length) = u16::try_from(length) {
+        bytes.push(head.two_bytes);
+        bytes.extend(length.to_be_bytes());
+    } else {
+        bytes.push(head.two_bytes + 1);
+        bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    }
+}
+
+fn integer(number: i128, bytes: &mut Vec<u8>) {
+    let (marker, length) = match number {
+        ..0 => (Some(0xd3), 8),
+        0..0x80 => (None, 1),
+        0x80..0x100 => (Some(0xcc), 1),
+        0x100..0x1_0000 => (Some(0xcd), 2),
+        0x1_0000..0x1_0000_0000 => (Some(0xce), 4),
+        _ => (Some(0xcf), 8),
+    };
+    bytes.extend(marker);
+    let whole = number.to_be_bytes();
+    bytes.extend_from_slice(whole.get(whole.len() - length..).unwrap_or_default());
 }
 
 fn value(bytes: &mut &[u8], depth: usize) -> Result<Value, String> {

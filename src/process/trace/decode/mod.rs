@@ -13,7 +13,7 @@ mod v05;
 pub use crate::process::msgpack::DecodeError;
 
 use super::span::Span;
-use crate::process::msgpack::Reader;
+use crate::process::msgpack::{Reader, Unreadable};
 
 /// Maximum memory that the spans of one trace take, in bytes. The body may have 50 MiB; spans of hundreds of bytes need about as much again in memory, empty ones
 /// of one byte each would need three hundred times as much.
@@ -49,24 +49,29 @@ enum Spans<'b> {
 /// Begins to decode a request body.
 pub fn traces(version: Version, body: &[u8]) -> Result<Traces<'_>, DecodeError> {
     let mut reader = Reader::new(body, MAX_TRACE_BYTES);
-    let spans = match version {
-        Version::V04 => Spans::V04,
-        Version::V05 => Spans::V05(v05::strings(&mut reader)?),
+    let mut begin = || {
+        let spans = match version {
+            Version::V04 => Spans::V04,
+            Version::V05 => Spans::V05(v05::strings(&mut reader)?),
+        };
+        Ok((spans, reader.array_or_nil()?))
     };
-    let left = reader.array_or_nil()?;
-    Ok(Traces { spans, reader, left })
+    match begin() {
+        Ok((spans, left)) => Ok(Traces { spans, reader, left }),
+        Err(Unreadable) => Err(reader.error()),
+    }
 }
 
 impl<'b> Traces<'b> {
     /// One trace.
-    fn trace(&mut self) -> Result<Vec<Span<'b>>, DecodeError> {
+    fn trace(&mut self) -> Result<Vec<Span<'b>>, Unreadable> {
         self.reader.set_memory(MAX_TRACE_BYTES);
         let count = self.reader.array_or_nil()?;
         let mut spans = self.reader.list(count)?;
         for _ in 0..count {
             self.reader.make_room(&mut spans, count)?;
             // Each is filled where it stays: a span is some hundred bytes to move.
-            spans.push(Span::default());
+            spans.resize_with(spans.len() + 1, Span::default);
             let Some(span) = spans.last_mut() else { break };
             match &self.spans {
                 Spans::V04 => v04::span(&mut self.reader, span)?,
@@ -75,11 +80,6 @@ impl<'b> Traces<'b> {
         }
         Ok(spans)
     }
-}
-
-/// How many entries to reserve for a map of so many: processing adds one to those of many spans, for which all others would have to move.
-fn with_spare(count: usize) -> usize {
-    if count == 0 { 0 } else { count + 1 }
 }
 
 impl<'b> Iterator for Traces<'b> {
@@ -91,7 +91,7 @@ impl<'b> Iterator for Traces<'b> {
         if trace.is_err() {
             self.left = 0;
         }
-        Some(trace)
+        Some(trace.map_err(|Unreadable| self.reader.error()))
     }
 }
 

@@ -1,8 +1,7 @@
 //! v0.4: a span is a map with the names of its fields.
 
-use super::with_spare;
 use crate::process::{
-    msgpack::{DecodeError, Reader},
+    msgpack::{DecodeError, Reader, Unreadable},
     trace::{
         map::Map,
         span::{Event, Link, Span, Text, Value},
@@ -10,56 +9,100 @@ use crate::process::{
 };
 
 /// Missing and nil fields keep their defaults, unknown ones are skipped, of a field that comes twice the last counts.
-pub(super) fn span<'b>(reader: &mut Reader<'b>, span: &mut Span<'b>) -> Result<(), DecodeError> {
+pub(super) fn span<'b>(reader: &mut Reader<'b>, span: &mut Span<'b>) -> Result<(), Unreadable> {
     for _ in 0..reader.map_or_nil()? {
-        match reader.string()? {
-            b"service" => span.service = reader.text_or_nil()?,
-            b"name" => span.name = reader.text_or_nil()?,
-            b"resource" => span.resource = reader.text_or_nil()?,
-            b"type" => span.kind = reader.text_or_nil()?,
-            b"trace_id" => span.trace_id = reader.integer()?,
-            b"span_id" => span.span_id = reader.integer()?,
-            b"parent_id" => span.parent_id = reader.integer()?,
-            b"start" => span.start = reader.integer()?,
-            b"duration" => span.duration = reader.integer()?,
-            b"error" => span.error = reader.integer()?,
-            b"meta" => span.meta = texts(reader)?,
-            b"metrics" => span.metrics = map(reader, Reader::float)?,
-            b"meta_struct" => span.meta_struct = map(reader, |reader| Ok(reader.bytes_or_nil()?.into()))?,
-            b"span_links" => span.links = list(reader, link)?,
-            b"span_events" => span.events = list(reader, event)?,
-            _ => reader.skip()?,
+        let name = reader.string()?;
+        match Word::of(name) {
+            Word::SERVICE => reader.put_text(&mut span.service)?,
+            Word::NAME => reader.put_text(&mut span.name)?,
+            Word::RESOURCE => reader.put_text(&mut span.resource)?,
+            Word::TYPE => reader.put_text(&mut span.kind)?,
+            Word::TRACE_ID => span.trace_id = reader.integer()?,
+            Word::SPAN_ID => span.span_id = reader.integer()?,
+            Word::START => span.start = reader.integer()?,
+            Word::DURATION => span.duration = reader.integer()?,
+            Word::ERROR => span.error = reader.integer()?,
+            Word::META => span.meta = texts(reader)?,
+            Word::METRICS => span.metrics = numbers(reader)?,
+            _ => match name {
+                b"parent_id" => span.parent_id = reader.integer()?,
+                b"meta_struct" => span.meta_struct = map(reader, |reader| Ok(reader.bytes_or_nil()?.into()))?,
+                b"span_links" => span.links = list(reader, link)?,
+                b"span_events" => span.events = list(reader, event)?,
+                _ => reader.skip()?,
+            },
         }
     }
     Ok(())
 }
 
-fn texts<'b>(reader: &mut Reader<'b>) -> Result<Map<'b, Text<'b>>, DecodeError> {
-    map(reader, Reader::text_or_nil)
+/// A name of four to eight bytes as a number, or zero. Comparing numbers is faster than comparing slices, which calls a function for each.
+struct Word;
+
+impl Word {
+    const SERVICE: u128 = Self::of(b"service");
+    const NAME: u128 = Self::of(b"name");
+    const RESOURCE: u128 = Self::of(b"resource");
+    const TYPE: u128 = Self::of(b"type");
+    const TRACE_ID: u128 = Self::of(b"trace_id");
+    const SPAN_ID: u128 = Self::of(b"span_id");
+    const START: u128 = Self::of(b"start");
+    const DURATION: u128 = Self::of(b"duration");
+    const ERROR: u128 = Self::of(b"error");
+    const META: u128 = Self::of(b"meta");
+    const METRICS: u128 = Self::of(b"metrics");
+
+    /// The length, and the first and the last four bytes, which may be the same in part.
+    #[inline]
+    const fn of(name: &[u8]) -> u128 {
+        match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (Some(first), Some(last)) if name.len() <= 8 => {
+                (name.len() as u128) << 64
+                    | (u32::from_le_bytes(*first) as u128) << 32
+                    | u32::from_le_bytes(*last) as u128
+            }
+            _ => 0,
+        }
+    }
+}
+
+fn texts<'b>(reader: &mut Reader<'b>) -> Result<Map<'b, Text<'b>>, Unreadable> {
+    let count = reader.map_or_nil()?;
+    let plain = |reader: &mut Reader<'b>| {
+        let (key, value) = (reader.plain_text()?, reader.plain_text()?);
+        Some((Text::Borrowed(key), Text::Borrowed(value)))
+    };
+    Ok(Map::from_pairs(reader.entries(count, plain, |reader| entry(reader, Reader::text))?))
+}
+
+fn numbers<'b>(reader: &mut Reader<'b>) -> Result<Map<'b, f64>, Unreadable> {
+    let count = reader.map_or_nil()?;
+    let plain = |reader: &mut Reader<'b>| Some((Text::Borrowed(reader.plain_text()?), reader.plain_float()?));
+    Ok(Map::from_pairs(reader.entries(count, plain, |reader| entry(reader, Reader::float))?))
 }
 
 fn map<'b, V>(
     reader: &mut Reader<'b>,
-    value: impl Fn(&mut Reader<'b>) -> Result<V, DecodeError>,
-) -> Result<Map<'b, V>, DecodeError> {
+    value: impl Fn(&mut Reader<'b>) -> Result<V, Unreadable>,
+) -> Result<Map<'b, V>, Unreadable> {
     let count = reader.map_or_nil()?;
-    let room = with_spare(count);
-    let mut pairs = reader.list(room)?;
-    for _ in 0..count {
-        let key = reader.text()?;
-        // A key with nothing is no key.
-        if !reader.nil()? {
-            reader.make_room(&mut pairs, room)?;
-            pairs.push((key, value(reader)?));
-        }
-    }
-    Ok(Map::from_pairs(pairs))
+    Ok(Map::from_pairs(reader.entries(count, |_| None, |reader| entry(reader, &value))?))
+}
+
+/// An entry of a map. A key with nothing is no key.
+#[inline(never)]
+fn entry<'b, V>(
+    reader: &mut Reader<'b>,
+    value: impl Fn(&mut Reader<'b>) -> Result<V, Unreadable>,
+) -> Result<Option<(Text<'b>, V)>, Unreadable> {
+    let key = reader.text()?;
+    Ok(if reader.nil()? { None } else { Some((key, value(reader)?)) })
 }
 
 fn list<'b, T>(
     reader: &mut Reader<'b>,
-    element: impl Fn(&mut Reader<'b>) -> Result<T, DecodeError>,
-) -> Result<Vec<T>, DecodeError> {
+    element: impl Fn(&mut Reader<'b>) -> Result<T, Unreadable>,
+) -> Result<Vec<T>, Unreadable> {
     let count = reader.array_or_nil()?;
     let mut elements = reader.list(count)?;
     for _ in 0..count {
@@ -69,7 +112,7 @@ fn list<'b, T>(
     Ok(elements)
 }
 
-fn link<'b>(reader: &mut Reader<'b>) -> Result<Link<'b>, DecodeError> {
+fn link<'b>(reader: &mut Reader<'b>) -> Result<Link<'b>, Unreadable> {
     let mut link = Link::default();
     for _ in 0..reader.map_or_nil()? {
         match reader.string()? {
@@ -85,7 +128,7 @@ fn link<'b>(reader: &mut Reader<'b>) -> Result<Link<'b>, DecodeError> {
     Ok(link)
 }
 
-fn event<'b>(reader: &mut Reader<'b>) -> Result<Event<'b>, DecodeError> {
+fn event<'b>(reader: &mut Reader<'b>) -> Result<Event<'b>, Unreadable> {
     let mut event = Event::default();
     for _ in 0..reader.map_or_nil()? {
         match reader.string()? {
@@ -105,7 +148,7 @@ enum Arrays {
 }
 
 /// A value is a map: `type` says which of the others counts.
-fn value<'b>(reader: &mut Reader<'b>, arrays: Arrays) -> Result<Value<'b>, DecodeError> {
+fn value<'b>(reader: &mut Reader<'b>, arrays: Arrays) -> Result<Value<'b>, Unreadable> {
     let offset = reader.offset();
     let mut kind: u64 = 0;
     let (mut text, mut bool, mut int, mut double, mut array) = (Text::default(), false, 0, 0.0, Vec::new());
@@ -126,12 +169,12 @@ fn value<'b>(reader: &mut Reader<'b>, arrays: Arrays) -> Result<Value<'b>, Decod
         (2, _) => Value::Int(int),
         (3, _) => Value::Double(double),
         (4, Arrays::Allowed) => Value::Array(array),
-        _ => return Err(DecodeError::OutOfRange { offset, expected: "the type of an attribute" }),
+        _ => return reader.fail(DecodeError::OutOfRange { offset, expected: "the type of an attribute" }),
     })
 }
 
 /// An array is a map with the list in it.
-fn values<'b>(reader: &mut Reader<'b>) -> Result<Vec<Value<'b>>, DecodeError> {
+fn values<'b>(reader: &mut Reader<'b>) -> Result<Vec<Value<'b>>, Unreadable> {
     let mut found = Vec::new();
     for _ in 0..reader.map_or_nil()? {
         match reader.string()? {

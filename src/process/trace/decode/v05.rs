@@ -1,8 +1,8 @@
 //! v0.5: every string stands once in a table; a span is an array of twelve.
 
-use super::{MAX_STRINGS, MAX_TRACE_BYTES, with_spare};
+use super::{MAX_STRINGS, MAX_TRACE_BYTES};
 use crate::process::{
-    msgpack::{DecodeError, Reader},
+    msgpack::{DecodeError, Reader, Unreadable},
     trace::{
         map::Map,
         span::{Span, Text},
@@ -16,15 +16,15 @@ const SPAN_LENGTH: usize = 12;
 pub(super) struct Strings<'b>(Vec<Text<'b>>);
 
 /// Reads the outer array of two and the table that is its first element.
-pub(super) fn strings<'b>(reader: &mut Reader<'b>) -> Result<Strings<'b>, DecodeError> {
+pub(super) fn strings<'b>(reader: &mut Reader<'b>) -> Result<Strings<'b>, Unreadable> {
     let offset = reader.offset();
     let length = reader.array_or_nil()?;
     if length != 2 {
-        return Err(DecodeError::WrongLength { offset, what: "a payload", length, expected: 2 });
+        return reader.fail(DecodeError::WrongLength { offset, what: "a payload", length, expected: 2 });
     }
     let count = reader.array_or_nil()?;
     if count > MAX_STRINGS {
-        return Err(DecodeError::TooManyStrings { strings: count, max: MAX_STRINGS });
+        return reader.fail(DecodeError::TooManyStrings { strings: count, max: MAX_STRINGS });
     }
     reader.set_memory(MAX_TRACE_BYTES);
     let mut strings = reader.list(count)?;
@@ -36,53 +36,73 @@ pub(super) fn strings<'b>(reader: &mut Reader<'b>) -> Result<Strings<'b>, Decode
 }
 
 impl<'b> Strings<'b> {
-    fn read(&self, reader: &mut Reader<'b>) -> Result<Text<'b>, DecodeError> {
+    /// A text that is a slice of the body, as almost all are. None for anything else, of which some may have been read.
+    #[expect(clippy::inline_always, reason = "two for each tag of each span")]
+    #[inline(always)]
+    fn plain(&self, reader: &mut Reader<'b>) -> Option<&'b str> {
+        match self.0.get(reader.plain_index()?)? {
+            Text::Borrowed(text) => Some(text),
+            Text::Owned(_) => None,
+        }
+    }
+
+    #[inline(never)]
+    fn any(&self, reader: &mut Reader<'b>) -> Result<Text<'b>, Unreadable> {
         let offset = reader.offset();
         let index: u64 = reader.integer()?;
-        let text = usize::try_from(index).ok().and_then(|index| self.0.get(index));
-        let text = text.ok_or(DecodeError::UnknownString { offset, index, strings: self.0.len() })?;
-        match text {
-            Text::Borrowed(text) => Ok(Text::Borrowed(text)),
-            Text::Owned(text) => {
+        match usize::try_from(index).ok().and_then(|index| self.0.get(index)) {
+            Some(Text::Borrowed(text)) => Ok(Text::Borrowed(text)),
+            Some(Text::Owned(text)) => {
                 reader.charge(text.len())?;
                 Ok(Text::Owned(text.clone()))
             }
+            None => reader.fail(DecodeError::UnknownString { offset, index, strings: self.0.len() }),
         }
+    }
+
+    /// Puts a text in its place.
+    fn put(&self, reader: &mut Reader<'b>, place: &mut Text<'b>) -> Result<(), Unreadable> {
+        *place = match reader.plain(|reader| self.plain(reader)) {
+            Some(text) => Text::Borrowed(text),
+            None => self.any(reader)?,
+        };
+        Ok(())
     }
 }
 
-pub(super) fn span<'b>(reader: &mut Reader<'b>, strings: &Strings<'b>, span: &mut Span<'b>) -> Result<(), DecodeError> {
+pub(super) fn span<'b>(reader: &mut Reader<'b>, strings: &Strings<'b>, span: &mut Span<'b>) -> Result<(), Unreadable> {
     let offset = reader.offset();
     let length = reader.array_or_nil()?;
     if length != SPAN_LENGTH {
-        return Err(DecodeError::WrongLength { offset, what: "a span", length, expected: SPAN_LENGTH });
+        return reader.fail(DecodeError::WrongLength { offset, what: "a span", length, expected: SPAN_LENGTH });
     }
-    span.service = strings.read(reader)?;
-    span.name = strings.read(reader)?;
-    span.resource = strings.read(reader)?;
+    strings.put(reader, &mut span.service)?;
+    strings.put(reader, &mut span.name)?;
+    strings.put(reader, &mut span.resource)?;
     span.trace_id = reader.integer()?;
     span.span_id = reader.integer()?;
     span.parent_id = reader.integer()?;
     span.start = reader.integer()?;
     span.duration = reader.integer()?;
     span.error = reader.integer()?;
-    span.meta = map(reader, strings, |reader| strings.read(reader))?;
-    span.metrics = map(reader, strings, Reader::float)?;
-    span.kind = strings.read(reader)?;
-    Ok(())
+    span.meta = texts(reader, strings)?;
+    span.metrics = numbers(reader, strings)?;
+    strings.put(reader, &mut span.kind)
 }
 
-fn map<'b, V>(
-    reader: &mut Reader<'b>,
-    strings: &Strings<'b>,
-    value: impl Fn(&mut Reader<'b>) -> Result<V, DecodeError>,
-) -> Result<Map<'b, V>, DecodeError> {
+fn texts<'b>(reader: &mut Reader<'b>, strings: &Strings<'b>) -> Result<Map<'b, Text<'b>>, Unreadable> {
     let count = reader.map_or_nil()?;
-    let room = with_spare(count);
-    let mut pairs = reader.list(room)?;
-    for _ in 0..count {
-        reader.make_room(&mut pairs, room)?;
-        pairs.push((strings.read(reader)?, value(reader)?));
-    }
-    Ok(Map::from_pairs(pairs))
+    let plain = |reader: &mut Reader<'b>| {
+        let (key, value) = (strings.plain(reader)?, strings.plain(reader)?);
+        Some((Text::Borrowed(key), Text::Borrowed(value)))
+    };
+    let any = |reader: &mut Reader<'b>| Ok(Some((strings.any(reader)?, strings.any(reader)?)));
+    Ok(Map::from_pairs(reader.entries(count, plain, any)?))
+}
+
+fn numbers<'b>(reader: &mut Reader<'b>, strings: &Strings<'b>) -> Result<Map<'b, f64>, Unreadable> {
+    let count = reader.map_or_nil()?;
+    let plain = |reader: &mut Reader<'b>| Some((Text::Borrowed(strings.plain(reader)?), reader.plain_float()?));
+    let any = |reader: &mut Reader<'b>| Ok(Some((strings.any(reader)?, reader.float()?)));
+    Ok(Map::from_pairs(reader.entries(count, plain, any)?))
 }

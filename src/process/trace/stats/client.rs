@@ -6,7 +6,7 @@ use super::{
     ClientPayload,
     encode::{self, ClientHead, WireGroup},
 };
-use crate::process::msgpack::{DecodeError, Reader, Writer};
+use crate::process::msgpack::{DecodeError, Reader, Unreadable, Writer};
 
 /// Maximum memory of what is decoded and encoded again, in bytes. A body may have 2 MiB; groups of one byte each would become hundreds of times as much.
 const MAX_BYTES: usize = 16 << 20;
@@ -17,10 +17,13 @@ const GROUP_BYTES: usize = 512;
 /// Decodes a body. None if there is no bucket in it. The first bucket's start becomes `now`, nanoseconds since the epoch, as the public extension has it.
 pub fn read(body: &[u8], now: u64) -> Result<Option<ClientPayload>, DecodeError> {
     let mut reader = Reader::new(body, MAX_BYTES);
+    payload(&mut reader, now).map_err(|Unreadable| reader.error())
+}
+
+fn payload(reader: &mut Reader<'_>, now: u64) -> Result<Option<ClientPayload>, Unreadable> {
     let mut head = ClientHead::default();
     let mut buckets = Buckets { out: Writer::default(), count: 0, groups: 0, now };
     for _ in 0..reader.map_or_nil()? {
-        let reader = &mut reader;
         match reader.string()? {
             b"Hostname" => head.hostname = reader.text_or_nil()?,
             b"Env" => head.env = reader.text_or_nil()?,
@@ -59,7 +62,7 @@ struct Buckets {
 }
 
 impl Buckets {
-    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Unreadable> {
         let count = reader.array_or_nil()?;
         (self.out, self.count, self.groups) = (Writer::default(), count, 0);
         for index in 0..count {
@@ -69,7 +72,7 @@ impl Buckets {
         Ok(())
     }
 
-    fn bucket(&mut self, reader: &mut Reader<'_>, is_first: bool) -> Result<(), DecodeError> {
+    fn bucket(&mut self, reader: &mut Reader<'_>, is_first: bool) -> Result<(), Unreadable> {
         let (mut start, mut duration, mut time_shift) = (0, 0, 0);
         let (mut groups, mut count) = (Writer::default(), 0);
         for _ in 0..reader.map_or_nil()? {
@@ -97,7 +100,7 @@ impl Buckets {
 }
 
 /// What is no UTF-8 in a text is replaced, as in spans: one byte of one resource would cost the stats of all others.
-fn group<'b>(reader: &mut Reader<'b>) -> Result<WireGroup<'b>, DecodeError> {
+fn group<'b>(reader: &mut Reader<'b>) -> Result<WireGroup<'b>, Unreadable> {
     let mut group = WireGroup::default();
     for _ in 0..reader.map_or_nil()? {
         match reader.string()? {
@@ -130,7 +133,7 @@ fn group<'b>(reader: &mut Reader<'b>) -> Result<WireGroup<'b>, DecodeError> {
 }
 
 /// A list of texts; nil is an empty one, and so is each text.
-fn texts<'b>(reader: &mut Reader<'b>) -> Result<Vec<Cow<'b, str>>, DecodeError> {
+fn texts<'b>(reader: &mut Reader<'b>) -> Result<Vec<Cow<'b, str>>, Unreadable> {
     let count = reader.array_or_nil()?;
     let mut texts = reader.list(count)?;
     for _ in 0..count {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::peer::{self, PEER_TAGS};
 use crate::process::{
-    msgpack::{DecodeError, Reader, Writer},
+    msgpack::{Reader, Unreadable, Writer},
     trace::{span::Span, tags::CommonTags},
 };
 
@@ -169,7 +169,7 @@ impl<'s> Key<'s> {
     }
 
     /// Reads what [`Key::write`] has written.
-    pub(super) fn read(bytes: &'s [u8]) -> Result<Self, DecodeError> {
+    pub(super) fn read(bytes: &'s [u8]) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(bytes, usize::MAX);
         let list = |reader: &mut Reader<'s>| -> Result<Vec<_>, _> {
             (0..reader.array_or_nil()?).map(|_| reader.text()).collect()

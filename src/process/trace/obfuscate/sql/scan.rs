@@ -23,6 +23,20 @@ pub(super) enum Escapes {
     Backslash,
 }
 
+/// The bytes that a name of ASCII with its dots goes on with.
+static DOTTED: [bool; 256] = dotted_bytes();
+
+#[expect(clippy::indexing_slicing, reason = "a byte is an index of 256 elements, and a constant is made of them")]
+const fn dotted_bytes() -> [bool; 256] {
+    let mut dotted = [false; 256];
+    let mut byte = 0_u8;
+    while byte < u8::MAX {
+        dotted[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'#' | b'*' | b'@' | b'.');
+        byte += 1;
+    }
+    dotted
+}
+
 /// How often a query is searched to its end at most.
 const MAX_SEARCHES: usize = 32;
 
@@ -78,8 +92,13 @@ impl<'q> Scanner<'q> {
     /// A name with its dots. Nearly all of a query are words of ASCII, for which no character has to be decoded.
     pub(super) fn take_dotted_word(&mut self) -> &'q str {
         let is_wanted = |char| is_word(char) || char == '.';
-        let ascii = self.rest.bytes().position(|byte| !byte.is_ascii() || !is_wanted(char::from(byte)));
-        let ascii = ascii.unwrap_or(self.rest.len());
+        let mut ascii = 0;
+        for byte in self.rest.bytes() {
+            if DOTTED.get(usize::from(byte)) != Some(&true) {
+                break;
+            }
+            ascii += 1;
+        }
         let rest = self.rest.get(ascii..).unwrap_or_default();
         let is_ascii_next = rest.bytes().next().is_none_or(|byte| byte.is_ascii());
         let more = if is_ascii_next { 0 } else { rest.find(|char| !is_wanted(char)).unwrap_or(rest.len()) };
@@ -94,7 +113,12 @@ impl<'q> Scanner<'q> {
     }
 
     pub(super) fn skip_space(&mut self) {
-        self.rest = self.rest.trim_ascii_start();
+        // One space, as between most words, takes no search.
+        self.rest = self.rest.strip_prefix(' ').unwrap_or(self.rest);
+        match self.rest.as_bytes().first() {
+            Some(next) if next.is_ascii_graphic() => return,
+            _ => self.rest = self.rest.trim_ascii_start(),
+        }
         // What is no letter of ASCII may be space as well.
         if self.rest.as_bytes().first().is_some_and(|next| !next.is_ascii_graphic()) {
             self.rest = self.rest.trim_start();

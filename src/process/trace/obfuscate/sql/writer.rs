@@ -124,6 +124,11 @@ impl Writer {
     /// A name or a keyword.
     pub(super) fn word(&mut self, word: &str) {
         let is = |keyword: &str| word.len() == keyword.len() && word.eq_ignore_ascii_case(keyword);
+        // Most words have no meaning here, by their length alone.
+        if !matches!(word.len(), 2 | 4 | 5 | 9) && !self.after_savepoint && self.alias.is_none() {
+            self.name(word);
+            return;
+        }
         if self.after_savepoint || is("null") || is("true") || is("false") {
             self.literal();
         } else if is("as") {
