@@ -10,6 +10,7 @@ mod analyze_support;
 mod documented_facts;
 mod fan_out;
 mod fips_layer;
+mod fips_script;
 mod floor;
 mod gate_ci;
 mod gate_decisions;
