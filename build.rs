@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env, fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -53,37 +54,154 @@ fn git_sha() -> String {
 /// None if the folder is not part of a repository, though it may be inside one.
 fn committed() -> Option<String> {
     git(&["ls-files", "--error-unmatch", "--", "build.rs"])?;
-    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-    Some(if is_committed().unwrap_or(false) { commit } else { commit + "-dirty" })
+    let commit = git(&["rev-parse", "HEAD"])?;
+    let short = commit.get(..12)?.to_owned();
+    Some(if is_committed(&commit).unwrap_or(false) { short } else { short + "-dirty" })
 }
 
-/// Whether the sources on the disk are those of the commit, byte for byte. Flags of the index, filters and lists of ignored files can hide a change from
-/// `git status`, so it is not asked. None if git does not answer.
-fn is_committed() -> Option<bool> {
-    let tree = git(&[&["ls-tree", "-r", "HEAD", "--"], &SOURCES[..]].concat())?;
-    // `MODE TYPE OBJECT`, a tabulator, and the name.
-    let entries = tree.lines().filter_map(|entry| entry.split_once('\t'));
-    let committed: BTreeMap<&str, &str> =
-        entries.filter_map(|(head, name)| Some((name, head.rsplit(' ').next()?))).collect();
-    let mut names = Vec::new();
+/// Whether the sources on the disk are those of the commit, byte for byte, by ids that are computed here. Flags of the index, filters and lists of ignored
+/// files can hide a change from `git status`, objects can have other bytes than their ids say, and a program named git need not be git, so none of them is
+/// believed. None if git does not give the objects of these ids.
+fn is_committed(commit: &str) -> Option<bool> {
+    let home = home();
+    let text = object("commit", commit)?;
+    let mut root = std::str::from_utf8(text.strip_prefix(b"tree ")?.get(..40)?).ok()?.to_owned();
+    let repository = home.ancestors().find(|folder| folder.join(".git").exists())?;
+    for folder in home.strip_prefix(repository).ok()? {
+        root = entry(&root, folder.to_str()?)?.id;
+    }
     for source in SOURCES {
-        list(source, &mut names);
+        let mut committed = Entry { mode: FOLDER.to_owned(), id: root.clone() };
+        for part in source.split('/') {
+            committed = if committed.mode == FOLDER { entry(&committed.id, part)? } else { Entry::default() };
+        }
+        if present(&home.join(source))? != committed {
+            return Some(false);
+        }
     }
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let objects = git(&[&["hash-object", "--no-filters", "--"], &names[..]].concat())?;
-    Some(committed == names.into_iter().zip(objects.lines()).collect())
+    Some(true)
 }
 
-/// Adds the names of all files below this one, relative to the sources.
-fn list(name: &str, names: &mut Vec<String>) {
-    let path = home().join(name);
-    if let Ok(entries) = fs::read_dir(&path) {
-        for entry in entries.flatten() {
-            list(&format!("{name}/{}", entry.file_name().to_string_lossy()), names);
+/// The mode of a folder in a tree of git's.
+const FOLDER: &str = "40000";
+
+/// What a tree of git's has behind one of its names; both empty where there is no such name.
+#[derive(Default, PartialEq, Eq)]
+struct Entry {
+    mode: String,
+    /// In hexadecimal.
+    id: String,
+}
+
+/// What the tree with this id has behind a name. Its bytes are, for each name, `MODE NAME`, a zero byte and 20 bytes of an id.
+fn entry(tree: &str, name: &str) -> Option<Entry> {
+    let tree = object("tree", tree)?;
+    let mut rest = &tree[..];
+    while !rest.is_empty() {
+        let (head, after) = rest.split_at_checked(rest.iter().position(|byte| *byte == 0)?)?;
+        let (mode, this) = std::str::from_utf8(head).ok()?.split_once(' ')?;
+        if this == name {
+            return Some(Entry { mode: mode.to_owned(), id: hexadecimal(after.get(1..=20)?) });
         }
-    } else if path.exists() {
-        names.push(name.to_owned());
+        rest = after.get(21..)?;
     }
+    Some(Entry::default())
+}
+
+/// The file, link or folder as a tree would have it; None if it cannot be read.
+fn present(path: &Path) -> Option<Entry> {
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(Entry::default()),
+        metadata => metadata.ok()?,
+    };
+    let entry =
+        |mode: &str, kind, bytes: &[u8]| Some(Entry { mode: mode.to_owned(), id: hexadecimal(&id(kind, bytes)) });
+    if metadata.is_symlink() {
+        return entry("120000", "blob", fs::read_link(path).ok()?.as_os_str().as_encoded_bytes());
+    }
+    if metadata.is_file() {
+        return entry(
+            if metadata.permissions().mode() & 0o100 == 0 { "100644" } else { "100755" },
+            "blob",
+            &fs::read(path).ok()?,
+        );
+    }
+    let mut entries = BTreeMap::new();
+    for file in fs::read_dir(path).ok()? {
+        let file = file.ok()?;
+        let Entry { mode, id } = present(&file.path())?;
+        // Of a folder without files, git knows nothing.
+        if !mode.is_empty() {
+            let name = file.file_name().into_encoded_bytes();
+            // In git's order, a folder's name ends with a slash.
+            let key = [&name[..], if mode == FOLDER { b"/" } else { b"" }].concat();
+            entries.insert(key, [mode.as_bytes(), b" ", &name, b"\0", &bytes(&id)?].concat());
+        }
+    }
+    let tree = entries.into_values().collect::<Vec<_>>().concat();
+    if tree.is_empty() { Some(Entry::default()) } else { entry(FOLDER, "tree", &tree) }
+}
+
+/// The bytes of an object of git's; None if they are not those of its id.
+fn object(kind: &str, name: &str) -> Option<Vec<u8>> {
+    let bytes = output(&["cat-file", kind, name])?;
+    (hexadecimal(&id(kind, &bytes)) == name).then_some(bytes)
+}
+
+/// The id of an object of git's: the SHA-1 of its kind, its length and its bytes.
+fn id(kind: &str, bytes: &[u8]) -> [u8; 20] {
+    sha1(&[format!("{kind} {}\0", bytes.len()).as_bytes(), bytes].concat())
+}
+
+/// SHA-1. Source: FIPS 180-4, section 6.1. Git has no other name for what is in a commit.
+#[expect(clippy::many_single_char_names, reason = "they are those of the standard")]
+fn sha1(message: &[u8]) -> [u8; 20] {
+    let mut state = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+    let mut padded = message.to_vec();
+    padded.push(0x80);
+    padded.resize(padded.len() + (64 + 56 - padded.len() % 64) % 64, 0);
+    padded.extend((message.len() as u64 * 8).to_be_bytes());
+    for block in padded.chunks_exact(64) {
+        let word = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| (word << 8) | u32::from(*byte));
+        let mut words: Vec<u32> = block.chunks_exact(4).map(word).collect();
+        for t in 16..80 {
+            let of = |back: usize| words.get(t - back).copied().unwrap_or_default();
+            let next = (of(3) ^ of(8) ^ of(14) ^ of(16)).rotate_left(1);
+            words.push(next);
+        }
+        let [mut a, mut b, mut c, mut d, mut e] = state;
+        for (t, word) in words.into_iter().enumerate() {
+            let (mixed, constant) = match t / 20 {
+                0 => ((b & c) | (!b & d), 0x5a82_7999),
+                1 => (b ^ c ^ d, 0x6ed9_eba1),
+                2 => ((b & c) | (b & d) | (c & d), 0x8f1b_bcdc),
+                _ => (b ^ c ^ d, 0xca62_c1d6),
+            };
+            let next = [mixed, e, constant, word].into_iter().fold(a.rotate_left(5), u32::wrapping_add);
+            (a, b, c, d, e) = (next, a, b.rotate_left(30), c, d);
+        }
+        state = [
+            state[0].wrapping_add(a),
+            state[1].wrapping_add(b),
+            state[2].wrapping_add(c),
+            state[3].wrapping_add(d),
+            state[4].wrapping_add(e),
+        ];
+    }
+    let mut digest = [0; 20];
+    for (place, byte) in digest.iter_mut().zip(state.into_iter().flat_map(u32::to_be_bytes)) {
+        *place = byte;
+    }
+    digest
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Of hexadecimal.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    (0..text.len()).step_by(2).map(|place| u8::from_str_radix(text.get(place..place + 2)?, 16).ok()).collect()
 }
 
 fn archived() -> Option<String> {
@@ -98,11 +216,16 @@ fn home() -> PathBuf {
     real.and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default()
 }
 
-/// The output of git; None if it fails or is empty.
+/// The text that git prints; None if it fails or prints nothing.
 fn git(arguments: &[&str]) -> Option<String> {
+    let text = String::from_utf8(output(arguments)?).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The output of git; None if it fails.
+fn output(arguments: &[&str]) -> Option<Vec<u8>> {
     let mut command = Command::new("git");
     command.current_dir(home()).env("GIT_NO_REPLACE_OBJECTS", "1");
     let output = command.args(arguments).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.trim().to_owned()).filter(|text| !text.is_empty())
+    output.status.success().then_some(output.stdout)
 }

@@ -11,6 +11,7 @@ mod documented_facts;
 mod documented_tables;
 mod fan_out;
 mod fips_layer;
+mod fips_script;
 mod floor;
 mod gate_ci;
 mod gate_decisions;

@@ -302,10 +302,12 @@ fn options_that_are_named_are_options() {
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         pages.push(format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
     }
-    // Of the extension, of cargo, of benches, of Dockerfiles, of containers and of the AWS CLI.
+    // Of the extension, of cargo, of sudo, of linkers, of benches, of Dockerfiles, of containers and of the AWS CLI.
     let others = [
         "--version",
         "--release",
+        "--preserve-env",
+        "--dependency-file",
         "--no-default-features",
         "--features",
         "--workspace",

@@ -35,6 +35,11 @@ pub fn start(level: LevelFilter) {
     log::set_max_level(if level == LevelFilter::TRACE { log::LevelFilter::Trace } else { log::LevelFilter::Off });
 }
 
+/// Writes a line whatever the level is: for what a customer has to read even where the level hides warnings, as that data leaves without TLS in a FIPS build.
+pub fn print_at_any_level(level: Level, text: &str) {
+    streams::print(&line(level.as_str(), text));
+}
+
 /// External text made safe for a log line: control characters are escaped, and text after about `max_bytes` is replaced by its total size.
 pub fn excerpt(text: &str, max_bytes: usize) -> String {
     let mut excerpt = String::with_capacity(text.len().min(max_bytes));

@@ -31,6 +31,17 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
+/// What the startup line says of the module, the provider and whether its configurations are approved. It claims no more than these settings leave true.
+pub fn module_line(module: &str, provider: &str, is_approved: bool, config: &Config) -> String {
+    let connections = match () {
+        // Without authentication, clients have another configuration than the one that says whether it is approved.
+        () if config.http.skip_ssl_validation => return format!("{module}, in its FIPS mode"),
+        () if without_tls(config).is_empty() => "client",
+        () => "connection with TLS",
+    };
+    format!("{module}, in its FIPS mode, in every {connections} ({provider}, fips: {is_approved})")
+}
+
 /// What goes to URLs without TLS, each once.
 fn without_tls(config: &Config) -> Vec<&'static str> {
     let Config { logs, metrics, apm, aws, .. } = config;
@@ -113,6 +124,17 @@ mod tests {
         assert!(told.contains(names) && !told.contains("secret"), "{told}");
         config.logs.worker = Some("https://worker".to_owned());
         assert!(!warnings(&config).join("").contains("logs,"), "logs go to the worker");
+    }
+
+    #[test]
+    fn the_startup_line_claims_only_what_the_settings_leave_true() {
+        let line = |config: &Config| module_line("Module 1", "provider", true, config);
+        assert_eq!(line(&Config::default()), "Module 1, in its FIPS mode, in every client (provider, fips: true)");
+        let mut config = Config::default();
+        config.apm.proxied.debugger = Some("http://debugger".to_owned());
+        assert_eq!(line(&config), "Module 1, in its FIPS mode, in every connection with TLS (provider, fips: true)");
+        config.http.skip_ssl_validation = true;
+        assert_eq!(line(&config), "Module 1, in its FIPS mode");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{env, io, path::Path, thread};
 
 use tokio::runtime::{Builder, Runtime};
+use tracing::Level;
 
 use super::{Error, StartTime, fips};
 use crate::{
@@ -107,14 +108,14 @@ pub fn apply_config(loaded: LoadedConfig) -> Config {
 /// function can be invoked meanwhile: its file system may be slow.
 pub fn intake(config: &Config, environment: &Environment) -> Intake {
     if let Some(disagreement) = fips::disagreement(features::FIPS, config.fips_mode, &environment.region) {
-        tracing::warn!("FIPS | {disagreement}");
+        os::log::print_at_any_level(Level::WARN, &format!("FIPS | {disagreement}"));
     }
     if let Some(foreign) = fips::foreign_site(&environment.region, &config.site) {
         tracing::warn!("CONFIG | {foreign}");
     }
     if features::FIPS {
         for warning in fips::warnings(config) {
-            tracing::warn!("FIPS | {warning}");
+            os::log::print_at_any_level(Level::WARN, &format!("FIPS | {warning}"));
         }
     }
     let function = Function { region: environment.region.clone(), name: environment.function_name.clone() };
@@ -338,11 +339,8 @@ fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
     checkpoint(Checkpoint::Intake);
     // Where no client can be made, which module it would have is all the more of interest.
     if let Some(module) = tls::module() {
-        let (provider, fips) = (tls::provider_name(), tls::is_approved());
-        // Without authentication, clients have another configuration than the one that is asked whether it is approved.
-        let clients = format!(", in every client ({provider}, fips: {fips})");
-        let clients = if config.http.skip_ssl_validation { "" } else { &clients };
-        tracing::info!("FIPS | {module}, in its FIPS mode{clients}");
+        let line = fips::module_line(&module, tls::provider_name(), tls::is_approved(), config);
+        os::log::print_at_any_level(Level::INFO, &format!("FIPS | {line}"));
     }
     match built {
         Ok(built) => {

@@ -15,7 +15,8 @@ fn warnings(setup: Setup) -> Vec<String> {
 
 #[test]
 fn a_fips_mode_that_the_build_does_not_have_is_warned_about_once() {
-    let asks = |mode: &str| setup_with(Function::null(), &[("DD_LAMBDA_FIPS_MODE", mode)]);
+    // No level hides it.
+    let asks = |mode: &str| setup_with(Function::null(), &[("DD_LAMBDA_FIPS_MODE", mode), ("DD_LOG_LEVEL", "off")]);
     let in_govcloud = Setup { region: "us-gov-west-1".to_owned(), ..setup_with(Function::null(), &[]) };
     for (setup, is_wanted) in [(asks("true"), true), (asks("false"), false), (in_govcloud, true)] {
         let warnings = warnings(setup);
@@ -54,6 +55,25 @@ fn a_build_with_a_validated_module_says_so_and_what_is_sent_past_it() {
     }
     assert_eq!(told("in every client"), 0, "clients that authenticate nobody are not the ones that were asked: {own}");
     assert_eq!(told("Trusting the roots"), 0, "nobody is trusted by roots: {own}");
+}
+
+#[test]
+fn no_log_level_hides_what_is_sent_past_the_module() {
+    for level in ["off", "error", "warn", "info"] {
+        let life = live(setup_with(Function::null(), &[("DD_LOG_LEVEL", level)]), 1);
+        life.assert_unharmed();
+        let own = life.own_lines();
+        let told = |part: &str| own.lines().filter(|line| line.contains(part)).count();
+        // The sandbox's intake has no TLS, so the line about the module speaks of connections that have it.
+        for part in [
+            "FIPS | set to URLs without TLS",
+            "FIPS | AWS-LC FIPS ",
+            "in every connection with TLS (aws-lc-fips, fips: true)",
+        ] {
+            assert_eq!(told(part), usize::from(features::FIPS), "{level}, {part}: {own}");
+        }
+        assert_eq!(told("in every client"), 0, "{level}: {own}");
+    }
 }
 
 #[test]

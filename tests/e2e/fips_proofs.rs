@@ -69,6 +69,19 @@ fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone()
     }
 }
 
+/// Without the authority that has signed the server's certificate, no client completes a handshake, though both sides have suites in common.
+#[test]
+fn clients_that_cannot_complete_a_handshake_are_not_accepted() {
+    let results = concurrency::each(concurrency::AT_ONCE, &CLIENTS, |client| {
+        let server = Server::new(ServerTlsConfig::Approved, ServerCertificate::Good)?;
+        HandshakeResult::with(&subject(), server, *client, &RunOptions::default())
+    });
+    for meeting in results.unwrap() {
+        let proof = handshake::accepted(std::slice::from_ref(&meeting));
+        assert!(!proof.holds && proof.not_run.is_none(), "{}: {proof:#?}", meeting.client);
+    }
+}
+
 /// As on a machine that is too busy, where the time is up before the program is done.
 #[test]
 fn a_program_that_is_killed_at_its_deadline_is_neither_accepted_nor_at_fault() {

@@ -9,6 +9,7 @@ use std::thread;
 
 use serde::Deserialize;
 
+use super::link_report::LinkReport;
 use super::paths;
 use super::profile::ReleaseProfile;
 use super::recipe::Recipe;
@@ -42,6 +43,8 @@ pub struct CargoCommand {
     profile: Profile,
     /// Whether the program keeps its names.
     named: bool,
+    /// Whether rustc starts the linker, and no C compiler does.
+    is_linker_called_directly: bool,
 }
 
 /// The directories of a build.
@@ -70,6 +73,8 @@ pub struct Outcome {
     pub compiled: usize,
     /// Where the build script of each package that has one has put what it made, by the package's id.
     pub scripts: BTreeMap<String, PathBuf>,
+    /// Of a program with its names, what the linker has opened for it; none where the linker is zig's, which writes no report.
+    pub link_report: Option<LinkReport>,
 }
 
 impl Outcome {
@@ -145,6 +150,7 @@ impl CargoCommand {
             place,
             profile: tools.profile,
             named: false,
+            is_linker_called_directly: recipe.rustflags.iter().any(|flag| flag.starts_with("linker-flavor=")),
         }
     }
 
@@ -152,6 +158,13 @@ impl CargoCommand {
     /// all dependencies.
     pub fn named(self) -> Self {
         Self { named: true, ..self }
+    }
+
+    /// What its linker is to write down: of a program with names, which is linked once more.
+    fn link_report(&self) -> Option<LinkReport> {
+        let directory = self.release_directory().filter(|_| self.named && self.verb == "build")?;
+        let folder = self.manifest.parent().unwrap_or(&self.manifest).to_owned();
+        Some(LinkReport { file: directory.join(format!("{}.linked", self.binary)), folder })
     }
 
     /// The target directory of an isolated build of what is measured or shipped.
@@ -193,6 +206,8 @@ impl CargoCommand {
         }
         if self.named {
             arguments.extend(["--", "-C", "strip=none"].map(Into::into));
+            let report = self.link_report().map(|report| report.arguments(self.is_linker_called_directly));
+            arguments.extend(report.into_iter().flatten().map(Into::into));
         }
         arguments
     }
@@ -271,7 +286,7 @@ impl CargoCommand {
         match messages.program {
             Some(program) if status.success() => {
                 let Messages { opt_level, compiled, scripts, .. } = messages;
-                Ok(Outcome { program, opt_level, compiled, scripts })
+                Ok(Outcome { program, opt_level, compiled, scripts, link_report: self.link_report() })
             }
             _ => Err(failure(end_of(&said).join("\n"))),
         }

@@ -41,10 +41,16 @@ fn the_command_can_be_pasted() {
 #[test]
 fn names_are_kept_by_the_last_step_alone() {
     let shell = call().named().shell();
-    assert!(
-        shell.contains(" cargo rustc --profile release --locked ") && shell.ends_with(" a,b -- -C strip=none)"),
-        "{shell}"
-    );
+    assert!(shell.contains(" cargo rustc --profile release --locked "), "{shell}");
+    let (_, of_rustc) = shell.split_once(" a,b -- ").unwrap();
+    // What the linker opens is told by the same step, through the C compiler or by the linker itself.
+    let report = call().named().link_report().unwrap().file.display().to_string();
+    let option = format!("-Clink-arg=--dependency-file={report})");
+    assert_eq!(of_rustc, format!("-C strip=none -Clink-arg=-Xlinker {option}"));
+    let direct = CargoCommand { is_linker_called_directly: true, ..call().named() }.shell();
+    assert!(direct.ends_with(&format!(" -C strip=none {option}")), "{direct}");
+    let by_zig = CargoCommand { verb: "zigbuild", ..call().named() };
+    assert!(call().link_report().is_none() && by_zig.link_report().is_none());
 }
 
 #[test]
@@ -128,7 +134,13 @@ fn the_folders_of_build_scripts_are_found_by_their_packages() {
     let text =
         r#"{"reason":"build-script-executed","package_id":"registry+https://x#module-sys@1.0.0","out_dir":"/t/out"}"#;
     let read = Messages::read(text.as_bytes(), "bottlecap");
-    let outcome = Outcome { program: PathBuf::new(), opt_level: String::new(), compiled: 0, scripts: read.scripts };
+    let outcome = Outcome {
+        program: PathBuf::new(),
+        opt_level: String::new(),
+        compiled: 0,
+        scripts: read.scripts,
+        link_report: None,
+    };
     assert_eq!(outcome.script("module-sys", "1.0.0"), Some(Path::new("/t/out")));
     assert_eq!(outcome.script("module-sys", "1.0.1"), None);
 }

@@ -10,6 +10,7 @@ pub mod dependencies;
 mod error;
 mod file_report;
 pub mod launcher;
+mod link_report;
 pub mod load;
 pub mod paths;
 pub mod pinned;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use build_report::BuildReport;
 pub use cargo::Outcome;
 pub use error::Error;
+pub use link_report::LinkReport;
 pub use run::{End, Estimate, anew, build, command, directory, named, one, program};
 
 /// The name of the file beside the plan that has a line for each cell. If a cell has several, the last one counts.

@@ -15,9 +15,11 @@ use super::graph::{self, HeldBackPackage};
 use super::integrity::ModuleBytes;
 use super::launcher::{self, Evidence};
 use super::layer::ProgramFile;
+use super::linker_inputs::{self, LinkerInputs};
 use super::module_build::{self, ModuleBuild};
 use super::procedure::{self, Step};
 use super::proof::Proof;
+use super::rust_tools;
 use super::symbols::{self, Symbols};
 use super::tools::{BuildTool, BuildTools};
 use super::worker::{self, WorkerFiles};
@@ -31,7 +33,7 @@ use crate::layer::bundled;
 use crate::manifest::{Manifest, ON};
 use crate::materials::packages::{self, Packages};
 use crate::plan::Cell;
-use crate::workspace::target_directory;
+use crate::workspace::{sources, target_directory};
 
 /// What is built, from what and with what.
 pub(super) struct Context<'m> {
@@ -190,6 +192,29 @@ impl Context<'_> {
         ModuleBuild::read(script).map_err(Error::ModuleBuild)
     }
 
+    /// What the linkers of all programs have opened. What this build has made, and what is of the sources, of Rust's toolchain and of the pinned WAF, other proofs are about.
+    pub(super) fn linker_inputs(&self, named: &ProgramsWithSymbols, before: &[BuildTool]) -> LinkerInputs {
+        let programs = [
+            ("the agent", Some(&named.agent)),
+            (build::launcher::NAME, named.launcher.as_ref().map(|(launcher, _)| launcher)),
+            (waf::NAME, named.worker.as_ref().map(|worker| &worker.named)),
+        ];
+        let programs = programs.into_iter().filter_map(|(name, program)| Some((name, program?.link_report.as_ref())));
+        let (root, builds) = (canonical(&self.root), canonical(&self.builds));
+        let library = self.artefact.as_ref().map(|artefact| canonical(&artefact.library));
+        let standard: Vec<&str> = before
+            .iter()
+            .filter(|tool| tool.name == rust_tools::STANDARD_LIBRARY)
+            .map(|tool| tool.path.as_str())
+            .collect();
+        linker_inputs::look(programs, &|file| {
+            file.starts_with(&builds)
+                || standard.iter().any(|folder| file.starts_with(folder))
+                || library.as_deref() == Some(file)
+                || file.strip_prefix(&root).is_ok_and(sources::is_part)
+        })
+    }
+
     /// What rustc has read for both programs.
     pub(super) fn compiled(&self, named: &ProgramsWithSymbols, packages: &Packages) -> Result<Proof, Error> {
         let target = build::directory(self.manifest, &self.cell, self.tools(), &self.builds);
@@ -339,6 +364,10 @@ impl Context<'_> {
             tools,
         })
     }
+}
+
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// Whether an agent starts the WAF worker.

@@ -76,7 +76,7 @@ pub(super) fn compare(tools: &[BuildTool], database: &Path) -> Facts {
     facts
 }
 
-/// Go and `CMake` are often installed from archives of their makers, and Rust by rustup, whose bytes are pinned. Git compiles nothing, and what it checks out is hashed.
+/// Go and `CMake` are often installed from archives of their makers, and Rust by rustup, whose bytes are pinned. Git compiles nothing, and of what it says only the id of the commit is believed.
 fn may_be_from_elsewhere(name: &str) -> bool {
     [CMAKE, GIT, GO, GO_TOOLS].contains(&name)
         || OF_CMAKE.contains(&name)

@@ -12,13 +12,14 @@ use super::tools::BuildTool;
 use super::tree::Tree;
 
 /// What nothing here answers, for whoever signs.
-pub const NOT_CLAIMED: [&str; 9] = [
+pub const NOT_CLAIMED: [&str; 10] = [
     "That this is a validated module: it is a build of the module that was validated. A certificate is for one that is built as its security policy says, in the environments that the policy lists; what is different here stands under \"The build procedure\".",
     "That Lambda is an environment of the certificate.",
     "That no package has cryptography in it beside the module: those in Rust have no names by which that could be told. The list of packages is what somebody has read. Nor that our own sources have none.",
     "That the C compiler, the C library and the system beneath them are what their makers published. The report records their bytes and compares them with those before the build; on Debian and its relatives it compares MD5 sums with the package database, which root can change. With no list of known ones: hosts differ, and every update of a distribution is another file. Compare them with the archive of the distribution, or elsewhere with what `rpm --verify` says. Rust's toolchain for x86_64 is compared with pinned bytes, which are those that rustup had installed where they were written down.",
     "That the files beside these programs are what their makers published: the modules of CMake, the sources of Go's own library, Perl's modules, headers, the libraries that the programs load, and the settings of git. Their bytes are not recorded.",
     "That the machine that wrote the report was honest: it has made and judged everything in it. On another machine the same sources make the same bytes.",
+    "That this tool does what its sources say, or the packages and the compiler that it was built with: `ci/fips` builds it from nothing, from archives with the checksums of Cargo.lock, and the report has its SHA-256. Build it on another machine, and let that one prove the same layer.",
     "That a validated version has every correction: it is an old version. Read the security advisories of AWS-LC before you choose it.",
     "That everything random comes from the module: names of no secret, and the checksums of data formats, do not.",
     "Anything about the function beside the extension, its runtime, or who else is in the sandbox.",

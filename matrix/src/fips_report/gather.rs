@@ -138,8 +138,9 @@ impl BuildOutputs {
         built: &BuildRecord,
     ) -> Result<Self, Error> {
         let module = context.module(named)?;
-        let after = tools::used(&context.root, &context.used_tools(), &module);
-        let tools = BuildTools { before: before.tools, after };
+        let linked = context.linker_inputs(named, &before.tools);
+        let after = tools::used(&context.root, &context.used_tools(), &module, linked.of_machine);
+        let tools = BuildTools { before: before.tools, after, linked: linked.facts };
         let tree = Tree::look(&context.root)?;
         let mut proofs: Vec<Proof> = program.identity.iter().cloned().collect();
         proofs.push(tree.judge(&before.tree));

@@ -22,6 +22,12 @@ pub enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is no layer", path.display())]
     Inspect { path: PathBuf, source: inspect::Error },
+    #[error(
+        "{} cannot be proven on this machine, which says nothing of the file: its programs are asked what they are as the user nobody, in namespaces of their own; \
+         run the same as root, for example with sudo --preserve-env=HOME,PATH, and where user namespaces and mounts are allowed",
+        path.display()
+    )]
+    Machine { path: PathBuf, source: inspect::Error },
     #[error("{} is refused:\n  {}", path.display(), problems.join("\n  "))]
     Refused { path: PathBuf, problems: Vec<String> },
     #[error("{} cannot be unpacked to {}", path.display(), place.display())]
@@ -33,7 +39,16 @@ impl Error {
     pub fn status(&self) -> u8 {
         match self {
             Self::Inspect { .. } | Self::Refused { .. } => terminal::REFUSED,
-            Self::Read { .. } | Self::Unpack { .. } => terminal::SETUP_FAILED,
+            Self::Read { .. } | Self::Machine { .. } | Self::Unpack { .. } => terminal::SETUP_FAILED,
+        }
+    }
+
+    /// Why a file was not inspected to the end: because of the machine, or because of the file.
+    fn of(path: &Path, source: inspect::Error) -> Self {
+        let path = path.to_owned();
+        match source {
+            inspect::Error::NotAsked { .. } | inspect::Error::NotRoot => Self::Machine { path, source },
+            source => Self::Inspect { path, source },
         }
     }
 }
@@ -85,7 +100,7 @@ impl LayerFile {
     /// Reads and inspects a zip file.
     pub fn open(path: &Path, expected: &ExpectedLayer<'_>) -> Result<Self, Error> {
         let bytes = files::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        let no_layer = |source| Error::Inspect { path: path.to_owned(), source };
+        let no_layer = |source| Error::of(path, source);
         let seen = inspect::look(&path.display().to_string(), &bytes, expected.runs).map_err(no_layer)?;
         let entries = match seen.kind {
             inspect::Kind::Program => Vec::new(),
@@ -132,7 +147,7 @@ impl LayerFile {
     }
 
     fn no_layer(&self, source: inspect::Error) -> Error {
-        Error::Inspect { path: self.path.clone(), source }
+        Error::of(&self.path, source)
     }
 
     /// Writes the programs below a folder, to be started from there: the extension, and what a launcher executes.
@@ -264,6 +279,19 @@ mod tests {
             (b"launcher".to_vec(), b"agent".to_vec())
         );
         assert!(!folder.path().join(places::NOTICE).exists());
+    }
+
+    #[test]
+    fn a_machine_that_can_ask_no_program_is_told_apart_from_a_file_that_is_no_layer() {
+        let source = inspect::AskError::Isolate(io::ErrorKind::PermissionDenied.into());
+        let not_asked = inspect::Error::NotAsked { place: places::AGENT.to_owned(), source };
+        for source in [not_asked, inspect::Error::NotRoot] {
+            let error = Error::of(Path::new("l.zip"), source);
+            assert_eq!(error.status(), terminal::SETUP_FAILED, "{error:?}");
+            assert!(error.to_string().contains("run the same as root"), "{error}");
+        }
+        let error = Error::of(Path::new("l.zip"), inspect::Error::Unknown);
+        assert_eq!((error.status(), error.to_string().as_str()), (terminal::REFUSED, "l.zip is no layer"));
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub mod integrity;
 mod launcher;
 pub mod layer;
 mod lenient;
+mod linker_inputs;
 pub mod markdown;
 pub mod module_build;
 mod more_than_rust;

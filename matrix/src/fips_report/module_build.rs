@@ -261,7 +261,7 @@ mod tests {
             build.programs().map(|(name, path)| BuildTool::of(name, Path::new(path), false)).collect();
         assert_eq!(after.len(), 3, "{after:?}");
         let mut facts = Facts::default();
-        BuildTools { before: tools::beside_compilers(&folder), after }.note(&mut facts);
+        BuildTools { before: tools::beside_compilers(&folder), after, ..BuildTools::default() }.note(&mut facts);
         assert_eq!(facts.against, [""; 0]);
     }
 
@@ -279,7 +279,7 @@ mod tests {
             BuildTool { name, path, sha256: sha256.clone(), is_elf: true, version: String::new() }
         };
         let tools: Vec<BuildTool> = [compiler].into_iter().chain(pinned.rust["x86_64"].values().map(of_rust)).collect();
-        (build, BuildTools { before: tools.clone(), after: tools })
+        (build, BuildTools { before: tools.clone(), after: tools, ..BuildTools::default() })
     }
 
     #[test]
@@ -389,7 +389,7 @@ mod tests {
                 assert!(at_hand.iter().any(|tool| tool.path == path), "{name}: nobody has looked at {path} before");
             }
             let compiler = BuildTool::of(C_COMPILER, Path::new(build.entry("CMAKE_C_COMPILER")), true);
-            let tools = BuildTools { before: vec![compiler.clone()], after: vec![compiler] };
+            let tools = BuildTools { before: vec![compiler.clone()], after: vec![compiler], ..BuildTools::default() };
             let pinned = ModuleOptions { rust: BTreeMap::new(), ..certified.build.clone() };
             judge(&build, &package.folder, &tools, (9, 5), &pinned, Architecture::X86_64, Facts::default()).against
         };

@@ -173,7 +173,7 @@ mod tests {
         let certified = CertifiedModule::embedded().unwrap();
         let [name, path, sha256, version] = [CMAKE, "/usr/bin/cmake", "ff", "cmake version 3.25.1"].map(str::to_owned);
         let after = vec![BuildTool { name, path, sha256, is_elf: true, version }];
-        let tools = BuildTools { before: Vec::new(), after };
+        let tools = BuildTools { after, ..BuildTools::default() };
         let evidence = Evidence { certified: &certified, module, tools: &tools, checksum: "c0ffee", system, told };
         steps(&evidence).into_iter().map(|step| (step.about, step)).collect()
     }

@@ -60,8 +60,37 @@ const NO_PROGRAMS: [&str; 4] = [SPECS, GO_TOOLS, rust_tools::LIBRARY, rust_tools
 pub(super) const GO_TOOLS: &str = "Go's compiler and linker";
 /// A file that gcc reads by itself where it is there, which tells it what to start and with which options. Compilers have it built in, and distributions have no such file.
 const SPECS: &str = "specs";
-/// What it links into static programs.
-const LINKED: [&str; 7] = ["crt1.o", "crti.o", "crtbeginT.o", "crtend.o", "libc.a", "libgcc.a", "libgcc_eh.a"];
+/// How an ELF file begins.
+const ELF: [u8; 4] = *b"\x7fELF";
+/// What it may link into programs, static and others, by the names that rustc and it give the linker. Some are scripts, which name others. What the linker has opened
+/// in truth it reports after the build, and nothing may be among that which was not looked at before.
+const LINKED: [&str; 23] = [
+    "crt1.o",
+    "Scrt1.o",
+    "rcrt1.o",
+    "crti.o",
+    "crtn.o",
+    "crtbegin.o",
+    "crtbeginS.o",
+    "crtbeginT.o",
+    "crtend.o",
+    "crtendS.o",
+    "libc.a",
+    "libc.so",
+    "libdl.a",
+    "libgcc.a",
+    "libgcc_eh.a",
+    "libgcc_s.so",
+    "libgcc_s.so.1",
+    "libm.a",
+    "libm.so",
+    "libpthread.a",
+    "librt.a",
+    "libutil.a",
+    "libutil.so",
+];
+/// How an archive begins.
+const ARCHIVE: &[u8] = b"!<arch>\n";
 
 /// A program, a library, or a folder of these that takes part in the build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,6 +111,8 @@ pub struct BuildTool {
 pub struct BuildTools {
     pub before: Vec<BuildTool>,
     pub after: Vec<BuildTool>,
+    /// What the linker's own reports say.
+    pub linked: Facts,
 }
 
 impl BuildTools {
@@ -118,6 +149,7 @@ impl BuildTools {
                 );
             }
         }
+        facts.extend(self.linked.clone());
         facts.note(!self.after.is_empty(), format!("{} programs and libraries have made it", self.after.len()));
     }
 }
@@ -158,8 +190,8 @@ pub fn at_hand(root: &Path, tools: &[&Tools]) -> Vec<BuildTool> {
     unique(found)
 }
 
-/// What builds have used, after them.
-pub fn used(root: &Path, tools: &[&Tools], module: &ModuleBuild) -> Vec<BuildTool> {
+/// What builds have used, after them. `linked` is what their linkers have opened.
+pub fn used(root: &Path, tools: &[&Tools], module: &ModuleBuild, linked: Vec<BuildTool>) -> Vec<BuildTool> {
     let mut found: Vec<BuildTool> =
         module.programs().flat_map(|(name, path)| with_parts(name, Path::new(path))).collect();
     let linkers = tools.iter().filter_map(|tools| on_path(&tools.system_linker()?));
@@ -167,6 +199,7 @@ pub fn used(root: &Path, tools: &[&Tools], module: &ModuleBuild) -> Vec<BuildToo
     found.extend(tools.iter().flat_map(|tools| of_rust(root, tools)));
     found.extend(by_name(&path_of_builds()));
     found.push(shell());
+    found.extend(linked);
     unique(found)
 }
 
@@ -198,7 +231,22 @@ fn kind(file: &str) -> Option<&'static str> {
 
 /// Whether what has this name in the report has to be a program.
 fn is_program_by_name(name: &str) -> bool {
-    !LINKED.contains(&name) && !NO_PROGRAMS.contains(&name)
+    const ENDINGS: [&str; 3] = ["a", "o", "so"];
+    let ending = Path::new(name).extension().and_then(OsStr::to_str);
+    let is_linked = LINKED.contains(&name) || ending.is_some_and(|ending| ENDINGS.contains(&ending));
+    !is_linked && !NO_PROGRAMS.contains(&name) && !name.contains(".so.")
+}
+
+/// The files that a linker's script names, such as `libm.a`; none of what is no script.
+fn named_by_script(path: &Path) -> Vec<PathBuf> {
+    let Ok(text) = fs::read(path) else { return Vec::new() };
+    if text.starts_with(&ELF) || text.starts_with(ARCHIVE) {
+        return Vec::new();
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let words =
+        text.split([' ', '\n', '\t', '(', ')', ',']).filter(|word| word.starts_with('/') && !word.starts_with("/*"));
+    words.map(PathBuf::from).filter(|path| path.is_file()).collect()
 }
 
 /// What is started by its name, where this is the path.
@@ -236,7 +284,12 @@ fn with_parts(name: &str, path: &Path) -> Vec<BuildTool> {
         // Of a file that it has not found, the compiler says the bare name, which is no place.
         let found = |file: &str| is_there(told("-print-file-name", file)).filter(|path| path.is_absolute());
         let linked = LINKED.iter().chain([&SPECS]).filter_map(|file| Some((*file, found(file)?)));
-        tools.extend(started.chain(linked).map(|(file, path)| BuildTool::of(file, &path, false)));
+        for (file, path) in started.chain(linked) {
+            tools.push(BuildTool::of(file, &path, false));
+            let named = if LINKED.contains(&file) { named_by_script(&path) } else { Vec::new() };
+            let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            tools.extend(named.iter().map(|path| BuildTool::of(&name(path), path, false)));
+        }
     }
     if name == GO {
         let tool_directory = is_there(said(path, &["env", "GOTOOLDIR"]).into());

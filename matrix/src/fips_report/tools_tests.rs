@@ -11,7 +11,7 @@ fn tool(path: &str, sha256: &str) -> BuildTool {
 fn a_tool_that_changes_or_that_nobody_has_looked_at_is_against_the_build() {
     let against = |before: &[BuildTool], after: &[BuildTool]| {
         let mut facts = Facts::default();
-        BuildTools { before: before.to_vec(), after: after.to_vec() }.note(&mut facts);
+        BuildTools { before: before.to_vec(), after: after.to_vec(), ..BuildTools::default() }.note(&mut facts);
         facts.against.concat()
     };
     let there = [tool("/usr/bin/cc", "ff"), tool("/usr/bin/other", "00")];
@@ -29,7 +29,7 @@ fn a_script_in_the_place_of_a_program_is_against_the_build() {
     let against = |name: &str, path: &Path| {
         let tools = vec![BuildTool::of(name, path, false)];
         let mut facts = Facts::default();
-        BuildTools { before: tools.clone(), after: tools }.note(&mut facts);
+        BuildTools { before: tools.clone(), after: tools, ..BuildTools::default() }.note(&mut facts);
         facts.against.concat()
     };
     let program = std::env::current_exe().unwrap();
@@ -55,7 +55,7 @@ fn scripts_on_the_path_under_the_names_of_programs_are_against_the_build() {
     let path = std::env::join_paths([files.path(), scripts.path()]).unwrap();
     let tools = by_name(&path);
     let mut facts = Facts::default();
-    BuildTools { before: tools.clone(), after: tools }.note(&mut facts);
+    BuildTools { before: tools.clone(), after: tools, ..BuildTools::default() }.note(&mut facts);
     let against = facts.against.join("\n");
     for name in ["rustc on the path", "cargo on the path", "git", "ar", "ranlib"] {
         assert!(against.contains(&format!("{name}: {}", scripts.path().display())), "{name}: {against}");
@@ -103,7 +103,7 @@ fn a_compiler_with_a_file_of_rules_is_against_the_build() {
     let against = |compiler: &Path| {
         let tools = with_parts(C_COMPILER, compiler);
         let mut facts = Facts::default();
-        BuildTools { before: tools.clone(), after: tools }.note(&mut facts);
+        BuildTools { before: tools.clone(), after: tools, ..BuildTools::default() }.note(&mut facts);
         facts.against.join("\n")
     };
     assert_eq!(against(&on_path(OsStr::new("cc")).unwrap()), "");
@@ -120,14 +120,14 @@ fn what_is_started_by_name_counts_as_used() {
     let tools = Toolchain::plain(root, Profile::Release).unwrap().agent;
     let module =
         ModuleBuild { programs: [("CMAKE_AR".to_owned(), "/nowhere/ar".to_owned())].into(), ..Default::default() };
-    let (before, after) = (at_hand(root, &[&tools]), used(root, &[&tools], &module));
+    let (before, after) = (at_hand(root, &[&tools]), used(root, &[&tools], &module, Vec::new()));
     for (name, file) in BY_NAME {
         let wanted = fs::canonicalize(on_path(OsStr::new(file)).unwrap()).unwrap().display().to_string();
         let is_there = |tools: &[BuildTool]| tools.iter().any(|tool| tool.name == name && tool.path == wanted);
         assert!(is_there(&before) && is_there(&after), "{name}");
     }
     let mut facts = Facts::default();
-    BuildTools { before, after }.note(&mut facts);
+    BuildTools { before, after, ..BuildTools::default() }.note(&mut facts);
     let [missing, script] = &facts.against[..] else { panic!("{facts:#?}") };
     assert!(missing.contains("ar: /nowhere/ar is not where it was looked for"), "{missing}");
     assert!(script.contains("ar: /nowhere/ar is no ELF file"), "{script}");

@@ -93,7 +93,7 @@ impl Tree {
         Proof::new(
             "tree",
             claim,
-            "`git ls-tree -r HEAD` beside `git hash-object --no-filters` of every file, and `sha256sum` of the lists",
+            "git's ids of files and folders, which this tool computes from what is on the disk, beside those in the commit, whose bytes it hashes as well, and `sha256sum` of the lists; git's word is only which commit that is: compare it with the one you know",
             facts,
         )
     }

@@ -1,6 +1,8 @@
 //! The workspace whose extension is built, and the cargo that builds it.
 
 pub mod environment;
+mod git;
+mod git_objects;
 mod leftovers;
 pub mod private;
 pub mod sources;

@@ -2,10 +2,12 @@
 
 use std::{
     io,
+    net::IpAddr,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use reqwest::Url;
 use serde::Deserialize;
 
 use super::{AwsErrorKind, HttpClient, TIMEOUT, reply};
@@ -83,8 +85,24 @@ pub fn find(variable: impl Fn(&str) -> Option<String>) -> CredentialSource {
     }
 }
 
+/// Hosts that may get the token and send the credentials without TLS, beside addresses of this machine. They are those of the agents of Amazon ECS
+/// and Amazon EKS, which are link-local. Other names are refused even where they resolve to this machine: a name can resolve differently the next time.
+///
+/// Source: AWS SDKs and tools reference guide, "Container credential provider".
+const PLAINTEXT_HOSTS: [&str; 4] = ["localhost", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
+
+/// The URL, if it has TLS or the request does not leave the machine.
+fn protected(url: &str) -> Result<Url, AwsErrorKind> {
+    let url = Url::parse(url).map_err(|_| AwsErrorKind::Url)?;
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_local = address.is_ok_and(|address| address.is_loopback()) || PLAINTEXT_HOSTS.contains(&host);
+    if url.scheme() == "https" || is_local { Ok(url) } else { Err(AwsErrorKind::Plaintext { host: host.to_owned() }) }
+}
+
 /// Fetches credentials from the URL.
 pub async fn fetch(http: &HttpClient, url: &str, token: &Token) -> Result<Credentials, AwsErrorKind> {
+    let url = protected(url)?;
     let request = http.get(url).header(reqwest::header::AUTHORIZATION, token.read().await?);
     let found = serde_json::from_value(reply(http, request).await?);
     let found: Credentials = found.map_err(|_| AwsErrorKind::Unexpected)?;
@@ -177,6 +195,54 @@ mod tests {
             assert!(error.to_string().contains("a redirect to 127.0.0.2:"), "{error}");
             assert_eq!((server.connections(), other.connections()), (1, 0), "{code}");
         }
+    }
+
+    #[test]
+    fn credentials_url_without_tls_is_refused_unless_the_host_is_local() {
+        for url in [
+            "https://credentials.example.com/role",
+            "http://localhost:9001/role",
+            "HTTP://LOCALHOST/",
+            "http://127.0.0.1:9001/",
+            "http://127.1/",
+            "http://[::1]:80/",
+            "http://169.254.170.2/v2/credentials",
+            "http://169.254.170.23/v1/credentials",
+            "http://[fd00:ec2::23]/v1/credentials",
+            "http://[fd00:ec2:0::0:23]/v1/credentials",
+        ] {
+            assert!(protected(url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://credentials.example.com/role",
+            "http:credentials.example.com/role",
+            "http://127.0.0.1.example.com/",
+            "http://localhost.example.com/",
+            "http://127.0.0.1@example.com/",
+            "http://169.254.169.254/",
+            "http://169.254.170.230/",
+            "http://[fd00:ec2::24]/",
+            "http://[::ffff:8.8.8.8]/",
+            "http://0.0.0.0/",
+        ] {
+            let error = protected(url).unwrap_err().to_string();
+            assert!(
+                error.starts_with("AWS_CONTAINER_CREDENTIALS_FULL_URI") && error.ends_with("use https://"),
+                "{url}: {error}"
+            );
+        }
+        for url in ["", "ftp", "//localhost/"] {
+            assert!(matches!(protected(url), Err(AwsErrorKind::Url)), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_credentials_url_that_is_refused_gets_no_request() {
+        // An address that a client would reach: the host is refused before that.
+        let server = answering(200, "", ANSWER);
+        let url = server.url.replace("127.0.0.1", "0.0.0.0");
+        let error = fetch(&client(), &url, &Token::Text("t".to_owned())).await.unwrap_err();
+        assert!(error.to_string().contains("0.0.0.0") && server.connections() == 0, "{error}");
     }
 
     #[tokio::test]

@@ -97,6 +97,12 @@ pub enum AwsErrorKind {
     /// The URL in a setting is not valid.
     #[error("its endpoint is not a URL")]
     Url,
+    /// The credentials URL would send the token and the credentials in clear to another machine.
+    #[error(
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI has no TLS, and its host {host:?} is neither this machine nor the credentials agent of a container; \
+         use https://"
+    )]
+    Plaintext { host: String },
     /// The token file for credentials cannot be read.
     #[error("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE {path:?} cannot be used")]
     TokenFile {
