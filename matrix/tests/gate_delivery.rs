@@ -15,7 +15,7 @@ use matrix::measure::sample::Sample;
 use matrix::plan::{Condition, DELIVERY, InjectedFault, Plan};
 use serde_json::Value;
 
-/// Both verbs end with this status and say this.
+/// Both commands end with this status and say this.
 fn assert_ends(plan: &Plan, samples: &[Sample], status: i32, reason: &str) -> Run {
     let run = Run::new(plan, samples);
     let (analyzed, said) = run.analyze();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::layer_support::{
     answering, arm64_program, below, doubled, dynamic_program, ended, foreign, inputs, made, matrix, program,
-    rewritten, told, with_directory, with_modes,
+    rewritten, build_info, with_directory, with_modes,
 };
 use matrix::archive::{File, places};
 use matrix::build::waf;
@@ -87,7 +87,7 @@ fn a_layer_of_ours_is_what_it_says() {
     assert_eq!((&materials["timestamp"], &materials["components"]["deb"]), (&"2026-09-21T14:13:20Z".into(), &1.into()));
     assert_eq!(document["programs"][0]["told"], Value::Null, "nothing is started");
     let (status, document) = subject.document_with(&["--run"]);
-    assert_eq!((status, &document["programs"][0]["told"]), (0, &told()), "{document:#}");
+    assert_eq!((status, &document["programs"][0]["told"]), (0, &build_info()), "{document:#}");
     assert_eq!(document["files"].as_array().unwrap().len(), 8);
 }
 
@@ -97,8 +97,8 @@ fn protected() -> Vec<u8> {
     let worker = fs::read(folder.join(waf::NAME)).unwrap();
     let mut inputs = inputs(program());
     inputs.levels.insert(waf::SWITCH.to_owned(), "on".to_owned());
-    let told = waf::document(&worker).unwrap();
-    inputs.programs.push(Program { place: places::WAF.to_owned(), bytes: worker, told });
+    let build_info = waf::document(&worker).unwrap();
+    inputs.programs.push(Program { place: places::WAF.to_owned(), bytes: worker, build_info });
     for (place, name) in [(places::WAF_LIBRARY, waf::LIBRARY), (places::WAF_RULES, waf::RULES)] {
         let bytes = fs::read(folder.join(name)).unwrap();
         inputs.files.push(File { place: place.to_owned(), bytes, executable: false });
@@ -193,8 +193,8 @@ fn programs_are_started_by_run_only_as_nobody_and_without_a_network() {
     let (_, document) = subject.document();
     assert_eq!(document["programs"][0]["told"], Value::Null, "nothing is started");
     let (status, document) = subject.document_with(&["--run"]);
-    let told = &document["programs"][0]["told"];
-    assert_eq!((&told["user"], &told["interfaces"]), (&65_534.into(), &1.into()), "{document:#}");
+    let build_info = &document["programs"][0]["told"];
+    assert_eq!((&build_info["user"], &build_info["interfaces"]), (&65_534.into(), &1.into()), "{document:#}");
     assert_eq!(status, 1, "it is not what the manifest says");
 }
 
@@ -467,7 +467,7 @@ fn a_layer_of_somebody_else_is_told_as_far_as_it_can_be() {
 #[test]
 fn a_program_by_itself_is_told_as_well() {
     let (status, document) = Subject::new("datadog-agent", &program()).document_with(&["--run"]);
-    assert_eq!((status, &document["kind"], &document["programs"][0]["told"]), (0, &"program".into(), &told()));
+    assert_eq!((status, &document["kind"], &document["programs"][0]["told"]), (0, &"program".into(), &build_info()));
     let (status, page) = Subject::new("other", &dynamic_program()).page(&[]);
     assert!(status == 0 && page.contains("it is no build of this extension, and was not asked"), "{page}");
 }

@@ -73,16 +73,16 @@ fn gate_findings_are_in_all_formats() {
     let experiment = report_support::plausible();
     let texts = [Format::Text, Format::Markdown, Format::Html].map(|format| plain(&written(&experiment, format)));
     let json: Value = serde_json::from_str(&written(&experiment, Format::Json)).unwrap();
-    let mut told = 0;
+    let mut count = 0;
     for finding in json["conditions"].as_array().unwrap().iter().flat_map(|it| it["findings"].as_array().unwrap()) {
         let is_gate = matches!(finding["measure"].as_str(), Some("register" | "ready"));
         if is_gate && matches!(finding["verdict"].as_str(), Some("faster" | "slower")) {
             let sentence = finding["sentence"].as_str().unwrap();
             assert!(texts.iter().all(|text| text.contains(sentence)), "{finding}");
-            told += 1;
+            count += 1;
         }
     }
-    assert!(told > 30, "{told}");
+    assert!(count > 30, "{count}");
 }
 
 #[test]
@@ -296,8 +296,8 @@ fn inconclusive_says_what_it_takes_and_what_it_may_be_instead() {
         assert!(text.contains("judged together"), "{format:?}: the family is stated");
     }
     let json: Value = serde_json::from_str(&written(&experiment, Format::Json)).unwrap();
-    let told = json["conditions"][0]["findings"].as_array().unwrap();
-    let told = told.iter().find(|told| told["subject"] == name && told["measure"] == "ready").unwrap();
-    assert_eq!((&told["direction"]["to"], &told["verdict"]), (&"3".into(), &"inconclusive".into()));
-    assert_eq!(told["aliases"], serde_json::json!(["tag-cache*lazy-intake"]));
+    let findings = json["conditions"][0]["findings"].as_array().unwrap();
+    let finding = findings.iter().find(|finding| finding["subject"] == name && finding["measure"] == "ready").unwrap();
+    assert_eq!((&finding["direction"]["to"], &finding["verdict"]), (&"3".into(), &"inconclusive".into()));
+    assert_eq!(finding["aliases"], serde_json::json!(["tag-cache*lazy-intake"]));
 }

@@ -179,7 +179,7 @@ mod tests {
             failure: None,
         };
         let kept = latest(vec![line("a", 1), line("b", 2), line("a", 3)]);
-        let told: Vec<_> = kept.iter().map(|built| (built.cell.as_str(), built.bytes)).collect();
-        assert_eq!(told, [("b", 2), ("a", 3)]);
+        let sizes: Vec<_> = kept.iter().map(|built| (built.cell.as_str(), built.bytes)).collect();
+        assert_eq!(sizes, [("b", 2), ("a", 3)]);
     }
 }

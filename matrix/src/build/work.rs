@@ -136,8 +136,8 @@ impl BuildContext<'_> {
     pub fn work(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> BuildRecord {
         let start = Instant::now();
         let made = self.make(job, progress);
-        let told = made.and_then(|made| self.account(job, made).map_err(|error| self.trouble(job, &error)));
-        let (mut built, failure) = match told {
+        let outcome = made.and_then(|made| self.account(job, made).map_err(|error| self.trouble(job, &error)));
+        let (mut built, failure) = match outcome {
             Ok(built) => (built, None),
             Err(failure) => (BuildRecord::nothing(&job.cell.id), Some(failure)),
         };
@@ -224,14 +224,14 @@ impl BuildContext<'_> {
         };
         let asked = ReleaseProfile::of(recipe, &self.root).map_err(|error| failure(error.to_string()))?;
         let opt_level = asked.opt_level();
-        let told = BuildReport::of(&outcome.program);
-        let mut differences = match &told {
-            Ok(told) => told.differences(recipe, profile, opt_level),
+        let report = BuildReport::of(&outcome.program);
+        let mut differences = match &report {
+            Ok(report) => report.differences(recipe, profile, opt_level),
             Err(error) => vec![error.clone()],
         };
         let revision = sources::revision(&self.root).unwrap_or_default();
-        if let Some(told) = told.ok().filter(|told| profile == Profile::Release && told.git_sha != revision) {
-            differences.push(format!("its commit is {}, not {revision}", told.git_sha));
+        if let Some(report) = report.ok().filter(|report| profile == Profile::Release && report.git_sha != revision) {
+            differences.push(format!("its commit is {}, not {revision}", report.git_sha));
         }
         if profile == Profile::Release {
             differences.extend(self.unlike(call, &asked, &outcome).map_err(failure)?);

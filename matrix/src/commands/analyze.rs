@@ -55,7 +55,7 @@ pub struct Arguments {
     pub json: bool,
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match try_run(arguments) {
         Ok(analysis) => verdict(&analysis),

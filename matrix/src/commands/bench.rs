@@ -103,7 +103,7 @@ impl Arguments {
     }
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let stop = interrupt::watch();
     if arguments.dry_run {

@@ -40,7 +40,7 @@ pub struct Arguments {
     pub profile: Profile,
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match build::build(&arguments.what, arguments.profile, &estimate::build_minutes) {
         Ok(End::All(lines)) => summary(&lines),

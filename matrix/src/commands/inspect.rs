@@ -50,7 +50,7 @@ pub struct Arguments {
     pub json: bool,
 }
 
-/// Runs the verb.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     // A user namespace of its own would leave a program all rights that its user has to files.
     if arguments.run && !geteuid().is_root() {

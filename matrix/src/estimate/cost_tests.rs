@@ -158,8 +158,8 @@ fn a_group_takes_as_long_as_earlier_builds_with_its_flags() {
     assert!(close(busy.build_minutes, 4.0 * estimate.build_minutes));
     assert!(busy.build_basis.ends_with("; 4.0 times that, because the machine is busy"), "{}", busy.build_basis);
     let basis = estimate.slowed(1.0).build_basis;
-    let told = "the medians of 3 earlier builds of everything and 3 of less, by flags where the same were built before";
-    assert_eq!(basis, told);
+    let expected = "the medians of 3 earlier builds of everything and 3 of less, by flags where the same were built before";
+    assert_eq!(basis, expected);
 }
 
 #[test]
@@ -221,9 +221,9 @@ fn builds_with_new_c_code_say_how_long_others_take() {
         known.any.further
     );
     assert!(close(known.c_code["fips"], 240.0) && close(known.c_code["jemalloc"], 60.0), "{:?}", known.c_code);
-    let told =
+    let expected =
         "the medians of 2 earlier builds of everything and 1 of less, 240 s for the C code of fips in earlier builds";
-    assert_eq!(known.basis, told);
+    assert_eq!(known.basis, expected);
     // A build with it that took no longer than others shows that it adds nothing, and one where others are not known shows only the sum.
     let quick = BuildSeconds::of(&[of(150.0, 160, &["fips"]), of(160.0, 150, &[])]);
     assert!(close(quick.c_code["fips"], 0.0), "{:?}", quick.c_code);

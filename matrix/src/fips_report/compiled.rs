@@ -87,9 +87,9 @@ impl CompiledFiles {
                     self.sort(&file, call, root, folders);
                 }
             } else if let Some(package) = script.filter(|_| name == "output") {
-                let told = links(&String::from_utf8_lossy(&fs::read(&path)?));
-                if !told.is_empty() {
-                    self.linked.entry(package).or_default().extend(told);
+                let directives = links(&String::from_utf8_lossy(&fs::read(&path)?));
+                if !directives.is_empty() {
+                    self.linked.entry(package).or_default().extend(directives);
                 }
             }
         }
@@ -136,10 +136,10 @@ fn files(list: &str) -> impl Iterator<Item = String> {
 
 /// What a build script has had linked, in its own words without those of the place. Cargo takes the blanks away from around a line before it looks for its prefix.
 fn links(output: &str) -> Vec<String> {
-    let told = output.lines().filter_map(|line| line.trim().strip_prefix("cargo:"));
-    let told = told.map(|line| line.trim_start_matches(':'));
-    let told = told.filter(|line| LINKS.iter().any(|start| line.starts_with(start)) || steers(line));
-    told.map(|line| if line.starts_with(SEARCH) { SEARCH } else { line }).map(str::to_owned).collect()
+    let directives = output.lines().filter_map(|line| line.trim().strip_prefix("cargo:"));
+    let directives = directives.map(|line| line.trim_start_matches(':'));
+    let directives = directives.filter(|line| LINKS.iter().any(|start| line.starts_with(start)) || steers(line));
+    directives.map(|line| if line.starts_with(SEARCH) { SEARCH } else { line }).map(str::to_owned).collect()
 }
 
 fn steers(line: &str) -> bool {

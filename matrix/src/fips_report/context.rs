@@ -256,14 +256,14 @@ impl Context<'_> {
         module: &ModuleBuild,
         tools: &BuildTools,
         packages: &Packages,
-        told: Option<&BuildReport>,
+        build_report: Option<&BuildReport>,
     ) -> Vec<Step> {
         let of_module = packages.0.iter().find(|(key, _)| key.name == self.certified.package);
         let checksum = of_module.and_then(|(_, package)| package.checksum.as_deref()).unwrap_or("none");
         // Without the file the system is unknown.
         let system = std::fs::read_to_string(procedure::SYSTEM).unwrap_or_default();
         let certified = &self.certified;
-        procedure::steps(&procedure::Evidence { certified, module, tools, checksum, system: &system, told })
+        procedure::steps(&procedure::Evidence { certified, module, tools, checksum, system: &system, build_report })
     }
 
     /// `compiled` is how many crates and build scripts cargo has compiled.

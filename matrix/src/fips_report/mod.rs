@@ -149,7 +149,7 @@ pub struct Arguments {
     pub measured: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     if arguments.write_packages {
         return match gather::write_packages(&arguments.set) {

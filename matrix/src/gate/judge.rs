@@ -43,7 +43,7 @@ pub fn judge(check: &BudgetCheck<'_>) -> Judgement {
 
 fn weigh(check: &BudgetCheck<'_>, growth: Growth) -> (Outcome, String) {
     let BudgetCheck { unit, limit, .. } = *check;
-    let found = format!("{} against a budget of {}", told(unit, growth), amount(unit, limit));
+    let found = format!("{} against a budget of {}", growth_text(unit, growth), amount(unit, limit));
     let varies = unit != RATIO && (growth.high - growth.low).abs() > 0.0;
     let is_too_short = check.blocks < ENOUGH && check.reference != Reference::Baseline;
     if is_too_short && (varies || check.verdict == Some(Verdict::Inconclusive)) {
@@ -90,7 +90,7 @@ fn remedy(check: &BudgetCheck<'_>, growth: Growth, wanted: f64) -> String {
 }
 
 /// Formats growth: `+0.31 ms [0.12, 0.50]`, `+64.0 KiB` if it does not vary, or `× 1.05 [1.01, 1.09]` for a ratio.
-fn told(unit: &'static str, growth: Growth) -> String {
+fn growth_text(unit: &'static str, growth: Growth) -> String {
     let Growth { value, low, high, .. } = growth;
     if unit == RATIO {
         return format!("× {:.3} [{:.3}, {:.3}]", 1.0 + value, 1.0 + low, 1.0 + high);

@@ -71,7 +71,8 @@ pub struct Program {
     pub linkage: Linkage,
     pub starts: Vec<Start>,
     /// What it says with `--version=json`, if it was asked.
-    pub told: Option<Value>,
+    #[serde(rename = "told")]
+    pub build_info: Option<Value>,
 }
 
 /// Whether a system of Lambda's starts a program.
@@ -115,7 +116,7 @@ impl Document {
             self.notes.push("it was not started; --run asks it what it is".to_owned());
         } else {
             match ask::ask(bytes) {
-                Ok(told) => program.told = Some(told),
+                Ok(build_info) => program.build_info = Some(build_info),
                 Err(source) if source.is_of_machine() => return Err(Error::NotAsked { place: program.place, source }),
                 Err(reason) => self.problems.push(format!("it did not say what it is: {reason}")),
             }
@@ -189,20 +190,20 @@ impl Document {
                 self.notes.push(format!("{} was not asked what it is, because it is another program", program.place));
                 continue;
             }
-            let answer = if launcher::is_described_by(expected) {
+            let answer = if launcher::is_build_info(expected) {
                 // It would execute the agent, which is not there.
                 launcher::document(&file.bytes).map_err(ask::Error::Program)
-            } else if waf::is_described_by(expected) {
+            } else if waf::is_build_info(expected) {
                 // It would wait for an agent's messages.
                 waf::document(&file.bytes).map_err(ask::Error::Program)
             } else {
                 ask::ask(&file.bytes)
             };
             match answer {
-                Ok(told) if told == *expected => program.told = Some(told),
-                Ok(told) => {
+                Ok(build_info) if build_info == *expected => program.build_info = Some(build_info),
+                Ok(build_info) => {
                     self.problems.push(format!("{} says something else of itself than the manifest", program.place));
-                    program.told = Some(told);
+                    program.build_info = Some(build_info);
                 }
                 Err(source) if source.is_of_machine() => {
                     fault = Some(Error::NotAsked { place: program.place.clone(), source });
@@ -228,7 +229,7 @@ impl Program {
             glibc: system.glibc,
             obstacles: linkage.obstacles_beside(system.glibc, brought),
         });
-        Self { place: place.to_owned(), starts: starts.collect(), linkage, told: None }
+        Self { place: place.to_owned(), starts: starts.collect(), linkage, build_info: None }
     }
 }
 

@@ -114,14 +114,14 @@ fn worker(root: &Path, cell: &Cell, tools: &Tools) -> Result<Option<Worker>, Err
     let built = waf::build(root, tools, &builds_directory(), &artefact, &|_| {});
     let built = built.map_err(|failure| Error::Failed { cell: waf::NAME.to_owned(), failure })?;
     let bytes = read(&built.program)?;
-    let told = waf::document(&bytes).map_err(|reason| Error::Silent { place: places::WAF.to_owned(), reason })?;
+    let build_info = waf::document(&bytes).map_err(|reason| Error::Silent { place: places::WAF.to_owned(), reason })?;
     let plain = |place: &str, bytes| File { place: place.to_owned(), bytes, executable: false };
     let failed = |source| Error::File { path: artefact.rules.clone(), source };
     let files = vec![
         plain(places::WAF_LIBRARY, read(&artefact.library)?),
         plain(places::WAF_RULES, artefact.compressed_rules().map_err(failed)?),
     ];
-    let program = Program { place: places::WAF.to_owned(), bytes, told };
+    let program = Program { place: places::WAF.to_owned(), bytes, build_info };
     Ok(Some(Worker { program, files, parts: artefact.parts()? }))
 }
 
@@ -152,14 +152,14 @@ fn unmoved(root: &Path, cell: &Cell, origin: &Origin) -> Result<(), Error> {
 }
 
 fn ask(place: &str, file: &Path) -> Result<Program, Error> {
-    let told = BuildReport::document(file).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
-    Ok(Program { place: place.to_owned(), bytes: read(file)?, told })
+    let build_info = BuildReport::document(file).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
+    Ok(Program { place: place.to_owned(), bytes: read(file)?, build_info })
 }
 
 fn look_at_launcher(place: &str, file: &Path) -> Result<Program, Error> {
     let bytes = read(file)?;
-    let told = launcher::document(&bytes).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
-    Ok(Program { place: place.to_owned(), bytes, told })
+    let build_info = launcher::document(&bytes).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
+    Ok(Program { place: place.to_owned(), bytes, build_info })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

@@ -69,7 +69,7 @@ pub struct Program {
     pub place: String,
     pub bytes: Vec<u8>,
     /// Its `--version=json`; of the launcher, what its file tells.
-    pub told: Value,
+    pub build_info: Value,
 }
 
 /// Files of the workspace and of the toolchain.
@@ -118,7 +118,7 @@ pub fn make(inputs: LayerInputs, budgets: &Budgets) -> Result<Layer, Error> {
 fn parts(inputs: &LayerInputs) -> Vec<Part> {
     // The launcher and the WAF worker have nothing in them but their packages.
     let has_parts =
-        |program: &&Program| !launcher::is_described_by(&program.told) && !waf::is_described_by(&program.told);
+        |program: &&Program| !launcher::is_build_info(&program.build_info) && !waf::is_build_info(&program.build_info);
     let programs: Vec<&[u8]> = inputs.programs.iter().filter(has_parts).map(|program| &*program.bytes).collect();
     let linker = Linker {
         compiler: &inputs.origin.compiler,
@@ -159,7 +159,7 @@ fn contents(inputs: &LayerInputs, parts: &[Part]) -> Contents {
             variables: recipe.env.clone(),
             profile: inputs.profile.clone(),
         },
-        programs: inputs.programs.iter().map(|program| (program.place.clone(), program.told.clone())).collect(),
+        programs: inputs.programs.iter().map(|program| (program.place.clone(), program.build_info.clone())).collect(),
         files: BTreeMap::new(),
     }
 }

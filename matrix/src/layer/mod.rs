@@ -101,7 +101,7 @@ pub struct Arguments {
     pub opt: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match write(arguments) {
         Ok(path) => {

@@ -73,7 +73,7 @@ impl Failure {
 
     /// A failure of the sandbox or the operating system.
     pub(super) fn harness(error: &dyn std::error::Error) -> Self {
-        Self::Harness(told(error))
+        Self::Harness(error_chain(error))
     }
 }
 
@@ -325,7 +325,7 @@ fn last_words(record: &SandboxRecord) -> String {
 }
 
 /// An error with all of its sources.
-fn told(error: &dyn std::error::Error) -> String {
+fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

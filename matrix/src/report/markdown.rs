@@ -3,7 +3,7 @@
 use super::alarm::{Alarm, Severity};
 use super::sections::{ConditionSection, Kind, Report};
 use super::tables::{self, Table};
-use super::words::IDEAS;
+use super::words::DEFINITIONS;
 
 /// Writes the whole report.
 pub fn write(report: &Report) -> String {
@@ -18,8 +18,8 @@ pub fn write(report: &Report) -> String {
         page.section(section);
     }
     page.folded("How to read this", |page| {
-        let ideas: Vec<_> = IDEAS.iter().map(|idea| format!("- **{}**: {}", idea.name, idea.about)).collect();
-        page.block(&ideas.join("\n"));
+        let definitions: Vec<_> = DEFINITIONS.iter().map(|definition| format!("- **{}**: {}", definition.name, definition.about)).collect();
+        page.block(&definitions.join("\n"));
     });
     page.aliases(report);
     page.out

@@ -5,7 +5,7 @@ use crate::analyze::{Estimate, Verdict};
 use crate::measure::sample::MEASURES;
 
 /// The definitions that a reader of the report needs, one sentence each.
-pub const IDEAS: &[Definition] = &[
+pub const DEFINITIONS: &[Definition] = &[
     Definition {
         name: "Register gate",
         about: "The time from exec to the arrival of the extension's registration. Lambda starts no runtime before every \
@@ -228,6 +228,6 @@ mod tests {
 
     #[test]
     fn no_idea_and_no_sentence_uses_a_percentage_as_a_result() {
-        assert!(IDEAS.iter().all(|idea| !idea.about.replace("20\u{a0}% trimmed mean", "").contains('%')));
+        assert!(DEFINITIONS.iter().all(|definition| !definition.about.replace("20\u{a0}% trimmed mean", "").contains('%')));
     }
 }

@@ -158,9 +158,9 @@ fn mode(metadata: &Metadata) -> &'static str {
     }
 }
 
-fn of_folder(root: &Path, beside: &[&'static str], told: Option<String>) -> io::Result<String> {
+fn of_folder(root: &Path, beside: &[&'static str], recorded: Option<String>) -> io::Result<String> {
     let archived = || archived(root, "node: ", |byte| byte.is_ascii_hexdigit());
-    let commit = told.filter(|told| !told.is_empty()).or_else(archived).unwrap_or_else(|| "unknown".to_owned());
+    let commit = recorded.filter(|recorded| !recorded.is_empty()).or_else(archived).unwrap_or_else(|| "unknown".to_owned());
     let mut all = Vec::new();
     for (name, metadata) in list_parts(root, beside)? {
         let path = root.join(&name);
@@ -322,7 +322,7 @@ mod tests {
     }
 
     /// What it says of the sources in this folder.
-    fn told(script: &Path, root: &Path) -> String {
+    fn recorded(script: &Path, root: &Path) -> String {
         let output = Command::new(script).current_dir(root).env_remove(TOLD).output().unwrap();
         let output = String::from_utf8(output.stdout).unwrap();
         let sha = output.lines().find_map(|line| line.strip_prefix("cargo::rustc-env=BOTTLECAP_GIT_SHA="));
@@ -373,13 +373,13 @@ mod tests {
         for (name, hide) in hidings {
             let folder = repository();
             let clean = state(folder.path(), &[]).unwrap();
-            assert_eq!(told(&script, folder.path()), revision(folder.path()).unwrap());
+            assert_eq!(recorded(&script, folder.path()), revision(folder.path()).unwrap());
             hide(folder.path());
             let hidden = state(folder.path(), &[]).unwrap();
             assert!(is_clean(&clean) && hidden.starts_with(&format!("{clean}+")), "{name}: {clean} {hidden}");
             // Both say the same, and that the sources have changed.
             let revision = revision(folder.path()).unwrap();
-            assert!(told(&script, folder.path()) == revision && revision.ends_with(DIRTY), "{name}: {revision}");
+            assert!(recorded(&script, folder.path()) == revision && revision.ends_with(DIRTY), "{name}: {revision}");
         }
     }
 
@@ -429,13 +429,13 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(root.join(name), text).unwrap();
         write("src/deep/main.rs", "1");
         write("README.md", "not built");
-        let of = |told: Option<&str>| of_folder(root, &[], told.map(str::to_owned)).unwrap();
+        let of = |recorded: Option<&str>| of_folder(root, &[], recorded.map(str::to_owned)).unwrap();
         let plain = state(root, &[]).unwrap();
         assert_eq!(plain, of(None));
         assert!(plain.starts_with("unknown+all-") && !is_clean(&plain), "{plain}");
-        let told = of(Some("abc"));
+        let recorded = of(Some("abc"));
         assert_eq!(
-            told.split_once('+').map(|(commit, changes)| (commit, remark(Some(changes)))),
+            recorded.split_once('+').map(|(commit, changes)| (commit, remark(Some(changes)))),
             Some(("abc", " without history"))
         );
         assert_eq!((remark(None), remark(Some("00ff"))), ("", " with changes"));

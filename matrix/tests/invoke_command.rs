@@ -40,7 +40,7 @@ impl TestDirectory {
         executable::write(&self.path().join(name), content).unwrap();
     }
 
-    /// The verb for a function, with the extension in one of its modes.
+    /// `cargo matrix invoke` for a function, with the extension in one of its modes.
     fn invoke(&self, function: &str, mode: &str) -> Command {
         let mut command = matrix(&["invoke", function]);
         command.arg("--extension").arg(self.path().join("bottlecap"));
