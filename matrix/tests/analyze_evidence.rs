@@ -415,6 +415,6 @@ fn an_account_can_be_quoted() {
         "{text}"
     );
     assert!(text.contains("fast against baseline") && text.contains("faster by 1.51 ms [1.5"), "{text}");
-    assert!(text.contains("no detectable change (0."), "{text}");
+    assert!(text.contains("no detectable change (MDE 0."), "{text}");
     assert!(text.contains("2 verdicts share a chance of 5 %"), "{text}");
 }

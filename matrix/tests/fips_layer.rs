@@ -72,7 +72,7 @@ fn what_is_not_the_layer_that_was_asked_for_is_refused() {
     };
     let program_beside: [(&str, &[u8]); 2] = [(places::EXTENSION, script), (places::AGENT, &program())];
     for (zip, problem) in [
-        (b"no zip file".to_vec(), "neither a zip file nor a program"),
+        (b"no zip file".to_vec(), "neither a zip file nor a 64-bit ELF program"),
         (program(), "it is a program, not a layer's zip file"),
         (foreign(&[(places::EXTENSION, script)]), "extensions/datadog-agent is no ELF program of 64 bits"),
         (foreign(&program_beside), "extensions/datadog-agent is no ELF program of 64 bits"),

@@ -184,7 +184,7 @@ fn every_outcome_has_a_status_of_its_own_and_a_sentence_with_what_can_be_done() 
     let cases = [
         Case { reason: "against a budget of 3.00 ms", remedy: "Nothing has grown", ms: 3.0, ..case(&calm, "pass", 0) },
         Case { reason: "budget of 2.00 ms", remedy: "raise the budget", ..case(&slow, "regressed", 10) },
-        Case { reason: "would have been seen", remedy: "--blocks", ms: 0.01, ..case(&calm, "inconclusive", 11) },
+        Case { reason: "; MDE ", remedy: "--blocks", ms: 0.01, ..case(&calm, "inconclusive", 11) },
         Case { reason: "again is the same program as main", remedy: "run it again", ..case(&noisy, "invalid-run", 12) },
         Case {
             reason: "none of 30 starts delivers what main delivers",

@@ -475,7 +475,7 @@ fn a_program_by_itself_is_told_as_well() {
 #[test]
 fn what_cannot_be_looked_at_has_its_own_status() {
     let (status, said) = Subject::new("text", b"hello").page(&[]);
-    assert!(status == 2 && said.contains("neither a zip file nor a program"), "{said}");
+    assert!(status == 2 && said.contains("neither a zip file nor a 64-bit ELF program"), "{said}");
     let (status, said) = Subject::new("escapes.zip", &foreign(&[("../outside", b"x")])).page(&[]);
     assert!(status == 1 && said.contains("\"../outside\" would not stay below /opt"), "{said}");
     let (status, said) = ended(&mut matrix(&["inspect", "/nonexistent/layer.zip"]));

@@ -11,7 +11,7 @@ pub enum Error {
     Plan(#[from] plan::Error),
     #[error("the plan does not fit the manifest:\n  {}", .0.join("\n  "))]
     Misfit(Vec<String>),
-    #[error("the state of the sources cannot be told; git has to be there and the sources in a repository")]
+    #[error("cannot read the state of the sources; git must be installed and the sources in a repository")]
     Sources(#[source] io::Error),
     #[error(transparent)]
     Flavour(#[from] flavour::Error),

@@ -167,7 +167,7 @@ fn benchmark(benchmark: &Benchmark, document: &Document) -> Vec<String> {
         ),
     ];
     blocks.extend(
-        benchmark.invalid.as_ref().map(|reason| format!("**Nothing of it may be believed:** {}", escaped(reason))),
+        benchmark.invalid.as_ref().map(|reason| format!("**Invalid measurement:** {}", escaped(reason))),
     );
     blocks.extend(benchmark.notes.iter().map(|note| escaped(note)));
     blocks

@@ -173,11 +173,11 @@ impl Server {
 /// Why there is no server, or it serves nobody.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("there is no certificate for the server")]
+    #[error("cannot create the certificate of the TLS test server")]
     Certificate(#[from] rcgen::Error),
-    #[error("the server cannot be made, or serves nobody")]
+    #[error("cannot set up the TLS test server")]
     Tls(#[from] rustls::Error),
-    #[error("the server cannot be reached")]
+    #[error("cannot reach the TLS test server")]
     Network(#[from] io::Error),
 }
 

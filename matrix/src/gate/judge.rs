@@ -48,7 +48,7 @@ fn weigh(check: &BudgetCheck<'_>, growth: Growth) -> (Outcome, String) {
     let is_too_short = check.blocks < ENOUGH && check.reference != Reference::Baseline;
     if is_too_short && (varies || check.verdict == Some(Verdict::Inconclusive)) {
         let reason =
-            format!("{found}, of {} blocks: nothing can be told from chance before it has {ENOUGH}", check.blocks);
+            format!("{found}, of {} blocks: fewer than {ENOUGH} give no verdict", check.blocks);
         return (Outcome::Inconclusive, reason);
     }
     if growth.low > limit {
@@ -62,7 +62,7 @@ fn weigh(check: &BudgetCheck<'_>, growth: Growth) -> (Outcome, String) {
         let seen = amount(unit, growth.detectable);
         return (
             Outcome::Inconclusive,
-            format!("{found}, and only {seen} would have been seen{}", remedy(check, growth, limit)),
+            format!("{found}; MDE {seen}{}", remedy(check, growth, limit)),
         );
     }
     if growth.high > limit {
@@ -70,7 +70,7 @@ fn weigh(check: &BudgetCheck<'_>, growth: Growth) -> (Outcome, String) {
         let distance = (limit - growth.value).abs();
         let reach = (growth.high - growth.low) / 2.0;
         let more = remedy(check, Growth { detectable: reach.max(0.0), ..growth }, distance);
-        return (Outcome::Inconclusive, format!("{found}, which the interval has in it{more}"));
+        return (Outcome::Inconclusive, format!("{found}, which lies inside the interval{more}"));
     }
     (Outcome::Pass, found)
 }
@@ -84,8 +84,8 @@ fn remedy(check: &BudgetCheck<'_>, growth: Growth, wanted: f64) -> String {
     let blocks = ((blocks / 10.0).ceil() * 10.0).max(crate::report::number::float(check.blocks + 1));
     match () {
         () if check.reference == Reference::Baseline => String::new(),
-        () if blocks.is_finite() && blocks < 10_000.0 => format!("; {blocks:.0} blocks would do"),
-        () => "; no sensible number of blocks decides that".to_owned(),
+        () if blocks.is_finite() && blocks < 10_000.0 => format!("; needs {blocks:.0} blocks"),
+        () => "; needs more than 10,000 blocks".to_owned(),
     }
 }
 

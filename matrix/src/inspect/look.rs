@@ -103,7 +103,7 @@ pub fn look(name: &str, bytes: &[u8], run: bool) -> Result<Document, Error> {
     if bytes.starts_with(ZIP) {
         return blank.layer(bytes, run);
     }
-    let linkage = Linkage::of(bytes).ok_or(Error::Unknown)?;
+    let linkage = Linkage::of(bytes).ok_or_else(|| Error::Unknown(blank.file.clone()))?;
     blank.program(bytes, linkage, run)
 }
 

@@ -81,7 +81,7 @@ pub fn of_notes(experiment: &Experiment) -> Vec<Alarm> {
 
 /// The alarm that one of several conditions is invalid.
 pub fn of_invalid(found: &ConditionAnalysis) -> Alarm {
-    Alarm::broken(format!("Invalid run: nothing may be believed under {}.", describe(&found.condition)))
+    Alarm::broken(format!("Invalid run: do not use the numbers under {}.", describe(&found.condition)))
 }
 
 /// The alarms of one condition.
@@ -89,7 +89,7 @@ pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, referenc
     let mut alarms = Vec::new();
     if let Some(reason) = &found.invalid {
         alarms.push(Alarm::broken(format!(
-            "Invalid run: {}. Believe nothing below; the numbers are here only to find the cause.",
+            "Invalid run: {}. Do not use the numbers below; they are here only to find the cause.",
             reason.trim_end_matches('.')
         )));
     }

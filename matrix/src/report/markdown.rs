@@ -70,7 +70,7 @@ impl Page {
         if aliases.is_empty() {
             return;
         }
-        self.folded("What this design cannot tell apart", |page| {
+        self.folded("Confounded effects", |page| {
             let line = |alias: &crate::plan::Alias| {
                 format!("- {} may also be {}", escaped(&alias.effect), escaped(&alias.with.join(", ")))
             };

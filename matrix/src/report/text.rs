@@ -79,7 +79,7 @@ impl Text {
         if aliases.is_empty() {
             return;
         }
-        self.title("What this design cannot tell apart");
+        self.title("Confounded effects");
         for alias in aliases {
             self.paragraph(&format!("{} may also be {}", alias.effect, alias.with.join(", ")));
         }

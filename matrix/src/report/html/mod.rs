@@ -114,7 +114,7 @@ fn aliases(report: &Report) -> Option<Element> {
         Element::new("li").text(format!("{} may also be {}", alias.effect, alias.with.join(", ")))
     };
     let list = Element::new("ul").children(aliases.iter().map(item));
-    (!aliases.is_empty()).then(|| folded_part("What this design cannot tell apart", list))
+    (!aliases.is_empty()).then(|| folded_part("Confounded effects", list))
 }
 
 /// Several charts as tabs.
