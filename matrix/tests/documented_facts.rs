@@ -188,7 +188,10 @@ fn the_bytes_of_programs_are_those_beside_the_budgets() {
         match bytes(layer) {
             Some(bytes) => assert_eq!(documented, &with_commas(bytes), "{options}"),
             // What CI does not build, nobody would correct.
-            None => assert!(["–", "not recorded"].contains(&documented.as_str()), "{options}: nothing confirms {documented} bytes"),
+            None => assert!(
+                ["–", "not recorded"].contains(&documented.as_str()),
+                "{options}: nothing confirms {documented} bytes"
+            ),
         }
     }
     let tenths = (bytes("ship-agent").unwrap() + 50_000) / 100_000;
@@ -209,7 +212,10 @@ fn the_bytes_of_launcher_and_std_floor_are_those_of_what_is_built_here() {
     let recorded = budgets["ship"]["files"]["extensions/datadog-agent"].as_integer().unwrap();
     for (name, bytes) in [("std-floor", floor.bytes), ("launcher", launcher), ("launcher", recorded.unsigned_abs())] {
         let documented = documented_bytes(name);
-        assert!(documented.abs_diff(bytes) * 100 <= 3 * bytes, "docs/launcher.md: {name} has {bytes} bytes, not {documented}");
+        assert!(
+            documented.abs_diff(bytes) * 100 <= 3 * bytes,
+            "docs/launcher.md: {name} has {bytes} bytes, not {documented}"
+        );
     }
     assert!(launcher <= 16 << 10);
     assert_says("docs/launcher.md", "The launcher is a program of 16 KB");

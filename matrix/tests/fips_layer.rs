@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::layer_support::{answering, arm64_program, ended, foreign, inputs, made, matrix, program, rewritten, build_info};
+use crate::layer_support::{
+    answering, arm64_program, build_info, ended, foreign, inputs, made, matrix, program, rewritten,
+};
 use matrix::archive::{File, places};
 use matrix::build::recipe::Recipe;
 use matrix::build::{launcher, waf};

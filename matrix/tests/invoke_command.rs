@@ -133,11 +133,7 @@ fn a_failing_function_and_a_crashing_extension_have_their_own_status() {
 
     let output = directory.invoke(HELLO, "crash").output().unwrap();
     assert_eq!(status(&output), 4, "{}", stdout(&output));
-    assert!(
-        stdout(&output).contains("datadog-agent exited before SHUTDOWN (exit status: 1)"),
-        "{}",
-        stdout(&output)
-    );
+    assert!(stdout(&output).contains("datadog-agent exited before SHUTDOWN (exit status: 1)"), "{}", stdout(&output));
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::layer_support::{arm64_program, compiled, dynamic_program, ended, inputs, made, matrix, program, build_info};
+use crate::layer_support::{
+    arm64_program, build_info, compiled, dynamic_program, ended, inputs, made, matrix, program,
+};
 use matrix::archive;
 use matrix::elf::{Linkage, Relro};
 use matrix::executable;

@@ -40,35 +40,35 @@ pub struct CargoCommand {
     manifest: PathBuf,
     place: BuildDirectories,
     profile: Profile,
-    /// Whether the program keeps its names.
+    /// Whether the program keeps its symbols.
     named: bool,
 }
 
 /// The directories of a build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum BuildDirectories {
-    /// Of one whose flags decide what it becomes.
+    /// A target directory and a cargo home for one group of flags, so that builds are reproducible.
     Isolated(Isolation),
-    /// Of one that has none, and is only to show whether something works.
+    /// A shared target directory, for builds that only show whether something works.
     Quick(QuickBuilds),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Isolation {
     target_directory: PathBuf,
-    /// Cargo's.
+    /// The cargo home.
     home: PathBuf,
 }
 
-/// What came of it.
+/// The result of a successful cargo command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub program: PathBuf,
-    /// With which optimization cargo says that it was compiled.
+    /// The optimization level in cargo's artifact message.
     pub opt_level: String,
-    /// How many crates and build scripts cargo has compiled.
+    /// The number of crates and build scripts that were compiled.
     pub compiled: usize,
-    /// Where the build script of each package that has one has put what it made, by the package's id.
+    /// The `OUT_DIR` of each build script, by the id of its package.
     pub scripts: BTreeMap<String, PathBuf>,
 }
 

@@ -96,8 +96,13 @@ fn other_tools_are_called_in_cargos_stead_and_build_apart() {
     );
     assert!(shell.contains(" --target-dir /builds/x86_64-unknown-linux-gnu.2.26-"), "{shell}");
     let with_flag = Tools { c_flags: vec!["-O1".to_owned()], ..tools() };
-    let call =
-        CargoCommand::new("bottlecap", &Recipe::default().with(&with_flag), &with_flag, Path::new("/root"), Path::new("/builds"));
+    let call = CargoCommand::new(
+        "bottlecap",
+        &Recipe::default().with(&with_flag),
+        &with_flag,
+        Path::new("/root"),
+        Path::new("/builds"),
+    );
     assert!(call.shell().contains("='-O1 -ffile-prefix-map=/root=. "), "{}", call.shell());
 }
 

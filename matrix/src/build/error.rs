@@ -1,4 +1,4 @@
-//! Why nothing can be built at all. A cell that cannot be built is no error but a [`super::Failure`].
+//! Errors of `cargo matrix build`. A cell that fails to build is no error but a [`super::Failure`].
 
 use std::io;
 use std::path::PathBuf;

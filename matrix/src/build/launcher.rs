@@ -140,7 +140,10 @@ mod tests {
         let launcher = fs::read(for_tests().unwrap()).unwrap();
         assert_eq!(objections(&launcher, &architecture), Vec::<String>::new());
         let build_info = document(&launcher).unwrap();
-        assert!(is_build_info(&build_info) && build_info["static"] == true && build_info["architecture"] == architecture, "{build_info}");
+        assert!(
+            is_build_info(&build_info) && build_info["static"] == true && build_info["architecture"] == architecture,
+            "{build_info}"
+        );
         let other = fs::read(std::env::current_exe().unwrap()).unwrap();
         let against = objections(&other, "m68k").join("; ");
         for part in ["loader", "dynamic segment", "at most", "not m68k"] {

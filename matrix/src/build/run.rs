@@ -20,7 +20,7 @@ use crate::workspace;
 use crate::workspace::{Profile, builds_directory};
 use crate::workspace::{environment, sources};
 
-/// How many minutes the builds of cells will take.
+/// Estimates the minutes that building these cells takes.
 pub type Estimate = dyn Fn(&Manifest, &[&Cell]) -> f64;
 
 /// How a build of cells ended.
@@ -30,12 +30,12 @@ pub enum End {
     Interrupted(Vec<BuildRecord>),
 }
 
-/// What is to be built.
+/// The cells to build, and where.
 struct Order {
     cells: Vec<Cell>,
-    /// Where the programs and the lines about them come to lie.
+    /// The folder for `programs/` and `builds.jsonl`.
     folder: PathBuf,
-    /// Whether the WAF worker comes to lie beside them.
+    /// Whether the WAF worker is built as well.
     has_waf: bool,
 }
 
@@ -96,7 +96,7 @@ pub fn command(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -
     agent(manifest, cell, tools, builds).shell()
 }
 
-/// Where cargo compiles the agent of a cell below `builds`.
+/// The directory below `builds` in which cargo compiles the agent of a cell.
 pub fn directory(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -> PathBuf {
     agent(manifest, cell, tools, builds).release_directory().map_or_else(|| builds.to_owned(), Path::to_owned)
 }
@@ -238,7 +238,7 @@ fn all(
     Ok(End::All(lines))
 }
 
-/// What it took, and what it was estimated to take, in minutes.
+/// A sentence with the minutes that the builds took and the estimate.
 fn beside_estimate(took: Duration, estimated: f64) -> String {
     format!("took {:.1} min, estimated {estimated:.1}", took.as_secs_f64() / 60.0)
 }

@@ -201,7 +201,10 @@ mod tests {
         let architecture = Architecture::of_this_machine().to_string();
         assert_eq!(objections(&worker, &architecture), Vec::<String>::new());
         let build_info = document(&worker).unwrap();
-        assert!(is_build_info(&build_info) && build_info["static"] == false && build_info["architecture"] == architecture, "{build_info}");
+        assert!(
+            is_build_info(&build_info) && build_info["static"] == false && build_info["architecture"] == architecture,
+            "{build_info}"
+        );
         let other = fs::read(std::env::current_exe().unwrap()).unwrap();
         let against = self::objections(&other, "m68k").join("; ");
         for part in ["alone", "no version", "at most", "not m68k", "not known to be everywhere"] {

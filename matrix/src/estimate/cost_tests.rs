@@ -174,11 +174,7 @@ fn dependencies_that_are_there_are_not_built_again() {
     let estimate = Estimate::of(manifest, &plan, &[], there, &[]);
     // The baseline has jemalloc, which the group of the last cell lacks.
     assert!(close(estimate.build_minutes * 60.0, GUESS.first + 30.0 + 2.0 * GUESS.further));
-    assert!(
-        estimate.build_basis.ends_with("; groups with compiled dependencies: 1"),
-        "{}",
-        estimate.build_basis
-    );
+    assert!(estimate.build_basis.ends_with("; groups with compiled dependencies: 1"), "{}", estimate.build_basis);
 }
 
 #[test]
@@ -221,8 +217,7 @@ fn builds_with_new_c_code_say_how_long_others_take() {
         known.any.further
     );
     assert!(close(known.c_code["fips"], 240.0) && close(known.c_code["jemalloc"], 60.0), "{:?}", known.c_code);
-    let expected =
-        "from 3 earlier builds, 240 s for the C code of fips in earlier builds";
+    let expected = "from 3 earlier builds, 240 s for the C code of fips in earlier builds";
     assert_eq!(known.basis, expected);
     // A build with it that took no longer than others shows that it adds nothing, and one where others are not known shows only the sum.
     let quick = BuildSeconds::of(&[of(150.0, 160, &["fips"]), of(160.0, 150, &[])]);

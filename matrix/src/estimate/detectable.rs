@@ -45,11 +45,7 @@ impl VerdictFamily {
     fn of(plan: &Plan) -> Option<Self> {
         if plan.factors.is_empty() {
             let compared = plan.cells.len().saturating_sub(1);
-            return (compared > 0).then_some(Self {
-                verdicts: compared * GATES.len(),
-                cells: 2,
-                squares: 2.0,
-            });
+            return (compared > 0).then_some(Self { verdicts: compared * GATES.len(), cells: 2, squares: 2.0 });
         }
         let cells: Vec<&Cell> = plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).collect();
         let found = contrasts(&plan.factors, plan.cells.first(), &cells);

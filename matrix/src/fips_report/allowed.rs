@@ -286,7 +286,8 @@ mod tests {
         );
         let allowlist = PackageAllowlist { foreign: BTreeMap::new(), ..list() };
         assert!(
-            allowlist.problems(Program::Agent, &packages(&GOOD), foreign)
+            allowlist
+                .problems(Program::Agent, &packages(&GOOD), foreign)
                 .concat()
                 .contains("c-sys 1.0.0 has code in another language")
         );

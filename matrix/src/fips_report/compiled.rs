@@ -30,27 +30,27 @@ const LOADERS: [&str; 4] = [
     "rustc-link-arg-examples=--dynamic-linker=/lib/ld-linux-aarch64.so.1",
 ];
 
-/// One call of cargo.
+/// The directories of one cargo command.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The workspace, from which rustc names our own files.
     pub workspace: PathBuf,
-    /// Where everything was compiled.
+    /// The target directory.
     pub target: PathBuf,
 }
 
-/// What was found of all calls.
+/// The compiled files of all cargo commands.
 #[derive(Default)]
 struct CompiledFiles {
     /// How many lists of files there are: one for each crate and build script.
     lists: usize,
     /// Our own files, relative to the root.
     own: BTreeSet<PathBuf>,
-    /// How many are of packages.
+    /// The files of packages.
     of_packages: BTreeSet<PathBuf>,
-    /// How many were written by which build script.
+    /// The number of files written by each build script.
     written: BTreeMap<String, usize>,
-    /// What the build script of a package has had linked.
+    /// The `cargo:rustc-link-*` directives of each package's build script.
     linked: BTreeMap<String, BTreeSet<String>>,
     problems: BTreeSet<String>,
 }

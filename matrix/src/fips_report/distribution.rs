@@ -10,9 +10,9 @@ use super::proof::Facts;
 use super::rust_tools;
 use super::tools::{BuildTool, CMAKE, GIT, GO, GO_TOOLS, RUST_ON_PATH};
 
-/// Where the database is.
+/// The directory of dpkg's database.
 pub(super) const DPKG: &str = "/var/lib/dpkg";
-/// What its lists of sums end with.
+/// The extension of dpkg's checksum files.
 const SUMS: &str = "md5sums";
 /// The programs of `CMake` that are beside it.
 const OF_CMAKE: [&str; 4] = ["ccmake", "cpack", "ctest", "gui"];

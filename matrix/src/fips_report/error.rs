@@ -1,4 +1,4 @@
-//! Why there is no report. A proof that fails is no error: it is in the report.
+//! Errors of `cargo matrix fips-report`. A failed proof is no error: it is in the report.
 
 use std::io;
 use std::path::PathBuf;

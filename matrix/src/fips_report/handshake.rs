@@ -387,8 +387,7 @@ mod tests {
     #[test]
     fn an_old_server_has_to_be_refused_by_the_alert_that_says_so() {
         let holds = |alert: Option<u8>| {
-            extended_master_secret(&[result(vec![ObservedConnection { alert, ..ObservedConnection::default() }])])
-                .holds
+            extended_master_secret(&[result(vec![ObservedConnection { alert, ..ObservedConnection::default() }])]).holds
         };
         assert!(holds(Some(REFUSED)));
         assert!(!holds(Some(TOO_EARLY)) && !holds(None));

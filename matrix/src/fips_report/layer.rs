@@ -289,7 +289,8 @@ mod tests {
             let expected = ExpectedLayer { cell: "ship-fips", architecture: "x86_64", has_worker, runs: false };
             super::problem(&entry(place, bytes, executable, link), &expected)
         };
-        let problem = |place: &str, bytes: &[u8], executable, link| layer_problem(false, place, bytes, executable, link);
+        let problem =
+            |place: &str, bytes: &[u8], executable, link| layer_problem(false, place, bytes, executable, link);
         let elf = fs::read(std::env::current_exe().unwrap()).unwrap();
         assert_eq!(problem(places::EXTENSION, &elf, true, false), None);
         assert_eq!(problem(places::WRAPPER, WRAPPER, true, false), None);

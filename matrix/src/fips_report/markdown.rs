@@ -166,9 +166,7 @@ fn benchmark(benchmark: &Benchmark, document: &Document) -> Vec<String> {
             machine.load
         ),
     ];
-    blocks.extend(
-        benchmark.invalid.as_ref().map(|reason| format!("**Invalid measurement:** {}", escaped(reason))),
-    );
+    blocks.extend(benchmark.invalid.as_ref().map(|reason| format!("**Invalid measurement:** {}", escaped(reason))));
     blocks.extend(benchmark.notes.iter().map(|note| escaped(note)));
     blocks
 }

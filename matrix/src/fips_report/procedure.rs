@@ -140,8 +140,9 @@ impl Evidence<'_> {
     fn version(&self) -> (String, bool) {
         let version = self.build_report.and_then(|build_report| build_report.module.as_deref());
         let build_report = version.map_or_else(|| "says no version".to_owned(), |version| format!("says {version}"));
-        let done =
-            format!("the program, which asks the same function, {build_report}; one with another version does not compile");
+        let done = format!(
+            "the program, which asks the same function, {build_report}; one with another version does not compile"
+        );
         (done, version == Some(self.certified.module.as_str()))
     }
 }
@@ -174,7 +175,8 @@ mod tests {
         let [name, path, sha256, version] = [CMAKE, "/usr/bin/cmake", "ff", "cmake version 3.25.1"].map(str::to_owned);
         let after = vec![BuildTool { name, path, sha256, is_elf: true, version }];
         let tools = BuildTools { before: Vec::new(), after };
-        let evidence = Evidence { certified: &certified, module, tools: &tools, checksum: "c0ffee", system, build_report };
+        let evidence =
+            Evidence { certified: &certified, module, tools: &tools, checksum: "c0ffee", system, build_report };
         steps(&evidence).into_iter().map(|step| (step.about, step)).collect()
     }
 

@@ -168,7 +168,8 @@ mod tests {
         starved[0].result.runs = RepeatedRun { run: short.clone(), before: Some(short) };
         let proof = judge(&build_report("operating system"), &starved);
         assert_eq!(proof.outcome(), "not run", "{proof:?}");
-        let expected = "logs, a certificate in SSL_CERT_FILE: could not be run, because time was up twice: killed; killed";
+        let expected =
+            "logs, a certificate in SSL_CERT_FILE: could not be run, because time was up twice: killed; killed";
         assert_eq!(proof.not_run.as_deref(), Some(expected));
     }
 

@@ -22,9 +22,9 @@ pub const LINKER: &str = "rustc's linker";
 pub const LIBRARY: &str = "rustc's library";
 pub const STANDARD_LIBRARY: &str = "Rust's standard library";
 
-/// All of them.
+/// The words for the files of the Rust toolchain in matrix/fips.toml.
 pub(super) const NAMES: [&str; 5] = [RUSTC, CARGO, LINKER, LIBRARY, STANDARD_LIBRARY];
-/// How the libraries begin that do rustc's work.
+/// Prefixes of the names of rustc's own libraries.
 const OF_RUSTC: [&str; 2] = ["librustc_driver", "libLLVM"];
 
 /// The toolchain of these tools, and the standard library of their target.

@@ -14,31 +14,31 @@ use crate::elf::{self, Linkage};
 use crate::hash;
 use crate::materials::packages::Packages;
 
-/// What is known of a worker.
+/// The files and packages of a WAF worker, which `judge` compares.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    /// As it was built from these sources for this report.
+    /// The stripped program, built for this report.
     pub built: &'a [u8],
-    /// As it was built once more, with the names of what is in it.
+    /// The same program built with its symbols.
     pub named: &'a [u8],
-    /// What the layer has; what is here where there is no layer.
+    /// The files of the layer; without `--layer`, those of this machine.
     pub shipped: WorkerFiles<'a>,
-    /// By its own lock file.
+    /// The packages in crates/waf/Cargo.lock.
     pub packages: &'a Packages,
     /// Lambda's name of the processor.
     pub architecture: &'a str,
-    /// As the module calls itself.
+    /// The name that the module gives itself.
     pub module: &'a str,
-    /// What makes it.
+    /// The shell command that builds it.
     pub command: &'a str,
 }
 
-/// What a layer has beside an agent with `AppSec`.
+/// The files of a layer for App & API Protection.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerFiles<'a> {
     pub program: &'a [u8],
     pub library: &'a [u8],
-    /// Compressed.
+    /// The rules, compressed with gzip.
     pub rules: &'a [u8],
 }
 
@@ -68,7 +68,7 @@ const NETWORK: [&str; 16] = [
     "socketpair",
 ];
 
-/// Those with which a library reaches what its imports do not name.
+/// Functions through which a library can call others that its imports do not list.
 const OPEN_ENDED: [&str; 3] = ["dlopen", "dlsym", "syscall"];
 
 /// The worker is what these sources make, its library and rules are the pinned ones, and nothing of them encrypts or signs.

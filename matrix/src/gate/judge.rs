@@ -47,8 +47,7 @@ fn weigh(check: &BudgetCheck<'_>, growth: Growth) -> (Outcome, String) {
     let varies = unit != RATIO && (growth.high - growth.low).abs() > 0.0;
     let is_too_short = check.blocks < ENOUGH && check.reference != Reference::Baseline;
     if is_too_short && (varies || check.verdict == Some(Verdict::Inconclusive)) {
-        let reason =
-            format!("{found}, of {} blocks: fewer than {ENOUGH} give no verdict", check.blocks);
+        let reason = format!("{found}, of {} blocks: fewer than {ENOUGH} give no verdict", check.blocks);
         return (Outcome::Inconclusive, reason);
     }
     if growth.low > limit {
@@ -60,10 +59,7 @@ fn weigh(check: &BudgetCheck<'_>, growth: Growth) -> (Outcome, String) {
     }
     if growth.detectable > limit {
         let seen = amount(unit, growth.detectable);
-        return (
-            Outcome::Inconclusive,
-            format!("{found}; MDE {seen}{}", remedy(check, growth, limit)),
-        );
+        return (Outcome::Inconclusive, format!("{found}; MDE {seen}{}", remedy(check, growth, limit)));
     }
     if growth.high > limit {
         // Growth close to the budget stays inside every interval, however narrow.

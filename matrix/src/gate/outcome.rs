@@ -63,7 +63,9 @@ impl Outcome {
     /// The meaning, as in the help and in the documentation.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Pass => "payloads are complete, every 95 % confidence interval is within budget, and the minimum detectable effect does not exceed it",
+            Self::Pass => {
+                "payloads are complete, every 95 % confidence interval is within budget, and the minimum detectable effect does not exceed it"
+            }
             Self::BuildFailed => "a cell has no program",
             Self::PayloadMismatch => {
                 "payloads are incomplete, differ between candidate, reference and baseline, or vary between starts"
@@ -72,9 +74,7 @@ impl Outcome {
             Self::DidNotStart => "a candidate or its reference never started, or failed in more than one of 50 starts",
             Self::Regressed => "a whole 95 % confidence interval lies above the budget",
             Self::Inconclusive => "the minimum detectable effect exceeds the budget; run more blocks",
-            Self::InvalidRun => {
-                "the control (A/A) differs or is missing, or the machine did not produce the condition"
-            }
+            Self::InvalidRun => "the control (A/A) differs or is missing, or the machine did not produce the condition",
         }
     }
 

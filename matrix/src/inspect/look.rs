@@ -1,4 +1,4 @@
-//! Everything that a file tells.
+//! Inspects a file: its kind, programs, files, manifest and problems.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,15 +13,15 @@ use crate::hash;
 use crate::layer::contents::{Contents, FileEntry};
 use crate::terminal;
 
-/// How every zip file begins that has something in it.
+/// The magic number of a zip file that is not empty.
 const ZIP: &[u8] = b"PK\x03\x04";
 
-/// What there is to be told of a file.
+/// The result of an inspection, as `--json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Document {
     /// The version of this document.
     pub schema: u32,
-    /// As it was named.
+    /// The path as it was given.
     pub file: String,
     pub kind: Kind,
     /// Bytes of the file itself.
@@ -29,15 +29,15 @@ pub struct Document {
     pub sha256: String,
     /// Bytes of everything in it, unpacked.
     pub unzipped: u64,
-    /// What the layer says of itself; none of layers that are not ours.
+    /// The layer's manifest; `None` for layers of other builders.
     pub manifest: Option<Contents>,
     /// What its bill of materials says; none of layers without a manifest.
     pub materials: Option<Materials>,
     pub programs: Vec<Program>,
     pub files: Vec<InspectedFile>,
-    /// What is not as it has to be.
+    /// Differences from the manifest and from Lambda's rules.
     pub problems: Vec<String>,
-    /// What could not be told, and why.
+    /// Checks that were not possible, with the reason.
     pub notes: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ pub struct InspectedFile {
     pub zipped: u64,
     /// The permission bits, in octal; none if the zip file has none.
     pub mode: Option<String>,
-    /// Where a symbolic link leads.
+    /// The target of a symbolic link.
     pub link: Option<String>,
 }
 
@@ -70,7 +70,7 @@ pub struct Program {
     #[serde(flatten)]
     pub linkage: Linkage,
     pub starts: Vec<Start>,
-    /// What it says with `--version=json`, if it was asked.
+    /// The output of `--version=json`, if the program was run.
     #[serde(rename = "told")]
     pub build_info: Option<Value>,
 }
@@ -80,7 +80,7 @@ pub struct Program {
 pub struct Start {
     pub system: &'static str,
     pub glibc: Glibc,
-    /// Why not; empty if it does.
+    /// The reasons why it does not start; empty if it does.
     pub obstacles: Vec<String>,
 }
 

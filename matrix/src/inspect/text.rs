@@ -1,4 +1,4 @@
-//! What was seen, for people.
+//! The text output of `cargo matrix inspect`.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Why there is no layer.
+//! Errors of `cargo matrix layer`.
 
 use std::io;
 use std::path::PathBuf;

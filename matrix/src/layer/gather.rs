@@ -1,4 +1,4 @@
-//! What a layer is made of, from where it lies.
+//! Collects the inputs of a layer from the workspace and its builds.
 
 use std::ffi::OsString;
 use std::fs;
@@ -25,7 +25,7 @@ use crate::workspace::{builds_directory, sources, target_directory};
 /// What decides a layer beside what its programs are built from: this tool, with the wrapper, and two texts.
 pub(crate) const SOURCES_BESIDE: [&str; 3] = ["matrix", "LICENSE", "NOTICE"];
 
-/// Everything for a cell that was built from the workspace in `root`.
+/// The inputs of the layer of a cell that was built from the workspace in `root`.
 pub(super) fn layer_inputs(
     root: &Path,
     manifest: &Manifest,

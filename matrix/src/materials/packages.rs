@@ -260,7 +260,8 @@ struct DescribedPackage {
 
 impl CargoMetadata {
     fn read(text: &str) -> Result<Self, Error> {
-        serde_json::from_str(text).map_err(|error| Error::Unreadable { cargo_command: "metadata", source: error.into() })
+        serde_json::from_str(text)
+            .map_err(|error| Error::Unreadable { cargo_command: "metadata", source: error.into() })
     }
 }
 

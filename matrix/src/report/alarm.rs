@@ -100,7 +100,8 @@ pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, referenc
     }
     // Failed starts have their own alarm below.
     let has_alarm = |delivery: &&&Delivery| delivery.outcome == DeliveryOutcome::DidNotStart && delivery.failed > 0;
-    alarms.extend(judged.iter().filter(|delivery| !has_alarm(delivery)).filter_map(|delivery| of_delivery(delivery, "")));
+    alarms
+        .extend(judged.iter().filter(|delivery| !has_alarm(delivery)).filter_map(|delivery| of_delivery(delivery, "")));
     alarms.extend(found.cells.iter().filter_map(failed));
     if found.cells.is_empty() {
         alarms.push(Alarm::broken("No start counts under this condition, so there is nothing to compare.".to_owned()));

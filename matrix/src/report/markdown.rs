@@ -18,7 +18,8 @@ pub fn write(report: &Report) -> String {
         page.section(section);
     }
     page.folded("How to read this", |page| {
-        let definitions: Vec<_> = DEFINITIONS.iter().map(|definition| format!("- **{}**: {}", definition.name, definition.about)).collect();
+        let definitions: Vec<_> =
+            DEFINITIONS.iter().map(|definition| format!("- **{}**: {}", definition.name, definition.about)).collect();
         page.block(&definitions.join("\n"));
     });
     page.aliases(report);

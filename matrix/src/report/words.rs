@@ -228,6 +228,8 @@ mod tests {
 
     #[test]
     fn no_definition_uses_a_percentage_as_a_result() {
-        assert!(DEFINITIONS.iter().all(|definition| !definition.about.replace("20\u{a0}% trimmed mean", "").contains('%')));
+        assert!(
+            DEFINITIONS.iter().all(|definition| !definition.about.replace("20\u{a0}% trimmed mean", "").contains('%'))
+        );
     }
 }

@@ -209,9 +209,7 @@ impl Extension {
 
     /// The program and the other files of its layer.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(&self.program)
-            .chain(self.layer_files.iter().map(|file| &file.source))
-            .map(PathBuf::as_path)
+        std::iter::once(&self.program).chain(self.layer_files.iter().map(|file| &file.source)).map(PathBuf::as_path)
     }
 }
 

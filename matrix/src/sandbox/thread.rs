@@ -65,7 +65,9 @@ pub(crate) fn run(setup: Setup, directory: &Path, started_tx: &mpsc::SyncSender<
     }
     let settings_file = match SettingsFile::write(&setup, &directory.join("settings")) {
         Ok(file) => file,
-        Err(source) => return send_started(started_tx, Err(Error::System { what: "write the extension's settings", source })),
+        Err(source) => {
+            return send_started(started_tx, Err(Error::System { what: "write the extension's settings", source }));
+        }
     };
     let user = find_user(&setup);
     let system_files = write_system_files(&setup, directory, matches!(user, Some(Ok(_))), &journal);

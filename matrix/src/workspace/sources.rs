@@ -160,7 +160,8 @@ fn mode(metadata: &Metadata) -> &'static str {
 
 fn of_folder(root: &Path, beside: &[&'static str], recorded: Option<String>) -> io::Result<String> {
     let archived = || archived(root, "node: ", |byte| byte.is_ascii_hexdigit());
-    let commit = recorded.filter(|recorded| !recorded.is_empty()).or_else(archived).unwrap_or_else(|| "unknown".to_owned());
+    let commit =
+        recorded.filter(|recorded| !recorded.is_empty()).or_else(archived).unwrap_or_else(|| "unknown".to_owned());
     let mut all = Vec::new();
     for (name, metadata) in list_parts(root, beside)? {
         let path = root.join(&name);

@@ -36,7 +36,10 @@ pub fn section(number: usize, trace: &Trace, colors: &Inks<'_>) -> Element {
             Element::new("div")
                 .class("flame")
                 .child(
-                    Element::new("div").class("drawing").child(drawing(number, drawn, colors)).child(legend(drawn, colors)),
+                    Element::new("div")
+                        .class("drawing")
+                        .child(drawing(number, drawn, colors))
+                        .child(legend(drawn, colors)),
                 )
                 .child(details(number, drawn)),
         )

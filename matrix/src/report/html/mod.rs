@@ -2,11 +2,11 @@
 
 mod axis;
 mod canvas;
+mod color;
 mod ecdf;
 mod forest;
 mod gates;
 mod heat;
-mod color;
 mod scatter;
 mod slack;
 mod waterfall;
@@ -103,7 +103,9 @@ fn alarms(alarms: &[Alarm]) -> Option<Element> {
 
 fn definitions() -> Element {
     let pairs = DEFINITIONS.iter().map(|definition| {
-        Element::new("div").child(Element::new("dt").text(definition.name)).child(Element::new("dd").text(definition.about))
+        Element::new("div")
+            .child(Element::new("dt").text(definition.name))
+            .child(Element::new("dd").text(definition.about))
     });
     folded_part("How to read this", Element::new("dl").children(pairs)).with("open", "open")
 }
