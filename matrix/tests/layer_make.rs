@@ -36,7 +36,7 @@ fn sbom(layer: &Layer) -> Value {
 }
 
 #[test]
-fn the_same_ingredients_are_the_same_bytes() {
+fn the_same_inputs_give_the_same_bytes() {
     let first = made(inputs(program())).unwrap();
     assert_eq!(made(inputs(program())).unwrap().zip, first.zip);
     let mut other = inputs(program());

@@ -32,7 +32,7 @@ pub struct CargoCommand {
     package: &'static str,
     /// The program that takes the options of cargo's `build`, where it is not cargo itself.
     command: Option<PathBuf>,
-    cargo_command: &'static str,
+    subcommand: &'static str,
     target: String,
     options: Vec<String>,
     features: Vec<String>,
@@ -136,7 +136,7 @@ impl CargoCommand {
                 _ => ROOT,
             },
             command: tools.command.clone(),
-            cargo_command: tools.cargo_command(),
+            subcommand: tools.subcommand(),
             target: tools.target.clone(),
             options: Vec::new(),
             features: recipe.features.clone(),
@@ -165,10 +165,10 @@ impl CargoCommand {
     }
 
     fn arguments(&self, format: Option<&str>) -> Vec<OsString> {
-        let cargo_command = if self.named { "rustc" } else { self.cargo_command };
+        let subcommand = if self.named { "rustc" } else { self.subcommand };
         let profile = self.profile.as_str();
         let mut arguments: Vec<OsString> =
-            [cargo_command, "--profile", profile, "--locked", "--package", self.package, "--bin", self.binary]
+            [subcommand, "--profile", profile, "--locked", "--package", self.package, "--bin", self.binary]
                 .map(Into::into)
                 .into();
         arguments.extend(self.options.iter().map(Into::into));

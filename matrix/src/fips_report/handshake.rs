@@ -141,7 +141,8 @@ impl HandshakeResult {
     /// Notes that the server works for others, that the program was not harmed, and whether there was time.
     fn note(&self, case: &str, facts: &mut Facts) {
         match &self.control {
-            Some(suite) => facts.note(true, format!("to a careless client with ring, the same server speaks {suite}")),
+            Some(suite) => facts
+                .note(true, format!("with a client that offers everything (ring), the same server agrees on {suite}")),
             None => facts.note(false, "the same server speaks with nobody else either"),
         }
         let RepeatedRun { run, before } = &self.runs;

@@ -158,9 +158,9 @@ impl Document {
         match manifest.map(|entry| Contents::read(&entry.file.bytes)) {
             Some(Ok(contents)) => self.hold_to(contents, &entries, run)?,
             Some(Err(reason)) => self.problems.push(format!("its manifest cannot be used: {reason}")),
-            None => self.notes.push(
-                "there is no manifest in it: what it was built from, and whether anybody has changed it since, cannot be told".to_owned(),
-            ),
+            None => {
+                self.notes.push("there is no manifest in it, so its sources and later changes are unknown".to_owned())
+            }
         }
         Ok(self)
     }

@@ -28,7 +28,7 @@ pub enum Error {
         .0.join(", ")
     )]
     Unknown(Vec<String>),
-    #[error("{} does not tell the version of {name}; correct where matrix/bundled.toml looks for it", place.display())]
+    #[error("{} does not name the version of {name}; correct where matrix/bundled.toml looks for it", place.display())]
     Version { name: &'static str, place: PathBuf },
     #[error(
         "{name} in {key} is under {} by its own files, and matrix/bundled.toml says {declared}; read those files and correct it",
@@ -67,7 +67,7 @@ struct BundledLibrary {
     elsewhere: BTreeSet<String>,
 }
 
-/// Where the sources tell the version.
+/// The file and pattern that have the version in the sources.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Version {
@@ -135,7 +135,7 @@ impl BundledLibrary {
         })
     }
 
-    /// Empty where the sources tell none.
+    /// Empty if the sources name none.
     fn version(&'static self, key: &Key, folder: &Path) -> Result<String, Error> {
         let (place, version) = match &self.version {
             None => return Ok(String::new()),
@@ -289,6 +289,6 @@ mod tests {
         let error = error.unwrap_err().to_string();
         assert!(error.starts_with("zstd in zstd-sys 1.0.0 is under GPL-2.0-only, MIT by its own files"), "{error}");
         let error = zstd(bsd, "#define ZSTD_VERSION_MAJOR 1\n").unwrap_err().to_string();
-        assert!(error.contains("zstd.h does not tell the version of zstd"), "{error}");
+        assert!(error.contains("zstd.h does not name the version of zstd"), "{error}");
     }
 }

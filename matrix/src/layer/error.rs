@@ -52,7 +52,7 @@ pub enum Error {
     )]
     Moved { cell: String },
     #[error(
-        "the sources are not those of a commit ({sources}); build a checkout without changes, or leave out --refuse-dirty: the manifest of the layer tells it"
+        "the sources are not those of a commit ({sources}); build a checkout without changes, or leave out --refuse-dirty: the manifest of the layer then names the changes"
     )]
     Dirty { sources: String },
     #[error("cannot read the time of the last commit")]

@@ -33,7 +33,7 @@ pub enum Error {
     Malformed(#[source] toml::de::Error),
     #[error("Cargo.lock does not have {0}")]
     NotLocked(String),
-    #[error("the packages of Cargo.lock cannot be told apart: {0}")]
+    #[error("Cargo.lock has ambiguous packages: {0}")]
     Ambiguous(String),
     #[error("cargo metadata knows nothing of {0}")]
     Unknown(String),

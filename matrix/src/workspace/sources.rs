@@ -222,8 +222,7 @@ fn list(root: &Path, name: &Path, files: &mut BTreeMap<PathBuf, Metadata>) -> io
 /// When the commit was made, in seconds since 1970; that of an archive of a commit is in it.
 pub fn commit_time(root: &Path) -> io::Result<String> {
     if !is_of_repository(root) {
-        let none =
-            "the sources have no history that would tell their time: set SOURCE_DATE_EPOCH to that of their release";
+        let none = "the sources have no commit to take their time from: set SOURCE_DATE_EPOCH to that of their release";
         return archived(root, "time: ", |byte| byte.is_ascii_digit()).ok_or_else(|| io::Error::other(none));
     }
     let time = git(root, &["show", "--no-patch", "--no-show-signature", "--format=%ct", "HEAD"])?;

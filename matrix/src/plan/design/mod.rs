@@ -16,7 +16,7 @@ pub struct Matrix {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error(
-        "a full design of {0} factors has 2^{0} cells; use resolution-5, which also tells every pair, or --exclude some"
+        "a full design of {0} factors has 2^{0} cells; use resolution-5, which also estimates every pair, or --exclude some"
     )]
     FullTooBig(usize),
     #[error(
