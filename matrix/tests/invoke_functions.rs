@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A directory with a function and the extension.
-struct FunctionDirectory {
+struct Function {
     function: TempDir,
     tools: TempDir,
 }
@@ -26,7 +26,7 @@ struct Run {
     stderr: String,
 }
 
-impl FunctionDirectory {
+impl Function {
     fn new(files: &[(&str, &str)]) -> Self {
         let directory = Self { function: tempfile::tempdir().unwrap(), tools: tempfile::tempdir().unwrap() };
         for (name, text) in files {
@@ -115,7 +115,7 @@ def lambda_handler(event, context):
         logging.getLogger().exception('no order')
     print('printed')
 ";
-    let run = FunctionDirectory::new(&[("app.py", code)]).run(&[]);
+    let run = Function::new(&[("app.py", code)]).run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let logs = run.logs();
     assert_eq!(logs.len(), 2, "{logs:?}");
@@ -145,7 +145,7 @@ def lambda_handler(event, context):
     sys.stdout.write(f\"unterminated {event['n']}\")
     sys.stdout.flush()
 ";
-    let run = FunctionDirectory::new(&[("lambda_function.py", code)]).run(&[
+    let run = Function::new(&[("lambda_function.py", code)]).run(&[
         "--event",
         r#"{"n": 1}"#,
         "--event",
@@ -182,7 +182,7 @@ def lambda_handler(event, context):
     return {'cwd': os.getcwd(), 'root': os.environ['LAMBDA_TASK_ROOT'], 'writes': list(writes.values()),
             'tmp': shutil.disk_usage('/tmp').total, 'left': os.path.exists('/tmp/left-by-the-machine')}
 ";
-    let directory = FunctionDirectory::new(&[("app.py", code)]);
+    let directory = Function::new(&[("app.py", code)]);
     let run = directory.run(&["--ephemeral-storage", "1024"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     if run.has_own_disk() {
@@ -224,7 +224,7 @@ def lambda_handler(event, context):
         'processors': sum(line.startswith('processor') for line in open('/proc/cpuinfo')),
     }
 ";
-    let run = FunctionDirectory::new(&[("app.py", code)]).run(&["--memory", "256"]);
+    let run = Function::new(&[("app.py", code)]).run(&["--memory", "256"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let (response, notes) = (run.response(), run.document["notes"].to_string());
     if notes.contains("run as you") {
@@ -258,7 +258,7 @@ def lambda_handler(event, context):
     filler = f'{\"filler\":.<127}\\n'.encode() * 128
     os.write(1, filler + struct.pack('>IIQ', 0xa55a0003, 4, 1) + b'last')
 ";
-    let run = FunctionDirectory::new(&[("app.py", code)]).run(&[]);
+    let run = Function::new(&[("app.py", code)]).run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let logs = run.logs();
     let lines: Vec<&str> = logs.iter().filter_map(|log| log.rsplit('\t').next()).collect();
@@ -281,7 +281,7 @@ def lambda_handler(event, context):
     return open('datadog.yaml').read()
 ";
     let settings = "site: us5.datadoghq.com\nkms_api_key: secret\nadditional_endpoints: {'https://a.example': [key]}\n";
-    let directory = FunctionDirectory::new(&[("app.py", code), ("datadog.yaml", settings)]);
+    let directory = Function::new(&[("app.py", code), ("datadog.yaml", settings)]);
     let run = directory.run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let notes = run.document["notes"].to_string();
@@ -301,7 +301,7 @@ import os
 def lambda_handler(event, context):
     return {name: os.environ.get(name) for name in ['DD_DD_URL', 'DD_API_KEY', 'DD_KMS_API_KEY', 'AWS_REGION']}
 ";
-    let directory = FunctionDirectory::new(&[("app.py", code)]);
+    let directory = Function::new(&[("app.py", code)]);
     let variables = ["DD_DD_URL=https://elsewhere.example", "DD_KMS_API_KEY=secret", "DD_SITE=us5.datadoghq.com"];
     let variables: Vec<&str> = variables.iter().flat_map(|variable| ["--env", variable]).collect();
     let run = directory.run(&[&variables[..], &["--region", "eu-west-1"]].concat());
@@ -317,7 +317,7 @@ def lambda_handler(event, context):
 #[test]
 fn limits_of_lambda_are_kept() {
     let code = "def lambda_handler(event, context):\n    return 'x' * event['size']\n";
-    let directory = FunctionDirectory::new(&[("app.py", code)]);
+    let directory = Function::new(&[("app.py", code)]);
     let run = directory.run(&["--event", r#"{"size": 7000000}"#]);
     assert_eq!(run.status, 3, "{}", run.stderr);
     assert_eq!(run.document["invocations"][0]["outcome"], "error Function.ResponseSizeTooLarge");
@@ -335,7 +335,7 @@ fn limits_of_lambda_are_kept() {
 #[test]
 fn a_timeout_has_durations_that_agree() {
     let code = "import time\n\ndef lambda_handler(event, context):\n    time.sleep(60)\n";
-    let run = FunctionDirectory::new(&[("app.py", code)]).run(&["--timeout", "1"]);
+    let run = Function::new(&[("app.py", code)]).run(&["--timeout", "1"]);
     assert_eq!(run.status, 3, "{}", run.stderr);
     let duration = |kind: &str| {
         let event = run.document["telemetry"].as_array().unwrap().iter().find(|event| event["type"] == kind).unwrap();
@@ -346,8 +346,7 @@ fn a_timeout_has_durations_that_agree() {
 
 #[test]
 fn what_scripts_expect_decides_the_status() {
-    let directory =
-        FunctionDirectory::new(&[("app.py", "def lambda_handler(event, context):\n    print('order 7')\n")]);
+    let directory = Function::new(&[("app.py", "def lambda_handler(event, context):\n    print('order 7')\n")]);
     let (status, text) = directory.text(&["--quiet", "--expect-log", "order 7"]);
     assert!(status == 0 && text.trim().starts_with("Everything that was expected has arrived."), "{status}: {text}");
     assert_eq!(text.trim().lines().count(), 1, "{text}");
@@ -371,7 +370,7 @@ Resources:
       Events: {Orders: {Type: SQS, Properties: {Queue: !GetAtt Queue.Arn}}}
   Shared: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: layers/shared}}
 ";
-    let directory = FunctionDirectory::new(&[("template.yaml", template)]);
+    let directory = Function::new(&[("template.yaml", template)]);
     let source = "import os, shared\n\ndef lambda_handler(event, context):\n    source = event['Records'][0]['eventSource']\n    \
         return [os.environ['STAGE'], context.memory_limit_in_mb, source, shared.NAME, os.environ['MODES'], 'TABLE' in os.environ]\n";
     directory.write("hello_world/app.py", source);
@@ -397,7 +396,7 @@ exports.handler = async () => {
   return [existsSync(__filename), existsSync(require.resolve('common')), existsSync('/var/task/package.json')];
 };
 ";
-    let directory = FunctionDirectory::new(&[
+    let directory = Function::new(&[
         ("function/index.js", code),
         ("function/package.json", r#"{"dependencies": {"common": "file:../common", "@shop/own": "file:./own"}}"#),
         (
@@ -435,7 +434,7 @@ def lambda_handler(event, context):
         sender.sendto(b'orders:1|d|#shop:a', ('127.0.0.1', 8125))
 ";
     // The extension binds no port and sends no custom metric.
-    let run = FunctionDirectory::new(&[("app.py", code)]).run(&[]);
+    let run = Function::new(&[("app.py", code)]).run(&[]);
     if run.document["notes"].to_string().contains("The network is the host's") {
         isolation::skip("no network of its own");
         return;
@@ -453,7 +452,7 @@ import subprocess
 def lambda_handler(event, context):
     subprocess.Popen(['setsid', 'sh', '-c', 'sleep 4242 & sleep 4242'])
 ";
-    let run = FunctionDirectory::new(&[("app.py", code)]).run(&[]);
+    let run = Function::new(&[("app.py", code)]).run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let commands = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
@@ -462,10 +461,8 @@ def lambda_handler(event, context):
 
 #[test]
 fn a_layer_without_an_extension_leaves_ours_and_its_packages_can_be_imported() {
-    let directory = FunctionDirectory::new(&[(
-        "app.py",
-        "import shared\n\ndef lambda_handler(event, context):\n    return shared.NAME\n",
-    )]);
+    let directory =
+        Function::new(&[("app.py", "import shared\n\ndef lambda_handler(event, context):\n    return shared.NAME\n")]);
     let layer = directory.path().join("layer.zip");
     let files: [(&str, &[u8]); 1] = [("python/shared.py", b"NAME = 'of the layer'\n")];
     fs::write(&layer, layer_support::foreign(&files)).unwrap();
@@ -477,7 +474,7 @@ fn a_layer_without_an_extension_leaves_ours_and_its_packages_can_be_imported() {
 
 #[test]
 fn nothing_is_executed_from_a_cache_that_another_user_owns() {
-    let directory = FunctionDirectory::new(&[("app.py", "def lambda_handler(event, context):\n    pass\n")]);
+    let directory = Function::new(&[("app.py", "def lambda_handler(event, context):\n    pass\n")]);
     let cache = tempfile::tempdir().unwrap();
     let planted = cache.path().join("matrix/python");
     fs::create_dir_all(&planted).unwrap();

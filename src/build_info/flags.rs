@@ -14,7 +14,7 @@ const SIZE: usize = 2048;
 #[derive(Debug)]
 pub struct Flags([u8; SIZE]);
 
-/// Those of this binary.
+/// Target features and compiler flags of this binary.
 pub static FLAGS: Flags = Flags::new(concat!(env!("BOTTLECAP_TARGET_FEATURES"), "\n", env!("BOTTLECAP_FLAGS")));
 
 impl Flags {

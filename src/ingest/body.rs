@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes, HttpBody as _};
 
 use crate::os::timeout::timeout_awake;
 
-/// What a body may take.
+/// Bounds of a request body: length, silence and total time.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Maximum length in bytes.

@@ -20,7 +20,7 @@ use crate::{config::DogStatsd, os::streams};
 
 /// Where all clients send to unless they are told otherwise.
 pub const PORT: u16 = SOCKET.port;
-/// How its socket is bound.
+/// The DogStatsD socket of the table of listeners.
 const SOCKET: Listener = Service::DogStatsd.listener();
 
 /// How many datagrams are read before somebody else gets a turn.
@@ -72,7 +72,7 @@ impl AsFd for DogStatsdSocket {
     }
 }
 
-/// What has arrived.
+/// Datagrams that were received and not yet parsed.
 #[derive(Debug)]
 pub struct DatagramQueue {
     shared: Arc<SocketState>,

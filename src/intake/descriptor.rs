@@ -1,9 +1,9 @@
-//! What is known of a kind of payloads.
+//! Descriptors: how each kind of payload is encoded, addressed and confirmed.
 
-/// What is known of a kind.
+/// How one kind of payload is encoded, addressed and confirmed.
 #[derive(Debug)]
 pub struct Descriptor {
-    /// How our log lines begin that are about it.
+    /// Prefix of log lines about this kind.
     pub name: &'static str,
     /// Where its intake wants it, unless the payload says otherwise.
     pub path: &'static str,
@@ -15,11 +15,11 @@ pub struct Descriptor {
     pub encoding: Encoding,
     /// Maximum of the body as it is sent, in bytes, where bodies can be split.
     pub max_sealed_bytes: Option<usize>,
-    /// Which answers say that it was accepted.
+    /// Statuses that confirm the payload.
     pub success: Success,
 }
 
-/// How bodies are compressed.
+/// The `Content-Encoding` of bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// Zstandard, at a level.
@@ -48,7 +48,7 @@ impl Encoding {
 }
 
 impl Success {
-    /// Whether this 2xx is one of them.
+    /// True if this 2xx status confirms the payload.
     pub fn includes(self, status: u16) -> bool {
         self == Self::Any || status == 202
     }

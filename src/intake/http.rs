@@ -49,7 +49,7 @@ pub enum RequestError {
     /// The request could not be sent, or the response could not be received.
     #[error("{host}")]
     Transport {
-        /// Where the request went.
+        /// Host of the request.
         host: String,
         /// The reason, without the URL.
         #[source]

@@ -31,7 +31,7 @@ impl Kind {
         }
     }
 
-    /// What is known of it.
+    /// The descriptor of this kind.
     pub fn descriptor(self) -> &'static Descriptor {
         match self {
             Self::Logs => &logs::DESCRIPTOR,
@@ -45,7 +45,7 @@ impl Kind {
 }
 
 impl fmt::Display for Kind {
-    /// As our log lines name it.
+    /// The prefix of log lines, such as `LOGS`.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(self.descriptor().name)
     }

@@ -9,7 +9,7 @@ use crate::{
     config::Logs,
 };
 
-/// What the logs intake takes.
+/// Descriptor of logs.
 pub(super) const DESCRIPTOR: Descriptor = Descriptor {
     name: "LOGS",
     path: "/api/v2/logs",

@@ -49,7 +49,7 @@ pub struct UnsealedPayload {
     pub kind: Kind,
     /// What the request says beside what the kind says.
     pub head: Option<Arc<RequestHead>>,
-    /// What is to be sent.
+    /// The body, encoded.
     pub body: Body,
     /// The level of compression; None sends the body as it is.
     pub level: Option<i32>,

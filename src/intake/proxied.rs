@@ -88,7 +88,7 @@ pub fn unsealed(request: ProxiedRequest, function: &str) -> UnsealedPayload {
     }
 }
 
-/// Where each product goes.
+/// The URLs of each proxied product.
 #[derive(Debug, Clone)]
 pub(super) struct ProxiedUrls {
     site: String,

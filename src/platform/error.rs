@@ -15,7 +15,7 @@ pub enum Error {
     Transport {
         /// The call that failed.
         call: &'static str,
-        /// Where it went.
+        /// The API's address.
         api: RuntimeApi,
         /// Why.
         #[source]

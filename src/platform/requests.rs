@@ -34,7 +34,7 @@ pub struct ExtensionRegistration {
     pub account_id: Option<String>,
 }
 
-/// What the response to a registration says.
+/// Parses the response to a registration.
 pub fn registered(response: &Response) -> Result<ExtensionRegistration, Error> {
     match reply::registration(&response.borrowed()) {
         Ok(Registration { id, account_id }) => {
@@ -45,7 +45,7 @@ pub fn registered(response: &Response) -> Result<ExtensionRegistration, Error> {
     }
 }
 
-/// What the response to a subscription says.
+/// Parses the response to a subscription.
 pub fn subscribed(response: &Response) -> Result<SubscriptionOutcome, Error> {
     reply::subscribed(&response.borrowed()).map_err(|_| response.refusal("subscribe"))
 }

@@ -33,7 +33,7 @@ impl ReqwestTransport {
         Ok(Self { http, api })
     }
 
-    /// Where requests go.
+    /// The address of the Runtime API.
     pub fn api(&self) -> &RuntimeApi {
         &self.api
     }

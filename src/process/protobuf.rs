@@ -5,7 +5,7 @@
 //!
 //! Source: the protobuf encoding guide.
 
-/// What takes the bytes of a message.
+/// A destination for the bytes of a message.
 pub(crate) trait Sink {
     fn bytes(&mut self, bytes: &[u8]);
     fn varint(&mut self, value: u64);

@@ -15,20 +15,20 @@ pub enum Product {
     DebuggerLogs,
     /// Other data of Dynamic Instrumentation.
     Debugger,
-    /// What tracers report about themselves.
+    /// Instrumentation telemetry: configuration and integrations of tracers.
     InstrumentationTelemetry,
 }
 
 /// A path of the trace agent whose requests are passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProxiedRoute {
-    /// Where tracers send to.
+    /// The local path, on port 8126.
     pub path: &'static str,
-    /// What it is.
+    /// The product.
     pub product: Product,
-    /// Where the intake wants it.
+    /// The path at the intake.
     pub target: &'static str,
-    /// What the answer calls it.
+    /// The product's name in error replies.
     pub context: &'static str,
 }
 
@@ -82,9 +82,9 @@ impl Product {
 /// A request of a tracer's, as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxiedRequest {
-    /// Where it was sent to.
+    /// The route of the request.
     pub route: ProxiedRoute,
-    /// What stood after the `?`.
+    /// The query, without `?`.
     pub query: Option<String>,
     /// All headers, with names in lower case.
     pub headers: Vec<(String, Vec<u8>)>,

@@ -1,4 +1,4 @@
-//! Everything between the telemetry and the network, moved by the loops.
+//! The engine: telemetry, processing, aggregation and flushing, driven by one of the loops.
 
 use std::time::Duration;
 
@@ -46,12 +46,12 @@ pub struct Engine {
     pub telemetry: Option<Batches>,
     /// An invocation is over, and what the runtime has sent at its end is not decoded yet.
     pub awaits_runtime: bool,
-    /// What of the last batch is not ingested yet.
+    /// Events of the last telemetry batch that are not ingested yet.
     pub pending: std::vec::IntoIter<Event>,
     pub config: Config,
 }
 
-/// What was served.
+/// The result of one wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// A batch of telemetry.

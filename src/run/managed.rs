@@ -23,7 +23,7 @@ pub async fn run(engine: &mut Engine, mut next: NextPoller) -> Shutdown {
         FlushStrategy::Default => INTERVAL,
         other => {
             tracing::warn!(
-                "Managed Instance mode detected. Flush strategy '{other:?}' is not compatible; data leaves every {} s",
+                "Managed Instance mode detected. Flush strategy '{other}' is not compatible; data leaves every {} s",
                 INTERVAL.as_secs()
             );
             INTERVAL

@@ -27,7 +27,7 @@ const HOLD_WHILE_FAILING: Duration = Duration::from_millis(100);
 
 /// Why the next event is not being asked for, if it is not.
 enum State {
-    /// It is.
+    /// `next` was sent and no event is running.
     Polling,
     /// The function runs, and its data is to leave when it ends.
     Running { id: AttemptId, until: Instant },
@@ -127,7 +127,7 @@ fn plausible_deadline(deadline_ms: i64, now: i64) -> i64 {
     if deadline_ms > now { deadline_ms } else { now.saturating_add(DEFAULT_TIMEOUT_MS) }
 }
 
-/// What follows from what has happened.
+/// The next state after an event.
 fn advance(engine: &mut Engine, state: State) -> State {
     match state {
         State::Running { id, until } if engine.is_ready_to_flush(&id) => flush(engine, until),

@@ -52,7 +52,7 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
     let mut lost = engine.flusher.drop_unconfirmed();
     lost.add(engine.traces.refused());
     if lost != DropCounts::default() {
-        tracing::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
+        tracing::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox");
     }
 }
 

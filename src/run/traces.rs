@@ -280,7 +280,7 @@ impl TracePipeline {
         self.ending = true;
     }
 
-    /// What was refused in this sandbox.
+    /// Requests that were refused in this sandbox.
     pub fn refused(&self) -> DropCounts {
         DropCounts { refused: self.refusals.count(), ..DropCounts::default() }
     }
@@ -348,7 +348,7 @@ fn pipeline(config: &Config, tags: &FunctionTags) -> Pipeline {
     pipeline
 }
 
-/// Who reports checkpoints of data streams.
+/// Origin of Data Streams checkpoints.
 pub fn streams(config: &Config, function: &str) -> data_streams::Origin {
     let service = config.service.as_deref().or(Some(function)).filter(|service| !service.is_empty());
     data_streams::Origin {

@@ -88,7 +88,7 @@ async fn serve(stream: TcpStream, api: RuntimeApi, observer: Option<Observer>) {
     }
 }
 
-/// What requests of one connection share.
+/// State shared by the requests of one connection.
 struct Proxy {
     api: RuntimeApi,
     /// The requests of a connection come one after the other.
@@ -96,7 +96,7 @@ struct Proxy {
     observer: Option<Observer>,
 }
 
-/// What a request is about.
+/// The route of a request to the Runtime API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Route {
     Next,
@@ -178,7 +178,7 @@ fn failed(error: &Error) -> Response<ReplyBody> {
     response
 }
 
-/// What the runtime gets.
+/// The body of a reply to the runtime.
 enum ReplyBody {
     Passed(PassedBody),
     Text(Option<Bytes>),

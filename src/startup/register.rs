@@ -19,25 +19,25 @@ use crate::{
 /// Registered, and on the way to the first event as far as that was possible.
 #[derive(Debug)]
 pub struct StartupState {
-    /// Where we are.
+    /// The environment of the sandbox.
     pub environment: Environment,
-    /// Who we are to the platform.
+    /// Extension id, function name and account from the registration.
     pub registered: ExtensionRegistration,
-    /// Where we listen.
+    /// The bound ports.
     pub ports: Ports,
     /// Where the runtime goes to; None where nobody wants a proxy.
     pub runtime_proxy: Option<Result<ProxyListener, runtime_proxy::Error>>,
     /// A connection on which the next event has been asked for. None if it has broken, or if the subscription has to be repeated before the next event may be
     /// asked for: another one has to be opened.
     pub connection: Option<Connection>,
-    /// How far the subscription has got.
+    /// The state of the telemetry subscription.
     pub subscription: SubscriptionReply,
 }
 
 /// The response to the subscription.
 #[derive(Debug)]
 pub enum SubscriptionReply {
-    /// It is here.
+    /// The response has been read.
     Received(Result<SubscriptionOutcome, Error>),
     /// It comes on the connection, before the next event. Lost if there is no connection.
     Pending,

@@ -99,7 +99,7 @@ pub fn apply_config(loaded: LoadedConfig) -> Config {
     if !loaded.unsupported.is_empty() {
         tracing::warn!("CONFIG | not supported yet, and without effect: {}", loaded.unsupported.join(", "));
     }
-    tracing::debug!("Flush strategy: {:?}", loaded.config.flush_strategy);
+    tracing::debug!("Flush strategy: {}", loaded.config.flush_strategy);
     loaded.config
 }
 
@@ -192,16 +192,16 @@ pub struct RuntimeProxy {
 /// The service, and the resource, of a function that nobody has named.
 const LAMBDA_SERVICE: &str = "aws.lambda";
 
-/// A listener at work.
+/// The telemetry listener, bound and served.
 pub struct TelemetryReceiver {
-    /// Where.
+    /// Its port.
     pub port: u16,
-    /// What arrives.
+    /// Batches of telemetry that it has received.
     pub batches: Batches,
 }
 
 impl TelemetryReceiver {
-    /// What to ask of the Telemetry API.
+    /// The subscription that fits this configuration.
     pub fn subscription(&self, config: &Config, initialization: Initialization) -> Subscription {
         Subscription { port: self.port, logs: config.logs.enabled, initialization }
     }
@@ -230,10 +230,10 @@ impl TelemetryReceiver {
     }
 }
 
-/// What will arrive; None where nothing will.
+/// Batches of telemetry; `None` without a subscription.
 pub type Telemetry = Option<Batches>;
 
-/// What is known once everything that can fail has been tried.
+/// The result of the fallible startup steps.
 pub struct StartedServices {
     pub next: NextPoller,
     pub registered: ExtensionRegistration,
@@ -247,7 +247,7 @@ pub struct StartedServices {
     pub runtime_proxy: Option<RuntimeProxy>,
 }
 
-/// Puts the rest around it.
+/// Builds the components from the started services.
 pub fn build_components(known: StartedServices, environment: &Environment, start_time: StartTime) -> Components {
     let StartedServices {
         next,

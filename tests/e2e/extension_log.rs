@@ -28,7 +28,7 @@ fn a_start_tells_its_version_the_flush_strategy_and_how_long_it_took() {
     let run = run_sandbox(setup_with(echo(), &[("DD_LOG_LEVEL", "debug"), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")]), 1);
     run.assert_unharmed();
     let version = concat!("Starting Datadog Extension v", env!("CARGO_PKG_VERSION"));
-    for beginning in [version, "Flush strategy: End", "Datadog Next-Gen Extension ready in "] {
+    for beginning in [version, "Flush strategy: end", "Datadog Next-Gen Extension ready in "] {
         assert_logged(&run, "DEBUG", beginning);
     }
     let own = run.own_lines();
@@ -93,7 +93,7 @@ fn a_strategy_that_managed_instances_do_not_have_is_told() {
         let setup = setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]);
         run_sandbox(Setup { initialization: Initialization::ManagedInstances, ..setup }, 1)
     };
-    assert_logged(&of("end"), "WARN", "Managed Instance mode detected. Flush strategy 'End' is not compatible");
+    assert_logged(&of("end"), "WARN", "Managed Instance mode detected. Flush strategy 'end' is not compatible");
     assert_eq!(count_lines(&of("continuously,1000"), "WARN", "Managed Instance mode detected"), 0);
 }
 

@@ -151,7 +151,7 @@ fn a_telemetry_port_that_is_taken_is_no_obstacle() {
         let run = run_sandbox(Setup { network: Network::Host, ..setup(echo()) }, 3);
         run.assert_unharmed();
         run.assert_exactly_once();
-        assert!(run.own_lines().contains("Port 8999 cannot be bound"), "{}", run.own_lines());
+        assert!(run.own_lines().contains("cannot bind port 8999"), "{}", run.own_lines());
     });
 }
 

@@ -93,7 +93,7 @@ pub fn names() -> impl Iterator<Item = String> {
 pub struct ReducedYaml {
     /// The rest, with scalars as they were written. It is JSON, which is YAML too.
     pub text: String,
-    /// What was removed.
+    /// Settings of `datadog.yaml` that were taken out, each with the variable that sets the same.
     pub removed: Vec<RemovedSetting>,
 }
 

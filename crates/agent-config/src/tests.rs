@@ -273,6 +273,9 @@ fn flush_strategies_have_an_exact_grammar() {
         let loaded = env([("DD_SERVERLESS_FLUSH_STRATEGY", text)]);
         (loaded.config.flush_strategy, loaded.warnings.len())
     };
+    for text in ["default", "end", "end,1000", "periodically,60000", "continuously,1"] {
+        assert_eq!(strategy(text).0.to_string(), text);
+    }
     let ms = Duration::from_millis;
     assert_eq!(strategy("default"), (FlushStrategy::Default, 0));
     assert_eq!(strategy("end"), (FlushStrategy::End, 0));

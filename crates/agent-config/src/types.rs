@@ -283,3 +283,17 @@ pub enum FlushStrategy {
     /// At this interval, without delaying the next invocation.
     Continuously(Duration),
 }
+
+/// As `DD_SERVERLESS_FLUSH_STRATEGY` is written: `periodically,60000`.
+impl fmt::Display for FlushStrategy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, interval) = match self {
+            Self::Default => return formatter.write_str("default"),
+            Self::End => return formatter.write_str("end"),
+            Self::EndPeriodically(interval) => ("end", interval),
+            Self::Periodically(interval) => ("periodically", interval),
+            Self::Continuously(interval) => ("continuously", interval),
+        };
+        write!(formatter, "{name},{}", interval.as_millis())
+    }
+}

@@ -28,7 +28,7 @@ pub const STEPS: [&str; 5] = ["t_start", "t_bound", "t_registered", "t_sent", "t
 /// When the launcher took each of its [`STEPS`], in nanoseconds of `CLOCK_MONOTONIC`; zero where it is not known.
 pub type StepTimes = [u64; STEPS.len()];
 
-/// How far startup has got.
+/// The startup state that the launcher hands over to the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handover<'a> {
     /// The extension's id.
@@ -43,7 +43,7 @@ pub struct Handover<'a> {
     pub times: StepTimes,
 }
 
-/// How far the subscription has got.
+/// The state of the telemetry subscription at the handover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubscriptionState {
     /// The response comes before the next event.

@@ -1,11 +1,11 @@
-//! How an execution environment came to be.
+//! Lambda's initialization type of an execution environment.
 //!
 //! Source: AWS Lambda developer guide, "Defined runtime environment variables".
 
 /// The environment variable that says it.
 pub const INITIALIZATION_TYPE: &str = "AWS_LAMBDA_INITIALIZATION_TYPE";
 
-/// How an execution environment came to be.
+/// Lambda's initialization type of an execution environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Initialization {
     /// Started for an invocation that waits; also anything that this version does not know.

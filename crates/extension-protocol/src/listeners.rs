@@ -8,7 +8,7 @@ use core::net::Ipv4Addr;
 /// setting, so the proxy has no row in [`LISTENERS`].
 pub const WEB_ADAPTER_PROXY: &str = "AWS_LWA_LAMBDA_RUNTIME_API_PROXY";
 
-/// What a socket serves.
+/// The service behind a listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// Lambda sends telemetry.
@@ -21,7 +21,7 @@ pub enum Service {
     Lifecycle,
 }
 
-/// How a socket is bound.
+/// Address, port and kind of a listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listener {
     pub service: Service,
@@ -79,7 +79,7 @@ pub const LISTENERS: [Listener; 4] = [
 ];
 
 impl Service {
-    /// How its socket is bound.
+    /// The listening socket of this service.
     #[must_use]
     pub const fn listener(self) -> Listener {
         let [telemetry, dogstatsd, trace_agent, lifecycle] = LISTENERS;
@@ -110,7 +110,7 @@ impl Sockets {
         }
     }
 
-    /// Those that are bound.
+    /// File descriptors of the bound sockets.
     pub fn bound(&self) -> impl Iterator<Item = i32> {
         self.0.into_iter().flatten()
     }

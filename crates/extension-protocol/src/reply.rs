@@ -1,4 +1,4 @@
-//! What Lambda's responses mean.
+//! Parsers of Lambda's responses to register, subscribe and next.
 
 use crate::{json, response::Response};
 
@@ -38,7 +38,7 @@ pub enum EventType {
     Shutdown,
 }
 
-/// Whether the platform has accepted a request.
+/// True for every 2xx status.
 #[must_use]
 pub fn is_success(status: u16) -> bool {
     (200..300).contains(&status)

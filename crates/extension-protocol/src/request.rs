@@ -22,7 +22,7 @@ pub enum Request<'a> {
     Subscribe {
         /// The extension's id.
         id: &'a str,
-        /// What is subscribed to.
+        /// Telemetry types, buffering and destination.
         subscription: Subscription,
     },
     /// The request for the next event. The environment may be frozen until the response comes.

@@ -114,11 +114,11 @@ struct Head {
     status: u16,
     body: BodyLength,
     closes: bool,
-    /// Where the body begins.
+    /// Offset of the body's first byte.
     bytes: usize,
 }
 
-/// How long a body is.
+/// The length of a body by its headers.
 #[derive(Debug, Clone, Copy)]
 enum BodyLength {
     Bytes(usize),

@@ -5,7 +5,7 @@ use crate::{Sink, decimal, initialization::Initialization};
 /// A telemetry subscription, before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subscription {
-    /// Where the telemetry listener was bound.
+    /// The port of the telemetry listener.
     pub port: u16,
     /// Whether function and extension lines are wanted beside the platform's events.
     pub logs: bool,

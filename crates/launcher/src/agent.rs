@@ -1,4 +1,4 @@
-//! Where the agent is.
+//! Paths of the agent's program.
 
 use core::ffi::CStr;
 

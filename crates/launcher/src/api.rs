@@ -4,7 +4,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use extension_protocol::decimal;
 
-/// Where Lambda's APIs answer.
+/// The address of Lambda's Runtime and Extensions APIs.
 #[derive(Clone, Copy)]
 pub struct Api<'e> {
     pub address: SocketAddrV4,

@@ -172,7 +172,7 @@ pub fn monotonic_ns() -> u64 {
 
 /// # Safety
 ///
-/// Whatever the kernel asks for of this call.
+/// The arguments are valid for this system call, as the kernel documents it.
 #[cfg(target_arch = "x86_64")]
 unsafe fn syscall(number: usize, arguments: [usize; 4]) -> isize {
     let [first, second, third, fourth] = arguments;
@@ -196,7 +196,7 @@ unsafe fn syscall(number: usize, arguments: [usize; 4]) -> isize {
 
 /// # Safety
 ///
-/// Whatever the kernel asks for of this call.
+/// The arguments are valid for this system call, as the kernel documents it.
 #[cfg(target_arch = "aarch64")]
 unsafe fn syscall(number: usize, arguments: [usize; 4]) -> isize {
     let [first, second, third, fourth] = arguments;

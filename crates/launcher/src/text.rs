@@ -28,7 +28,7 @@ impl<'p> Text<'p> {
         self.place.get(..self.used).unwrap_or_default()
     }
 
-    /// Whether all that was written has found room.
+    /// False if the text was truncated to the buffer.
     pub fn is_whole(&self) -> bool {
         !self.is_cut
     }

@@ -7,7 +7,7 @@ use crate::{Error, MAX_FRAME_BYTES, MAX_REPLY_BYTES, Reader, VERSION, Value, wri
 /// Number of bytes of a frame's length.
 const LENGTH_BYTES: usize = 4;
 
-/// What the agent asks for.
+/// A request from the agent to the worker.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Request<'m> {
     /// Builds the rules. The first message, sent once.
@@ -29,7 +29,7 @@ pub enum Request<'m> {
     Close { context: u32 },
 }
 
-/// What the worker answers.
+/// A reply from the worker to the agent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// The rules are built.
@@ -38,9 +38,9 @@ pub enum Reply {
         waf_version: Vec<u8>,
         /// Of the ruleset; empty if it has none.
         rules_version: Vec<u8>,
-        /// How many rules are used.
+        /// Number of rules that were loaded.
         loaded: u32,
-        /// How many are not.
+        /// Number of rules that could not be loaded.
         failed: u32,
     },
     /// The rules cannot be used, for this reason.

@@ -34,7 +34,7 @@ impl Display for Error {
 
 impl core::error::Error for Error {}
 
-/// What is left of a message.
+/// The unread rest of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'m> {
     bytes: &'m [u8],

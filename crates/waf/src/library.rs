@@ -121,7 +121,7 @@ impl Waf {
     }
 }
 
-/// What is known of one request.
+/// A `ddwaf_context`: the addresses of one request.
 pub struct Context {
     handle: Handle,
 }
@@ -295,7 +295,7 @@ impl Object {
         ptr::with_exposed_provenance(usize::try_from(self.word()).unwrap_or_default())
     }
 
-    /// How many entries a container has.
+    /// Number of entries of an array or map; 0 for scalars.
     fn entries(&self) -> u32 {
         match self.tag() {
             tag::ARRAY | tag::MAP => u32::from(u16::from_ne_bytes([self.bytes[2], self.bytes[3]])).min(MAX_ENTRIES),

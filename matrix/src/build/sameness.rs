@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::iter;
 use std::path::Path;
 
 use crate::elf::program::Program;
@@ -28,7 +29,8 @@ pub fn of_files<'p>(paths: impl IntoIterator<Item = &'p Path>) -> io::Result<Str
 fn blank(program: &mut [u8]) {
     let Some(start) = only_record(program) else { return };
     let build_id = Program::parse(program).ok().and_then(|program| program.section(BUILD_ID));
-    for place in [start..start.saturating_add(SIZE)].into_iter().chain(build_id) {
+    let record = start..start.saturating_add(SIZE);
+    for place in iter::once(record).chain(build_id) {
         program.get_mut(place).unwrap_or_default().fill(0);
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use object::elf::{ELFMAG, EM_AARCH64, EM_X86_64, Machine, PT_DYNAMIC, SHF_EXECINSTR};
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _};
-use object::{Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
+use object::{Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol, SymbolKind};
 
 /// How an ELF file begins.
 pub const MAGIC: [u8; 4] = ELFMAG;
@@ -48,7 +48,7 @@ impl<'f> Program<'f> {
 
     /// The names of what a program takes from its libraries, sorted.
     pub fn imports(&self) -> Vec<String> {
-        let symbols = self.elf.dynamic_symbols().filter(|symbol| symbol.is_undefined());
+        let symbols = self.elf.dynamic_symbols().filter(ObjectSymbol::is_undefined);
         let mut names: Vec<String> = symbols.filter_map(|symbol| symbol.name().ok().map(str::to_owned)).collect();
         names.retain(|name| !name.is_empty());
         names.sort();

@@ -31,7 +31,7 @@ pub enum Kind {
     },
     /// The response is an error.
     Error {
-        /// As its header says.
+        /// From the header `Lambda-Runtime-Function-Error-Type`.
         error_type: Option<String>,
     },
 }
@@ -64,7 +64,7 @@ pub struct Messages {
     pub span_parents: Arc<SpanParents>,
 }
 
-/// What both sides count.
+/// Counts that listener and loop share: messages in flight and events that were dropped.
 #[derive(Debug, Clone, Default)]
 pub struct Counters {
     /// How many messages are on their way to the loop.
@@ -182,7 +182,7 @@ impl BodyCopy {
         if self.is_whole { &self.bytes } else { &[] }
     }
 
-    /// What there is of it.
+    /// The bytes that were received so far.
     pub fn beginning(&self) -> &[u8] {
         &self.bytes
     }

@@ -47,7 +47,7 @@ pub struct Monitor {
 struct OpenRequest {
     /// None from tracers that do not know it.
     id: Option<RequestId>,
-    /// What is kept of it.
+    /// Bytes of the request that are kept.
     bytes: usize,
     evaluation: Arc<tokio::sync::Mutex<Evaluation>>,
 }

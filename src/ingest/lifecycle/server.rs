@@ -47,7 +47,7 @@ const START_PATH: &str = "/lambda/start-invocation";
 const END_PATH: &str = "/lambda/end-invocation";
 const HELLO_PATH: &str = "/lambda/hello";
 
-/// What all calls share.
+/// State shared by all lifecycle calls.
 pub struct Server {
     pub decoder: Arc<Decoder>,
     /// None: requests are not evaluated for attacks.
@@ -64,7 +64,7 @@ pub struct Server {
     pub evaluations: AtomicU64,
 }
 
-/// What is called.
+/// The endpoint of a lifecycle call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     Start,

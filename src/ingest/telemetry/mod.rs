@@ -37,7 +37,7 @@ use crate::{
 use listener::{Listener, Peer};
 use repetition::UnconfirmedBatches;
 
-/// Where it listens.
+/// The telemetry socket of the table of listeners.
 const SOCKET: extension_protocol::Listener = Service::Telemetry.listener();
 /// How many batches may wait to be processed. When they do, Lambda waits for its answer and buffers on its own side.
 const QUEUE: usize = 16;
@@ -78,7 +78,7 @@ impl TelemetryListener {
 
     fn serve_within(self, limits: Limits) -> io::Result<Batches> {
         if self.port != SOCKET.port {
-            tracing::warn!("TELEMETRY | Port {} cannot be bound; using {} instead", SOCKET.port, self.port);
+            tracing::warn!("TELEMETRY | cannot bind port {}; using {} instead", SOCKET.port, self.port);
         }
         self.listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
@@ -93,7 +93,7 @@ impl TelemetryListener {
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
             if let Err(error) = axum::serve(listener, service).await {
-                tracing::error!("TELEMETRY | The listener has ended: {error}");
+                tracing::error!("TELEMETRY | the listener has ended: {error}");
             }
         });
         Ok(Batches { receiver, lost })
@@ -119,7 +119,7 @@ impl Batches {
         self.receiver.recv().await.map(QueuedBatch::into_batch)
     }
 
-    /// Whether no batch is here.
+    /// True if no batch waits.
     pub fn is_empty(&self) -> bool {
         self.receiver.is_empty()
     }

@@ -29,9 +29,9 @@ const MAX_USED_CONNECTIONS: usize = 1024;
 pub struct Listener {
     socket: TcpListener,
     open: Arc<OpenConnections>,
-    /// How many connections there have been.
+    /// Number of accepted connections.
     count: u64,
-    /// Whether HTTP/2 is spoken.
+    /// True to serve HTTP/2 without TLS (h2c).
     http2: bool,
 }
 

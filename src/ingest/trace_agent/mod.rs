@@ -84,7 +84,7 @@ impl TraceAgentListener {
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
             if let Err(error) = axum::serve(listener, service).await {
-                tracing::error!("TRACE_AGENT | The listener has ended: {error}");
+                tracing::error!("TRACE_AGENT | the listener has ended: {error}");
             }
         });
         Ok(())

@@ -21,7 +21,7 @@ pub enum Cause {
     Closed,
 }
 
-/// Where a request came to.
+/// Receiver and path of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint<'p> {
     receiver: Receiver,
@@ -45,7 +45,7 @@ impl<'p> Endpoint<'p> {
         Self { receiver: Receiver::Otlp, path }
     }
 
-    /// How log lines begin that are about it.
+    /// Prefix of its log lines.
     fn name(self) -> &'static str {
         match self.receiver {
             Receiver::TraceAgent => "TRACE_AGENT",
@@ -54,7 +54,7 @@ impl<'p> Endpoint<'p> {
     }
 }
 
-/// What was refused in this sandbox.
+/// Requests that were refused in this sandbox, by reason.
 #[derive(Debug, Default)]
 pub struct Refusals {
     count: AtomicU64,
@@ -79,7 +79,7 @@ impl Refusals {
         self.told.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
-    /// How many requests were refused.
+    /// Number of refused requests.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }

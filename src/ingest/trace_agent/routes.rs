@@ -1,4 +1,4 @@
-//! What is served where.
+//! Routes of the trace agent: path, methods and handler.
 
 use axum::http::Method;
 
@@ -22,7 +22,7 @@ pub enum Route {
     Traces(Version),
     /// Statistics that a tracer has computed.
     Stats,
-    /// What this agent can do.
+    /// `/info`: endpoints and features of this agent.
     Info,
     /// Passed on.
     Proxied(ProxiedRoute),
@@ -47,7 +47,7 @@ const ENDPOINTS: [&str; 13] = [
 ];
 
 impl Route {
-    /// What is served at a path.
+    /// The route of a path; `None` answers 404.
     pub fn of(path: &str) -> Option<Self> {
         match path {
             "/v0.4/traces" => Some(Self::Traces(Version::V04)),
@@ -67,7 +67,7 @@ impl Route {
         }
     }
 
-    /// Whether it takes this method.
+    /// True if the route serves this method.
     pub fn takes(self, method: &Method) -> bool {
         self.methods().is_none_or(|methods| methods.split(", ").any(|known| known == method.as_str()))
     }
@@ -81,7 +81,7 @@ impl Route {
     }
 }
 
-/// Where tracers send traces of this version.
+/// The path for traces of this version.
 pub fn path(version: Version) -> &'static str {
     match version {
         Version::V04 => "/v0.4/traces",

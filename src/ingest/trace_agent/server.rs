@@ -29,7 +29,7 @@ use crate::{
 pub const SILENCE: Duration = Duration::from_secs(5);
 pub const TOTAL: Duration = Duration::from_secs(30);
 
-/// What all requests share.
+/// State shared by all requests to the trace agent.
 pub struct Agent {
     pub pipeline: Arc<Pipeline>,
     /// The span below which the handler is loaded.
@@ -79,7 +79,7 @@ pub async fn answer(State(agent): State<Arc<Agent>>, request: Request) -> Respon
 }
 
 impl Agent {
-    /// Whether nothing is taken in any more.
+    /// True once the engine receives no more requests.
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }

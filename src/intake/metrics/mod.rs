@@ -40,10 +40,10 @@ const METRICS: Descriptor = Descriptor {
     success: Success::Any,
 };
 
-/// What the intake of distributions takes.
+/// Descriptor of distributions.
 pub(super) const SKETCHES: Descriptor = Descriptor { path: "/api/beta/sketches", ..METRICS };
 
-/// What the intake of counts and gauges takes.
+/// Descriptor of counts and gauges.
 pub(super) const SERIES: Descriptor =
     Descriptor { path: "/api/v2/series", max_sealed_bytes: Some(MAX_SEALED_SERIES_BYTES), ..METRICS };
 

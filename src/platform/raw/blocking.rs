@@ -75,7 +75,7 @@ impl Connection {
         self.send(&[Request::Subscribe { id: &id.0, subscription }, Request::Next { id: &id.0 }])
     }
 
-    /// What became of the subscription.
+    /// Reads the response to the subscription.
     pub fn subscribed(&mut self) -> Result<SubscriptionOutcome, Error> {
         requests::subscribed(&self.receive("subscribe")?)
     }
@@ -143,6 +143,6 @@ impl PendingRegistration {
 pub struct RegisteredConnection {
     /// With nothing on its way.
     pub connection: Connection,
-    /// Who we are to the platform.
+    /// Extension id, function name and account from the registration.
     pub registered: ExtensionRegistration,
 }

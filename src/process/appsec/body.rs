@@ -9,7 +9,7 @@ use super::{
 };
 use crate::process::form::percent_decode;
 
-/// What a body is if nobody says so.
+/// `Content-Type` of a body without one.
 const DEFAULT_TYPE: &str = "application/json";
 
 /// The bytes of a body in an event or a response; None if it is empty, or no base64 where it should be.

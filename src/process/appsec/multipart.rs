@@ -48,7 +48,7 @@ fn parameter<'p>(parameters: &'p str, wanted: &str) -> Option<&'p str> {
     Some(value.trim().trim_matches('"'))
 }
 
-/// What is between delimiters.
+/// Parts of a multipart body, without delimiters.
 fn pieces<'b>(body: &'b [u8], delimiter: &[u8]) -> impl Iterator<Item = &'b [u8]> {
     let mut rest = Some(body);
     std::iter::from_fn(move || {

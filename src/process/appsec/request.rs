@@ -83,7 +83,7 @@ pub struct HttpRequest {
     /// What tells requests of the same kind: the route if the event has one, method and path otherwise.
     pub route: String,
     pub(super) client_ip: Option<String>,
-    /// Those that may become tags.
+    /// Headers that may become span tags.
     pub(super) headers: Headers,
 }
 

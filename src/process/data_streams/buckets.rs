@@ -14,7 +14,7 @@ const DURATION: i64 = 10_000_000_000;
 /// Edges and buckets together that wait to be sent. Beyond, points are dropped and counted.
 const MAX_GROUPS: usize = 1_000;
 
-/// Who reports.
+/// Service, environment and version that checkpoints are reported for.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// The function's service as given, else its name.

@@ -7,7 +7,7 @@ use crate::process::propagation::Carrier;
 
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
-/// The way of a message up to its topic.
+/// A pathway: hash and start times of a message's way to its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pathway {
     pub hash: u64,

@@ -56,7 +56,7 @@ impl<'b> Reader<'b> {
         self.memory = bytes;
     }
 
-    /// What may still be allocated.
+    /// Bytes that decoding may still allocate.
     #[cfg(test)]
     pub(crate) fn memory(&self) -> usize {
         self.memory

@@ -28,7 +28,7 @@ const MAX_REQUEST_BYTES: usize = 512 << 20;
 /// The service of spans whose resource names none.
 const NO_SERVICE: &str = "otlpresourcenoservicename";
 
-/// How spans are named.
+/// Settings for names of converted spans.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The span's name is that of the operation.
@@ -65,7 +65,7 @@ pub(super) struct ConversionBudget {
     max_trace: usize,
     /// What is left for the trace that is converted.
     trace: usize,
-    /// What is left for it and all others.
+    /// Bytes left for all traces of the request.
     request: usize,
 }
 

@@ -137,7 +137,7 @@ impl Kind {
     pub(super) const ALL: [Self; 6] =
         [Self::Unspecified, Self::Internal, Self::Server, Self::Client, Self::Producer, Self::Consumer];
 
-    /// What tags say.
+    /// The value of the tag `span.kind`.
     pub fn text(self) -> &'static str {
         match self {
             Self::Unspecified => "unspecified",

@@ -21,7 +21,7 @@ mod tests;
 
 pub use convert::{NameRules, Settings, Traces};
 
-/// How a request and its reply are encoded.
+/// The encoding of a request and its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     Protobuf,

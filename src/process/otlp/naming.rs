@@ -119,7 +119,7 @@ fn by_kind<'b>(lookup: &Lookup<'_, 'b>, kind: Kind) -> Text<'b> {
     }
 }
 
-/// What the operation is about.
+/// The resource name by the semantic conventions.
 pub(super) fn resource<'b>(lookup: &Lookup<'_, 'b>) -> Text<'b> {
     let pair = |first: Text<'b>, second: Option<Text<'b>>| match second {
         Some(second) => Cow::Owned(format!("{first} {second}")),

@@ -36,9 +36,9 @@ const REQUEST_HEADER: &str = "http.request.header.";
 pub(super) struct Tags<'b, 'r> {
     pub(super) meta: Vec<(Text<'b>, Text<'b>)>,
     pub(super) metrics: Vec<(Text<'b>, f64)>,
-    /// Which of [`MAPPED`] are there.
+    /// For each of [`MAPPED`], whether an attribute has it.
     mapped: [bool; MAPPED.len()],
-    /// Which of their names numbers have.
+    /// For each of [`MAPPED`], whether a number has it.
     mapped_metrics: [bool; MAPPED.len()],
     /// Tags of these names come from attributes `datadog.…` alone.
     ignores_mapped: bool,

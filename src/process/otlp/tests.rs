@@ -1,4 +1,4 @@
-//! What becomes of a span.
+//! Tests of the conversion of spans.
 
 use serde_json::json;
 

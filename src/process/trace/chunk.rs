@@ -66,7 +66,7 @@ impl<'b> Chunk<'b> {
     }
 }
 
-/// Where each span's parent is.
+/// For each span, the index of its parent in the chunk; `None` for roots.
 struct Parents(Vec<Option<usize>>);
 
 impl Parents {

@@ -56,7 +56,7 @@ pub struct TracerPayload {
 }
 
 impl TracerPayload {
-    /// What it is in an agent payload.
+    /// Its bytes, a field of the agent payload.
     pub fn bytes(&self) -> &[u8] {
         self.buffer.get(self.start..).unwrap_or_default()
     }
@@ -97,7 +97,7 @@ pub(super) struct Head {
 pub(super) struct UnsendableSpans {
     /// Those of which one alone is larger than a payload may be.
     pub(super) oversized: usize,
-    /// Those for which there was no room.
+    /// Spans that were dropped because the memory bound was reached.
     pub(super) without_room: usize,
 }
 
@@ -331,7 +331,7 @@ fn trace_tags(chunk: &Chunk<'_>) -> Vec<(String, String)> {
     of_root.or_else(|| chunk.spans.iter().map(of).find(|tags| !tags.is_empty())).unwrap_or_default()
 }
 
-/// What a chunk has besides its spans.
+/// The fields of a chunk besides its spans.
 struct ChunkHead<'c> {
     priority: i32,
     origin: &'c str,

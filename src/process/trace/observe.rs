@@ -101,7 +101,7 @@ pub struct DurableContext {
     pub name: String,
     /// Whether the invocation is the first of the execution.
     pub is_first: Option<bool>,
-    /// How the execution stands.
+    /// The status of the durable execution.
     pub status: Option<String>,
 }
 

@@ -36,7 +36,7 @@ pub struct Pipeline {
     stats: stats::Keys,
 }
 
-/// What a request's traces have become.
+/// Payloads, stats and counts of one request.
 #[derive(Debug, Default)]
 pub struct Output {
     /// To be sent, each below [`super::MAX_PAYLOAD_BYTES`].
@@ -44,7 +44,7 @@ pub struct Output {
     /// To be merged into the concentrator; empty unless the extension computes stats.
     pub stats: Groups,
     pub counts: Counts,
-    /// What the spans say about invocations.
+    /// Observations that link spans to invocations.
     pub observed: SpanObservations,
 }
 
@@ -66,7 +66,7 @@ pub struct Counts {
     pub without_room: usize,
 }
 
-/// What a request leaves to its caller.
+/// Headers and time of the request that traces came in.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'h> {
     pub headers: &'h TracerHeaders,
@@ -220,7 +220,7 @@ impl<'p> Request<'p> {
         room
     }
 
-    /// What every span that is sent goes through.
+    /// The last steps for every span that is sent.
     fn finish_span(&self, span: &mut Span<'_>, last_query: &mut obfuscate::LastQuery) {
         if span.service == LAMBDA_SERVICE
             && let Some(service) = &self.pipeline.service

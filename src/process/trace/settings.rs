@@ -48,7 +48,7 @@ pub struct FilterTags {
     pub regex_reject: Vec<String>,
 }
 
-/// What to replace in tags.
+/// A rule of `DD_APM_REPLACE_TAGS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplaceRule {
     /// A tag's key, `resource.name` for the resource, or `*` for every tag.

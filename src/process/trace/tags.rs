@@ -76,7 +76,7 @@ impl CommonTags {
         self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| &**value)
     }
 
-    /// Those that tell groups of stats apart.
+    /// Tags that are part of the key of stats.
     pub(super) fn of_stats(&self) -> impl Iterator<Item = (&str, &str)> {
         self.of_stats.iter().map(|(key, value)| (&**key, &**value))
     }

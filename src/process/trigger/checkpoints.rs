@@ -14,7 +14,7 @@ use crate::process::{
 /// Records of an event that are looked at, as many as the largest batch of any service has.
 pub(super) const MAX_RECORDS: usize = 10_000;
 
-/// Where a record comes from.
+/// The queue, stream or topic of a record.
 pub(super) struct Source<'a> {
     /// `sqs`, `sns`, `kinesis`, `kafka` or `eventbridge`.
     pub(super) kind: &'static str,

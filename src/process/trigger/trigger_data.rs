@@ -71,7 +71,7 @@ const RECORD: &[&str] = &[
 /// An event whose trigger is looked for.
 pub(super) struct Input<'a> {
     pub(super) top: Fields<'a>,
-    /// What tells requests apart.
+    /// `requestContext`, which tells the kinds of requests apart.
     pub(super) request: Fields<'a>,
     /// The first of `Records`.
     pub(super) record: Fields<'a>,

@@ -43,7 +43,7 @@ pub struct Waf {
     waiting: Arc<Semaphore>,
 }
 
-/// What the worker is to do.
+/// A message to the worker, and where its reply goes.
 #[derive(Debug)]
 struct Command {
     /// The frame.
@@ -54,7 +54,7 @@ struct Command {
     _room: OwnedSemaphorePermit,
 }
 
-/// What there is to evaluate with.
+/// The state of the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Starting,
@@ -111,7 +111,7 @@ impl Waf {
         let _ = self.send(Request::Close { context }, context, None);
     }
 
-    /// Those of the worker that was ready last.
+    /// Versions of library and rules of the last worker that was ready.
     pub fn versions(&self) -> Versions {
         match &*self.state.borrow() {
             State::Ready(versions) => versions.clone(),

@@ -51,7 +51,7 @@ pub struct Supervisor {
     pub state: watch::Sender<State>,
 }
 
-/// What has come of a worker.
+/// How one run of the worker ended, and for how long it served.
 struct Attempt {
     end: End,
     /// For how long it was ready; None: it has evaluated nothing.

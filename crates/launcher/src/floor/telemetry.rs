@@ -95,7 +95,7 @@ impl Telemetry {
     }
 }
 
-/// Who has connected.
+/// An accepted connection and what was read of its request.
 struct Sender {
     socket: OwnedFd,
     requests: Requests,

@@ -29,7 +29,7 @@ use crate::{
 /// function's time depends, waits meanwhile: the attributes of a resource become tags of each of its spans.
 const MAX_INLINE_BYTES: usize = 4 << 10;
 
-/// What all requests share.
+/// State shared by all export requests.
 pub struct Receiver {
     pub agent: Arc<Agent>,
     pub settings: Settings,
@@ -42,7 +42,7 @@ pub struct Export {
     /// Maximum length in bytes once it is decompressed.
     pub max_bytes: usize,
     pub headers: TracerHeaders,
-    /// Where it came to.
+    /// The endpoint, for log lines and telemetry.
     pub endpoint: Endpoint<'static>,
     pub body: ReceivedBody,
 }
@@ -50,7 +50,7 @@ pub struct Export {
 /// A body, and its share of the memory.
 pub struct ReceivedBody {
     pub bytes: Vec<u8>,
-    /// Where the message begins.
+    /// Offset of the protobuf message: 5 after a gRPC frame head, else 0.
     pub start: usize,
     pub room: OwnedSemaphorePermit,
 }
@@ -181,7 +181,7 @@ pub(super) fn is_inline(is_gzip: bool, bytes: usize) -> bool {
 
 struct ExportOutput {
     output: Output,
-    /// How many spans have no trace id.
+    /// Number of spans without a valid trace id.
     invalid: usize,
 }
 

@@ -70,7 +70,7 @@ pub async fn serve(listener: Listener, receiver: Arc<Receiver>, max_bytes: usize
     let service = Router::new().fallback(answer).with_state(Service { receiver, max_bytes });
     // axum keeps accepting whatever happens to single connections; it returns only if asked to.
     if let Err(error) = axum::serve(listener, service).await {
-        tracing::error!("OTLP | The listener for gRPC has ended: {error}");
+        tracing::error!("OTLP | the listener for gRPC has ended: {error}");
     }
 }
 

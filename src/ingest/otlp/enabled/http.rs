@@ -31,7 +31,7 @@ pub async fn serve(listener: Listener, receiver: Arc<Receiver>) {
     let service = Router::new().fallback(answer).with_state(receiver);
     // axum keeps accepting whatever happens to single connections; it returns only if asked to.
     if let Err(error) = axum::serve(listener, service).await {
-        tracing::error!("OTLP | The listener for HTTP has ended: {error}");
+        tracing::error!("OTLP | the listener for HTTP has ended: {error}");
     }
 }
 

@@ -64,7 +64,7 @@ pub struct StartCall {
     pub checkpoints: Vec<Point>,
     /// The event as tags.
     pub captured: Vec<Tag>,
-    /// What kind of event it is.
+    /// The trigger of the event; `None` if it is not recognized.
     pub trigger: Option<Kind>,
     /// The number of the evaluation of the request, whose [`SecurityCall`] follows; None: there is none.
     pub evaluation: Option<u64>,
@@ -109,7 +109,7 @@ pub struct Decoder {
     pub capture_depth: Option<u32>,
     pub triggers: trigger::Settings,
     pub propagator: Propagator,
-    /// Who reports checkpoints.
+    /// Origin of Data Streams checkpoints.
     pub streams: data_streams::Origin,
     /// Makes ids; never 0.
     pub random: fn() -> u64,

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 /// Maximum length of a value in characters.
 pub(super) const MAX_VALUE_CHARS: usize = 4096;
 
-/// What stands for a value that is not shown.
+/// Replacement of a redacted value.
 pub(super) const REDACTED: &str = "redacted";
 
 /// Names whose values are not shown, in any case.

@@ -80,7 +80,7 @@ impl Processor {
         self
     }
 
-    /// What puts spans of tracers below ours.
+    /// Parents for spans of tracers that have none.
     pub fn span_parents(&self) -> Arc<SpanParents> {
         self.spans.as_ref().map(|spans| spans.startup.span_parents()).unwrap_or_default()
     }

@@ -60,7 +60,7 @@ fn request_within(encoding: Encoding, body: &[u8], max_bytes: usize) -> Result<R
 
 /// A message of which one field after the other is read.
 trait Message<'b>: Default {
-    /// Those that are used.
+    /// Fields of the message that are decoded; others are skipped.
     const FIELDS: &'static [Field];
 
     /// Takes in a field by its number, or an element of it where it is repeated. One that is not known is read over.
@@ -95,7 +95,7 @@ trait FieldValue<'b>: Sized {
     fn skip(self) -> Result<(), Self::Error>;
 }
 
-/// What decoding may still take.
+/// Bytes that decoding may still allocate.
 struct Budget {
     bytes: Cell<usize>,
     depth: Cell<usize>,

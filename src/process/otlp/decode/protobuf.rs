@@ -23,7 +23,7 @@ pub(super) fn message<'b, M: Message<'b>>(body: &'b [u8], budget: &Budget) -> Re
     Ok(message)
 }
 
-/// What stands on the wire.
+/// A field's value by its wire type.
 enum Wire<'b> {
     Varint(u64),
     Fixed64(u64),

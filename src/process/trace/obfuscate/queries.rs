@@ -12,7 +12,7 @@ const QUERIES: [&str; 2] = ["db.query.text", "db.statement"];
 /// year, and of a text that is none, numbers and quoted texts go as well.
 const LEFT: [&str; 7] = ["memcached", "mongodb", "elasticsearch", "opensearch", "dynamodb", "aws.dynamodb", "couchdb"];
 
-/// What a query is written in.
+/// The query language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
     Sql(sql::Dialect),

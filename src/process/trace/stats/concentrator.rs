@@ -29,7 +29,7 @@ const BLOCKED: &str = "tracer_blocked_value";
 /// Which buckets to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
-    /// Those that are complete.
+    /// Buckets whose ten seconds are over.
     Due,
     /// All, because the sandbox ends.
     All,

@@ -8,7 +8,7 @@ use crate::process::msgpack::Writer;
 /// Maximum size of a payload before compression, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 3 << 20;
 
-/// Where stats come from.
+/// Tracer, language and container of stats.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
     pub env: String,

@@ -36,7 +36,7 @@ pub struct Groups {
     current: i64,
     /// The tracer behind the request.
     pub(super) origin: Option<Origin>,
-    /// Where a key is put together.
+    /// Scratch space for keys.
     key: Writer,
     /// How many groups there are in all buckets, and what they take.
     count: usize,
@@ -46,7 +46,7 @@ pub struct Groups {
     pub(super) collapsed: usize,
 }
 
-/// What is counted of ten seconds.
+/// The groups of one bucket of ten seconds.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     /// By the bytes of their keys.
@@ -55,7 +55,7 @@ pub(super) struct Bucket {
     pub(super) others: Values,
 }
 
-/// What is counted in a group.
+/// Hits, errors and durations of one group.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Values {
     pub(super) hits: u64,

@@ -1,4 +1,4 @@
-//! What makes two spans the same operation.
+//! Keys of stats: spans with equal keys are one group.
 
 use std::borrow::Cow;
 

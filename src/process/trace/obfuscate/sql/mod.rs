@@ -389,7 +389,7 @@ impl<'q> Translation<'q> {
     }
 }
 
-/// What a name goes on with.
+/// True for characters that continue a name.
 fn is_word(char: char) -> bool {
     char.is_ascii_alphanumeric()
         || matches!(char, '_' | '$' | '#' | '*' | '@')

@@ -1,10 +1,10 @@
-//! Where the tokens of a query end.
+//! The scanner of SQL tokens.
 
 use std::borrow::Cow;
 
 use super::{Dialect, is_word};
 
-/// What is left of a query.
+/// A cursor over the unread rest of a query.
 pub(super) struct Scanner<'q> {
     rest: &'q str,
     escapes: Escapes,

@@ -1,6 +1,6 @@
 //! What is written of a query: tokens with a space between them, without aliases, a run of literals as one.
 
-/// What stands for a literal.
+/// Replacement of a literal.
 const LITERAL: &str = "?";
 
 /// Words that come after `AS` without being an alias.
