@@ -270,14 +270,14 @@ fn show(
         };
         let gates: [(&str, Gate); 2] = [("register", |start| start.register), ("next", |start| start.next)];
         let mut row = serde_json::Map::new();
-        let mut told = Vec::new();
+        let mut columns = Vec::new();
         for (gate, of) in gates {
             let (own, inside) = (milliseconds(of, bare), milliseconds(of, sandbox));
             let floor: Vec<f64> = bare[YARDSTICK].iter().map(|start| of(start).as_secs_f64() * 1000.0).collect();
             let ratios: Vec<f64> = own.iter().zip(&floor).map(|(own, floor)| own / floor).collect();
             let Interval { low, high } = interval(&ratios);
             let (ms, ratio, inside) = (median(&own), median(&ratios), median(&inside));
-            told.push(format!("{ms:.2} {ratio:.2} [{low:.2}, {high:.2}]"));
+            columns.push(format!("{ms:.2} {ratio:.2} [{low:.2}, {high:.2}]"));
             row.insert(
                 gate.to_owned(),
                 json!({"ms": ms, "ratio": ratio, "low": low, "high": high, "sandbox_ms": inside}),
@@ -292,8 +292,8 @@ fn show(
         let bytes = fs::metadata(&files[0]).unwrap().len();
         println!(
             "{name:<12} {bytes:>9} {:>22} {:>22} {faults:>8} {:>20}",
-            told[0],
-            told[1],
+            columns[0],
+            columns[1],
             format!("{:.2} / {:.2}", inside[0], inside[1])
         );
         row.insert("bytes".to_owned(), bytes.into());

@@ -7,14 +7,14 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-/// Of some bytes.
+/// The SHA-256 of some bytes, in hexadecimal.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     let mut context = Sha256::new();
     context.update(bytes);
     finish(context)
 }
 
-/// Of files one after the other.
+/// The SHA-256 of the concatenated contents of files, in hexadecimal.
 pub fn of_files<'p>(paths: impl IntoIterator<Item = &'p Path>) -> io::Result<String> {
     let mut context = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

@@ -1,4 +1,4 @@
-//! Effects that were planted in designed experiments, and what a design cannot tell.
+//! Effects that were planted in designed experiments, and effects that a design does not separate.
 
 #![allow(
     clippy::unwrap_used,
@@ -102,7 +102,7 @@ fn main_effect_of_an_unfolded_screen_names_its_aliases_and_is_not_found() {
         assert!(!is_found(&effect.estimates["ready"]), "{effect:?}");
     }
     assert!(found.effects[2].aliases.contains(&"a*b".to_owned()));
-    noted(&analysis, "do not tell these main effects from interactions");
+    noted(&analysis, "do not separate these main effects from interactions");
 }
 
 #[test]

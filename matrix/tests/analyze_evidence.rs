@@ -200,9 +200,9 @@ fn a_control_covers_every_measure_and_takes_only_what_it_is_about() {
 
 #[test]
 fn p99_is_not_reported_below_five_hundred_starts() {
-    for (blocks, told) in [(499, false), (500, true)] {
+    for (blocks, has_p99) in [(499, false), (500, true)] {
         let analysis = analyze(&pair(blocks), &[], &counted(blocks, "ready", f64::from, |_| 3.0), RESAMPLES);
-        assert_eq!(only(&analysis).cells[0].measures["ready"].p99.is_some(), told);
+        assert_eq!(only(&analysis).cells[0].measures["ready"].p99.is_some(), has_p99);
     }
 }
 
@@ -222,8 +222,8 @@ fn a_failed_start_is_counted_and_takes_its_block_from_its_own_comparison_only() 
     let after = analyze(&plan, &[], &samples, RESAMPLES);
     let found = only(&after);
     assert_eq!((found.blocks, found.cells[1].starts), (17, 17));
-    let told = "3 of 20 starts failed, the first because the extension exited with status 1";
-    assert_eq!(found.cells[1].failures.as_deref(), Some(told));
+    let expected = "3 of 20 starts failed, the first because the extension exited with status 1";
+    assert_eq!(found.cells[1].failures.as_deref(), Some(expected));
     assert!(difference(&after, "fragile", "ready").value.abs() < 2.0);
     assert_eq!(
         difference(&after, "sound", "ready").value.to_bits(),
@@ -415,6 +415,6 @@ fn an_account_can_be_quoted() {
         "{text}"
     );
     assert!(text.contains("fast against baseline") && text.contains("faster by 1.51 ms [1.5"), "{text}");
-    assert!(text.contains("no detectable change (0."), "{text}");
+    assert!(text.contains("no detectable change (MDE 0."), "{text}");
     assert!(text.contains("2 verdicts share a chance of 5 %"), "{text}");
 }

@@ -91,8 +91,8 @@ fn rows(path: &str, begins: &str) -> Vec<Vec<String>> {
 }
 
 /// Each word after a number at the beginning of a line of the help's exit statuses.
-fn statuses(verb: &str) -> BTreeMap<u8, String> {
-    let help = matrix(&[verb, "--help"]);
+fn statuses(command: &str) -> BTreeMap<u8, String> {
+    let help = matrix(&[command, "--help"]);
     let (_, list) = help.split_once("Exit status").unwrap();
     let lines = list.lines().filter_map(|line| line.strip_prefix("  ")?.split_once(char::is_whitespace));
     lines.filter_map(|(number, meaning)| Some((number.parse().ok()?, meaning.trim().to_owned()))).collect()
@@ -132,7 +132,7 @@ fn pages_name_an_effect_and_a_template_as_the_rest_of_them_does() {
 fn the_verdicts_of_the_gate_are_those_of_its_help() {
     let page = read("docs/gate.md");
     let table = between(&page, "| status | outcome |", "\n\n");
-    let told: BTreeMap<u8, String> = table
+    let documented: BTreeMap<u8, String> = table
         .lines()
         .filter_map(|line| {
             let mut cells = line.strip_prefix("| ")?.split(" | ");
@@ -143,19 +143,19 @@ fn the_verdicts_of_the_gate_are_those_of_its_help() {
         let (verdict, _) = meaning.split_once(": ")?;
         (!verdict.contains(' ')).then(|| (status, verdict.to_owned()))
     });
-    assert!(told.len() > 3);
-    assert_eq!(told, verdicts.collect());
+    assert!(documented.len() > 3);
+    assert_eq!(documented, verdicts.collect());
 }
 
 #[test]
 fn statuses_that_are_promised_are_in_the_help() {
-    for (page, promise, verb, status, meaning) in [
+    for (page, promise, command, status, meaning) in [
         ("README.md", "It ends with status 5 if a proof does not hold", "fips-report", 5, "a proof fails"),
         ("docs/fips.md", "It ends with 5 if a proof fails", "fips-report", 5, "a proof fails"),
     ] {
         assert_says(page, promise);
-        let statuses = statuses(verb);
-        assert!(statuses.get(&status).is_some_and(|said| said.starts_with(meaning)), "{verb}: {statuses:?}");
+        let statuses = statuses(command);
+        assert!(statuses.get(&status).is_some_and(|said| said.starts_with(meaning)), "{command}: {statuses:?}");
     }
 }
 
@@ -184,11 +184,14 @@ fn the_bytes_of_programs_are_those_beside_the_budgets() {
             "--set ship-fips --arch arm64 --outside-certificate" => "ship-fips@arm64",
             other => panic!("which layer is that of {other}?"),
         };
-        let told = row.get(3).unwrap();
+        let documented = row.get(3).unwrap();
         match bytes(layer) {
-            Some(bytes) => assert_eq!(told, &with_commas(bytes), "{options}"),
+            Some(bytes) => assert_eq!(documented, &with_commas(bytes), "{options}"),
             // What CI does not build, nobody would correct.
-            None => assert!(["–", "not recorded"].contains(&told.as_str()), "{options}: nothing confirms {told} bytes"),
+            None => assert!(
+                ["–", "not recorded"].contains(&documented.as_str()),
+                "{options}: nothing confirms {documented} bytes"
+            ),
         }
     }
     let tenths = (bytes("ship-agent").unwrap() + 50_000) / 100_000;
@@ -200,7 +203,7 @@ fn the_bytes_of_programs_are_those_beside_the_budgets() {
 #[test]
 fn the_bytes_of_launcher_and_std_floor_are_those_of_what_is_built_here() {
     let row = |name: &str| rows("docs/launcher.md", &format!("| {name} | ")).remove(0);
-    let told = |name: &str| row(name)[2].replace(',', "").parse::<u64>().unwrap();
+    let documented_bytes = |name: &str| row(name)[2].replace(',', "").parse::<u64>().unwrap();
     let floor = Cell { id: "std-floor".to_owned(), kind: CellKind::StdFloor, levels: Levels::new() };
     let tools = Toolchain::plain(&root(), Profile::Release).unwrap();
     let floor = build::one(Manifest::embedded().unwrap(), floor, tools).unwrap().unwrap();
@@ -208,8 +211,11 @@ fn the_bytes_of_launcher_and_std_floor_are_those_of_what_is_built_here() {
     let budgets = toml("matrix/layer-budgets.toml");
     let recorded = budgets["ship"]["files"]["extensions/datadog-agent"].as_integer().unwrap();
     for (name, bytes) in [("std-floor", floor.bytes), ("launcher", launcher), ("launcher", recorded.unsigned_abs())] {
-        let told = told(name);
-        assert!(told.abs_diff(bytes) * 100 <= 3 * bytes, "docs/launcher.md: {name} has {bytes} bytes, not {told}");
+        let documented = documented_bytes(name);
+        assert!(
+            documented.abs_diff(bytes) * 100 <= 3 * bytes,
+            "docs/launcher.md: {name} has {bytes} bytes, not {documented}"
+        );
     }
     assert!(launcher <= 16 << 10);
     assert_says("docs/launcher.md", "The launcher is a program of 16 KB");
@@ -273,12 +279,12 @@ fn without_commands_of_others(text: &str) -> String {
 
 #[test]
 fn options_that_are_named_are_options() {
-    let verbs = matrix(&["--help"]);
-    let verbs =
-        between(&verbs, "Commands:\n", "\n\n").lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let commands = matrix(&["--help"]);
+    let commands =
+        between(&commands, "Commands:\n", "\n\n").lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let mut known = String::new();
-    for verb in verbs.filter(|verb| !verb.is_empty() && *verb != "help") {
-        known += &matrix(&[verb, "--help"]);
+    for command in commands.filter(|command| !command.is_empty() && *command != "help") {
+        known += &matrix(&[command, "--help"]);
     }
     for script in [
         "ci/test",

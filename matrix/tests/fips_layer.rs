@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::layer_support::{answering, arm64_program, ended, foreign, inputs, made, matrix, program, rewritten, told};
+use crate::layer_support::{
+    answering, arm64_program, build_info, ended, foreign, inputs, made, matrix, program, rewritten,
+};
 use matrix::archive::{File, places};
 use matrix::build::recipe::Recipe;
 use matrix::build::{launcher, waf};
@@ -45,12 +47,12 @@ fn pretender() -> LayerInputs {
 fn pretending(levels: Levels) -> LayerInputs {
     let manifest = Manifest::embedded().unwrap();
     let recipe = Recipe::of(manifest, &levels);
-    let mut told = told();
+    let mut build_info = build_info();
     let switches = recipe.features.iter().map(|feature| (feature.clone(), true.into()));
-    told["switches"] = serde_json::Value::Object(switches.collect());
-    told["flags"] = recipe.rustflags.clone().into();
-    let mut inputs = inputs(answering::<&str>(&format!("println!(\"{{}}\", {:?});", told.to_string()), &[]));
-    inputs.programs[0].told = told;
+    build_info["switches"] = serde_json::Value::Object(switches.collect());
+    build_info["flags"] = recipe.rustflags.clone().into();
+    let mut inputs = inputs(answering::<&str>(&format!("println!(\"{{}}\", {:?});", build_info.to_string()), &[]));
+    inputs.programs[0].build_info = build_info;
     LayerInputs { cell: "ship-fips".to_owned(), levels, recipe, ..inputs }
 }
 
@@ -72,7 +74,7 @@ fn what_is_not_the_layer_that_was_asked_for_is_refused() {
     };
     let program_beside: [(&str, &[u8]); 2] = [(places::EXTENSION, script), (places::AGENT, &program())];
     for (zip, problem) in [
-        (b"no zip file".to_vec(), "neither a zip file nor a program"),
+        (b"no zip file".to_vec(), "neither a zip file nor a 64-bit ELF program"),
         (program(), "it is a program, not a layer's zip file"),
         (foreign(&[(places::EXTENSION, script)]), "extensions/datadog-agent is no ELF program of 64 bits"),
         (foreign(&program_beside), "extensions/datadog-agent is no ELF program of 64 bits"),
@@ -117,8 +119,8 @@ fn launched(launcher: &[u8]) -> LayerInputs {
     let levels = levels("on", "off");
     let mut agent = inputs.programs.remove(0);
     places::AGENT.clone_into(&mut agent.place);
-    let told = launcher::document(launcher).unwrap();
-    let first = Program { place: places::EXTENSION.to_owned(), bytes: launcher.to_vec(), told };
+    let build_info = launcher::document(launcher).unwrap();
+    let first = Program { place: places::EXTENSION.to_owned(), bytes: launcher.to_vec(), build_info };
     inputs.programs = vec![first, agent];
     let recipe = Recipe::of(Manifest::embedded().unwrap(), &levels);
     LayerInputs { levels, recipe, ..inputs }
@@ -157,8 +159,8 @@ fn a_layer_with_another_launcher_is_refused() {
 fn guarded(worker: &[u8]) -> LayerInputs {
     let folder = waf::folder().unwrap();
     let mut inputs = pretending(levels("off", "on"));
-    let told = waf::document(worker).unwrap();
-    inputs.programs.push(Program { place: places::WAF.to_owned(), bytes: worker.to_vec(), told });
+    let build_info = waf::document(worker).unwrap();
+    inputs.programs.push(Program { place: places::WAF.to_owned(), bytes: worker.to_vec(), build_info });
     let beside = [(places::WAF_LIBRARY, waf::LIBRARY), (places::WAF_RULES, waf::RULES)].map(|(place, name)| {
         let bytes = fs::read(folder.join(name)).unwrap();
         File { place: place.to_owned(), bytes, executable: false }

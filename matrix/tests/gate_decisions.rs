@@ -1,4 +1,4 @@
-//! What the gate says of runs whose truth is known: how often it is wrong, and that its verb ends as it says.
+//! What the gate says of runs whose truth is known: how often it is wrong, and that the command exits as it says.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -113,7 +113,7 @@ fn a_stored_baseline_raises_no_false_alarm_either_and_finds_what_was_planted() {
     assert!(count(12.0, Outcome::Regressed) >= 230);
 }
 
-/// The files of a run, as the earlier verbs leave them.
+/// The files of a run, as the earlier commands leave them.
 fn left(folder: &Path, samples: &[Sample], builds: &[BuildRecord]) -> String {
     let plan = planned();
     let lines = builds.iter().map(|built| serde_json::to_string(built).unwrap() + "\n").collect::<String>();
@@ -130,7 +130,7 @@ fn gate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_matrix")).arg("gate").args(arguments).output().unwrap()
 }
 
-fn told(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     [&output.stdout[..], &output.stderr[..]].concat().iter().map(|&byte| char::from(byte)).collect()
 }
 
@@ -184,7 +184,7 @@ fn every_outcome_has_a_status_of_its_own_and_a_sentence_with_what_can_be_done() 
     let cases = [
         Case { reason: "against a budget of 3.00 ms", remedy: "Nothing has grown", ms: 3.0, ..case(&calm, "pass", 0) },
         Case { reason: "budget of 2.00 ms", remedy: "raise the budget", ..case(&slow, "regressed", 10) },
-        Case { reason: "would have been seen", remedy: "--blocks", ms: 0.01, ..case(&calm, "inconclusive", 11) },
+        Case { reason: "; MDE ", remedy: "--blocks", ms: 0.01, ..case(&calm, "inconclusive", 11) },
         Case { reason: "again is the same program as main", remedy: "run it again", ..case(&noisy, "invalid-run", 12) },
         Case {
             reason: "none of 30 starts delivers what main delivers",
@@ -205,7 +205,7 @@ fn every_outcome_has_a_status_of_its_own_and_a_sentence_with_what_can_be_done() 
         let budgets = budgets(folder.path(), ms, 1.5);
         let out = folder.path().join("out");
         let output = gate(&[&analysis, "--budgets", budgets.to_str().unwrap(), "--out", out.to_str().unwrap()]);
-        let said = told(&output);
+        let said = output_text(&output);
         assert_eq!(output.status.code(), Some(status), "{name}: {said}");
         assert!(said.starts_with(&format!("{name}: 2 comparisons\n")), "{said}");
         let comment = fs::read_to_string(out.join("gate.md")).unwrap();
@@ -228,7 +228,7 @@ fn what_is_stored_is_what_the_next_run_is_held_to() {
     let (budgets, baseline) = (budgets(folder.path(), 3.0, 1.5), folder.path().join("baseline.json"));
     let (budgets, stored) = (budgets.to_str().unwrap(), baseline.to_str().unwrap());
     let saved = gate(&[&analysis, "--budgets", budgets, "--candidate", "main", "--save-baseline", stored]);
-    assert_eq!(saved.status.code(), Some(0), "{}", told(&saved));
+    assert_eq!(saved.status.code(), Some(0), "{}", output_text(&saved));
     let document: Value = serde_json::from_slice(&fs::read(&baseline).unwrap()).unwrap();
     let ratio = document["conditions"][0]["cells"]["candidate"]["ready"]["value"].as_f64().unwrap();
     assert!((1.2..2.2).contains(&ratio), "{document:#}");
@@ -244,7 +244,7 @@ fn what_is_stored_is_what_the_next_run_is_held_to() {
     let slow = tempfile::tempdir().unwrap();
     let analysis = left(slow.path(), &samples(&plan, 2, 15.0), &[]);
     let regressed = gate(&[&[analysis.as_str()][..], &held].concat());
-    assert_eq!(regressed.status.code(), Some(10), "{}", told(&regressed));
+    assert_eq!(regressed.status.code(), Some(10), "{}", output_text(&regressed));
     let noisy: Vec<Sample> = samples(&plan, 1, 0.0)
         .into_iter()
         .map(|mut sample| {
@@ -256,7 +256,7 @@ fn what_is_stored_is_what_the_next_run_is_held_to() {
     let analysis = left(slow.path(), &noisy, &[]);
     let invalid = slow.path().join("invalid.json");
     let refused = gate(&[&analysis, "--budgets", budgets, "--save-baseline", invalid.to_str().unwrap()]);
-    assert_eq!((refused.status.code(), invalid.exists()), (Some(12), false), "{}", told(&refused));
+    assert_eq!((refused.status.code(), invalid.exists()), (Some(12), false), "{}", output_text(&refused));
 }
 
 #[test]
@@ -290,8 +290,8 @@ fn what_cannot_be_decided_ends_with_status_2_and_says_what_is_missing() {
     ];
     for (arguments, expected) in cases {
         let output = gate(&[&[analysis.as_str()][..], &arguments].concat());
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", told(&output));
-        assert!(told(&output).contains(expected), "{arguments:?}: {}", told(&output));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", output_text(&output));
+        assert!(output_text(&output).contains(expected), "{arguments:?}: {}", output_text(&output));
     }
 }
 
@@ -300,7 +300,7 @@ fn every_cell_but_the_reference_the_yardsticks_and_the_control_is_judged() {
     let mut plan = planned();
     plan.cells.push(Cell { kind: CellKind::StdFloor, ..cell("std-floor") });
     assert_eq!(ComparedCells::of(&plan, &[], None).unwrap().candidates, ["candidate"]);
-    let help = told(&gate(&["--help"]));
+    let help = output_text(&gate(&["--help"]));
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(help.contains("[default: every cell but the reference, the yardsticks and the control]"), "{help}");
 }

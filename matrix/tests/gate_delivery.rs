@@ -15,7 +15,7 @@ use matrix::measure::sample::Sample;
 use matrix::plan::{Condition, DELIVERY, InjectedFault, Plan};
 use serde_json::Value;
 
-/// Both verbs end with this status and say this.
+/// Both commands end with this status and say this.
 fn assert_ends(plan: &Plan, samples: &[Sample], status: i32, reason: &str) -> Run {
     let run = Run::new(plan, samples);
     let (analyzed, said) = run.analyze();
@@ -127,7 +127,7 @@ fn one_failed_start_in_fifty_is_tolerated_and_reported_and_two_are_not() {
         &usual(),
         &failing(1),
         0,
-        "1 of 60 starts failed, the first because exit status: 1; one in 50 is forgiven",
+        "1 of 60 starts failed, the first because exit status: 1; one in 50 is tolerated",
     );
     assert_ends(&usual(), &failing(2), 8, "2 of 60 starts failed");
 }

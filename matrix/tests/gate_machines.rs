@@ -55,7 +55,7 @@ fn left(folder: &Path, condition: &Condition, times: f64, record: &Run) -> Strin
     let files =
         [path("plan.json"), path("samples.jsonl"), path("analysis.json")].map(|path| path.display().to_string());
     let output = matrix(&["analyze", &files[0], &files[1], "--out", &files[2]]);
-    assert!(output.status.success(), "{}", told(&output));
+    assert!(output.status.success(), "{}", output_text(&output));
     files[2].clone()
 }
 
@@ -63,7 +63,7 @@ fn matrix(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_matrix")).args(arguments).output().unwrap()
 }
 
-fn told(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
@@ -87,10 +87,10 @@ fn a_throttled_run_that_was_not_throttled_is_invalid() {
             matrix(&["gate", &analysis, "--budgets", budgets.to_str().unwrap(), "--candidate", "candidate"])
         };
         let invalid = gate(&throttled);
-        assert_eq!(invalid.status.code(), Some(12), "{}", told(&invalid));
-        assert!(told(&invalid).contains(refusal), "{}", told(&invalid));
+        assert_eq!(invalid.status.code(), Some(12), "{}", output_text(&invalid));
+        assert!(output_text(&invalid).contains(refusal), "{}", output_text(&invalid));
         let boosted = gate(&Condition::default());
-        assert_eq!(boosted.status.code(), Some(0), "{}", told(&boosted));
+        assert_eq!(boosted.status.code(), Some(0), "{}", output_text(&boosted));
     }
 }
 
@@ -117,7 +117,7 @@ fn merge_keeps_left_out_conditions() {
         });
         let out = folder.path().join(name);
         let output = matrix(&["merge", &shards[0], &shards[1], "--out", out.to_str().unwrap()]);
-        (output.status.code(), told(&output), out.join("run.json"))
+        (output.status.code(), output_text(&output), out.join("run.json"))
     };
     let (status, said, _) = merged(&[], "incomplete");
     assert_eq!(status, Some(2), "{said}");
@@ -150,7 +150,7 @@ fn a_run_of_another_version_is_neither_stored_nor_held_to_a_baseline() {
     let gate = |analysis: &str, option: &str| {
         let [budgets, baseline] = [&budgets, &baseline].map(|path| path.to_str().unwrap());
         let output = matrix(&["gate", analysis, "--budgets", budgets, "--candidate", "candidate", option, baseline]);
-        (output.status.code(), told(&output))
+        (output.status.code(), output_text(&output))
     };
     let refused = |option: &str| {
         for (analysis, reason) in [
@@ -180,7 +180,7 @@ fn merge_refuses_shards_of_different_versions() {
     forget_instrument(&folder.path().join("before/run.json"));
     let [now, before, out] = ["now", "before", "out"].map(|name| folder.path().join(name).display().to_string());
     let output = matrix(&["merge", &now, &before, "--out", &out]);
-    let said = told(&output);
+    let said = output_text(&output);
     let reason = format!("now was measured with version {INSTRUMENT} and {before} with version 2");
     assert!(output.status.code() == Some(2) && said.contains(&reason), "{said}");
     assert!(!Path::new(&out).exists());
@@ -206,7 +206,7 @@ impl BaselineComparison<'_> {
             let baseline = folder.path().join(format!("{number}.json")).display().to_string();
             let saved =
                 matrix(&["gate", &analysis, "--budgets", budgets, "--candidate", "main", "--save-baseline", &baseline]);
-            assert_eq!(saved.status.code(), Some(0), "{}", told(&saved));
+            assert_eq!(saved.status.code(), Some(0), "{}", output_text(&saved));
             arguments.extend(["--baseline".to_owned(), baseline]);
         }
         let run = record(Some(self.here.clone()), &[], Vec::new());
@@ -214,7 +214,7 @@ impl BaselineComparison<'_> {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let held = ["gate", &analysis, "--budgets", budgets, "--candidate", "candidate"];
         let output = matrix(&[&held[..], &arguments].concat());
-        (output.status.code(), told(&output))
+        (output.status.code(), output_text(&output))
     }
 }
 

@@ -59,7 +59,7 @@ fn a_relative_target_directory_is_the_same_in_every_folder() {
     let folder = tempfile::tempdir().unwrap();
     let there = folder.path().canonicalize().unwrap();
     let script = root().join("ci/lib/target.sh").canonicalize().unwrap();
-    let told = |named: Option<&str>| {
+    let targets = |named: Option<&str>| {
         let mut command = Command::new("bash");
         command.args(["-euc", "source \"$0\"; cd /; echo \"$target\"; printenv CARGO_TARGET_DIR || echo none"]);
         command.arg(&script).current_dir(&there).env_remove("CARGO_TARGET_DIR");
@@ -68,10 +68,10 @@ fn a_relative_target_directory_is_the_same_in_every_folder() {
         String::from_utf8(output.stdout).unwrap()
     };
     let expected = there.join("a/b").display().to_string();
-    assert_eq!(told(Some("a/b")), format!("{expected}\n{expected}\n"));
+    assert_eq!(targets(Some("a/b")), format!("{expected}\n{expected}\n"));
     assert!(there.join("a/b").is_dir());
-    assert_eq!(told(Some(&expected)), format!("{expected}\n{expected}\n"));
-    assert_eq!(told(None), "target\nnone\n");
+    assert_eq!(targets(Some(&expected)), format!("{expected}\n{expected}\n"));
+    assert_eq!(targets(None), "target\nnone\n");
     for name in ["ablation", "combinations", "features", "flavours", "fresh", "release", "reproduce", "test"] {
         let text = fs::read_to_string(root().join("ci").join(name)).unwrap();
         assert!(text.contains("\nsource ci/lib/target.sh\n"), "ci/{name}");

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::layer_support::{
-    answering, arm64_program, below, doubled, dynamic_program, ended, foreign, inputs, made, matrix, program,
-    rewritten, told, with_directory, with_modes,
+    answering, arm64_program, below, build_info, doubled, dynamic_program, ended, foreign, inputs, made, matrix,
+    program, rewritten, with_directory, with_modes,
 };
 use matrix::archive::{File, places};
 use matrix::build::waf;
@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A file to be looked at.
-struct Subject {
+struct InspectedFile {
     _folder: TempDir,
     path: PathBuf,
 }
 
-impl Subject {
+impl InspectedFile {
     fn new(name: &str, bytes: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
@@ -62,8 +62,8 @@ fn layer() -> Vec<u8> {
 
 #[test]
 fn a_layer_of_ours_is_what_it_says() {
-    let subject = Subject::new("layer.zip", &layer());
-    let (status, page) = subject.page(&[]);
+    let file = InspectedFile::new("layer.zip", &layer());
+    let (status, page) = file.page(&[]);
     assert_eq!(status, 0, "{page}");
     for part in [
         "cell          ship-agent",
@@ -80,14 +80,14 @@ fn a_layer_of_ours_is_what_it_says() {
     ] {
         assert!(page.contains(part), "{part} is not in:\n{page}");
     }
-    let (status, document) = subject.document();
+    let (status, document) = file.document();
     assert_eq!((status, &document["kind"], &document["problems"]), (0, &"layer".into(), &Value::Array(Vec::new())));
     assert_eq!(document["manifest"]["cell"], "ship-agent");
     let materials = &document["materials"];
     assert_eq!((&materials["timestamp"], &materials["components"]["deb"]), (&"2026-09-21T14:13:20Z".into(), &1.into()));
     assert_eq!(document["programs"][0]["told"], Value::Null, "nothing is started");
-    let (status, document) = subject.document_with(&["--run"]);
-    assert_eq!((status, &document["programs"][0]["told"]), (0, &told()), "{document:#}");
+    let (status, document) = file.document_with(&["--run"]);
+    assert_eq!((status, &document["programs"][0]["told"]), (0, &build_info()), "{document:#}");
     assert_eq!(document["files"].as_array().unwrap().len(), 8);
 }
 
@@ -97,8 +97,8 @@ fn protected() -> Vec<u8> {
     let worker = fs::read(folder.join(waf::NAME)).unwrap();
     let mut inputs = inputs(program());
     inputs.levels.insert(waf::SWITCH.to_owned(), "on".to_owned());
-    let told = waf::document(&worker).unwrap();
-    inputs.programs.push(Program { place: places::WAF.to_owned(), bytes: worker, told });
+    let build_info = waf::document(&worker).unwrap();
+    inputs.programs.push(Program { place: places::WAF.to_owned(), bytes: worker, build_info });
     for (place, name) in [(places::WAF_LIBRARY, waf::LIBRARY), (places::WAF_RULES, waf::RULES)] {
         let bytes = fs::read(folder.join(name)).unwrap();
         inputs.files.push(File { place: place.to_owned(), bytes, executable: false });
@@ -110,7 +110,7 @@ fn protected() -> Vec<u8> {
 fn a_worker_starts_beside_its_library_and_is_not_left_alone() {
     const DISAGREEMENT: &str = "its levels and its files disagree on whether there is a bottlecap/waf";
     let zip = protected();
-    let (_, document) = Subject::new("layer.zip", &zip).document();
+    let (_, document) = InspectedFile::new("layer.zip", &zip).document();
     let programs = document["programs"].as_array().unwrap();
     let worker = programs.iter().find(|program| program["place"] == places::WAF).unwrap();
     for start in worker["starts"].as_array().unwrap() {
@@ -118,13 +118,13 @@ fn a_worker_starts_beside_its_library_and_is_not_left_alone() {
     }
     assert!(!document["problems"].to_string().contains(DISAGREEMENT), "{:#}", document["problems"]);
     let without = rewritten(&zip, |place, bytes| (place != places::WAF_LIBRARY).then_some(bytes));
-    let subject = Subject::new("layer.zip", &without);
-    subject.assert_refused(&[], "bottlecap/libddwaf.so is in the manifest and not in the layer");
-    let (_, document) = subject.document();
+    let file = InspectedFile::new("layer.zip", &without);
+    file.assert_refused(&[], "bottlecap/libddwaf.so is in the manifest and not in the layer");
+    let (_, document) = file.document();
     assert!(document["programs"].to_string().contains("it needs libddwaf.so, which is not there"), "{document:#}");
     let mut bare = inputs(program());
     bare.levels.insert(waf::SWITCH.to_owned(), "on".to_owned());
-    Subject::new("layer.zip", &made(bare).unwrap().zip).assert_refused(&[], DISAGREEMENT);
+    InspectedFile::new("layer.zip", &made(bare).unwrap().zip).assert_refused(&[], DISAGREEMENT);
 }
 
 #[test]
@@ -132,14 +132,14 @@ fn a_layer_for_another_processor_is_told_without_being_able_to_start_it() {
     let mut inputs = inputs(arm64_program());
     inputs.target.architecture = "arm64".to_owned();
     inputs.target.flavour = "arm64".to_owned();
-    let subject = Subject::new("layer.zip", &made(inputs).unwrap().zip);
-    let (status, page) = subject.page(&[]);
+    let file = InspectedFile::new("layer.zip", &made(inputs).unwrap().zip);
+    let (status, page) = file.page(&[]);
     assert_eq!(status, 0, "{page}");
     for part in ["flavour       arm64", "linked        static, arm64", "Amazon Linux 2 (glibc 2.26): starts"] {
         assert!(page.contains(part), "{part} is not in:\n{page}");
     }
     // An emulator finds no code in it; that there is none is no fault of the layer.
-    let (status, said) = subject.page(&["--run"]);
+    let (status, said) = file.page(&["--run"]);
     let is_refused = status == 1 && said.contains("extensions/datadog-agent did not say what it is: ");
     assert!(is_refused || (status == 6 && said.contains("there is no emulator of that here")), "{status}: {said}");
 }
@@ -147,16 +147,16 @@ fn a_layer_for_another_processor_is_told_without_being_able_to_start_it() {
 /// Where a program of a layer can neither be written nor be started.
 #[test]
 fn a_machine_that_cannot_start_a_program_says_nothing_about_the_layer() {
-    let good = Subject::new("layer.zip", &layer());
+    let good = InspectedFile::new("layer.zip", &layer());
     let changed =
         rewritten(&layer(), |name, bytes| Some(if name == "bottlecap/LICENSE" { b"mine".into() } else { bytes }));
-    let bad = Subject::new("layer.zip", &changed);
+    let bad = InspectedFile::new("layer.zip", &changed);
     let without_disk =
-        |subject: &Subject| ended(matrix(&["inspect", "--run"]).arg(&subject.path).env("TMPDIR", "/nonexistent"));
+        |file: &InspectedFile| ended(matrix(&["inspect", "--run"]).arg(&file.path).env("TMPDIR", "/nonexistent"));
     // Root of a namespace without anybody else: nobody can become nobody there.
-    let without_users = |subject: &Subject| {
+    let without_users = |file: &InspectedFile| {
         let unshare = ["--user", "--map-root-user", env!("CARGO_BIN_EXE_matrix"), "inspect", "--run"];
-        ended(Command::new("unshare").args(unshare).arg(&subject.path))
+        ended(Command::new("unshare").args(unshare).arg(&file.path))
     };
     for (status, said) in [without_disk(&good), without_users(&good)] {
         assert_eq!(status, 6, "{said}");
@@ -165,7 +165,7 @@ fn a_machine_that_cannot_start_a_program_says_nothing_about_the_layer() {
     let (status, said) = without_disk(&bad);
     assert!(status == 1 && said.contains("bottlecap/LICENSE is not what the manifest says"), "{said}");
     assert!(said.contains("because of this machine"), "{said}");
-    let (status, said) = without_disk(&Subject::new("datadog-agent", &program()));
+    let (status, said) = without_disk(&InspectedFile::new("datadog-agent", &program()));
     assert_eq!(status, 6, "{said}");
 }
 
@@ -174,7 +174,7 @@ fn a_program_that_does_not_start_anywhere_is_refused() {
     let mut broken = program();
     // The dump of a process, by its header.
     broken[16] = 4;
-    let (status, said) = Subject::new("datadog-agent", &broken).page(&["--run"]);
+    let (status, said) = InspectedFile::new("datadog-agent", &broken).page(&["--run"]);
     assert!(status == 1 && said.contains("it did not say what it is: "), "{status}: {said}");
 }
 
@@ -189,12 +189,12 @@ const ANSWER: &str = r#"
 
 #[test]
 fn programs_are_started_by_run_only_as_nobody_and_without_a_network() {
-    let subject = Subject::new("layer.zip", &made(inputs(answering::<&str>(ANSWER, &[]))).unwrap().zip);
-    let (_, document) = subject.document();
+    let file = InspectedFile::new("layer.zip", &made(inputs(answering::<&str>(ANSWER, &[]))).unwrap().zip);
+    let (_, document) = file.document();
     assert_eq!(document["programs"][0]["told"], Value::Null, "nothing is started");
-    let (status, document) = subject.document_with(&["--run"]);
-    let told = &document["programs"][0]["told"];
-    assert_eq!((&told["user"], &told["interfaces"]), (&65_534.into(), &1.into()), "{document:#}");
+    let (status, document) = file.document_with(&["--run"]);
+    let build_info = &document["programs"][0]["told"];
+    assert_eq!((&build_info["user"], &build_info["interfaces"]), (&65_534.into(), &1.into()), "{document:#}");
     assert_eq!(status, 1, "it is not what the manifest says");
 }
 
@@ -206,7 +206,7 @@ fn nothing_that_a_program_has_started_is_left_behind() {
     );
     for (answer, status) in [("println!(\"{{}}\");", 0), ("loop { std::thread::park() }", 1)] {
         let program = answering::<&str>(&format!("{start} {answer}"), &[]);
-        let (ended, said) = Subject::new("datadog-agent", &program).page(&["--run"]);
+        let (ended, said) = InspectedFile::new("datadog-agent", &program).page(&["--run"]);
         assert_eq!(ended, status, "{said}");
         let is_left = || {
             let processes = fs::read_dir("/proc").unwrap().flatten().map(|process| process.path().join("cmdline"));
@@ -236,20 +236,20 @@ fn only_mode_755_and_644_are_accepted() {
     ];
     for (place, mode, problem) in cases {
         let zip = with_modes(&layer(), |name| (name == place).then_some(mode));
-        Subject::new("layer.zip", &zip).assert_refused(&[], &format!("{place} has mode {mode:04o}: it is"));
-        Subject::new("layer.zip", &zip).assert_refused(&[], problem);
+        InspectedFile::new("layer.zip", &zip).assert_refused(&[], &format!("{place} has mode {mode:04o}: it is"));
+        InspectedFile::new("layer.zip", &zip).assert_refused(&[], problem);
     }
     // Somebody else's files may have other modes, as long as Lambda can use them and nobody else can change them.
     let other = foreign(&[("extensions/other", &dynamic_program())]);
-    assert_eq!(Subject::new("zip", &with_modes(&other, |_| Some(0o555))).document().0, 0);
-    Subject::new("zip", &with_modes(&other, |_| Some(0o700))).assert_refused(&[], "not executable for everybody");
+    assert_eq!(InspectedFile::new("zip", &with_modes(&other, |_| Some(0o555))).document().0, 0);
+    InspectedFile::new("zip", &with_modes(&other, |_| Some(0o700))).assert_refused(&[], "not executable for everybody");
 }
 
 #[test]
 fn directories_that_not_everybody_can_enter_are_refused() {
     let with = |zip: &[u8], mode: u32| {
         let zip = with_directory(zip, "extensions/");
-        Subject::new("layer.zip", &with_modes(&zip, |name| (name == "extensions/").then_some(mode)))
+        InspectedFile::new("layer.zip", &with_modes(&zip, |name| (name == "extensions/").then_some(mode)))
     };
     let cases = [(0o700, "not open to everybody"), (0o777, "writable by others"), (0o555, "it is not 0755")];
     for (mode, problem) in cases {
@@ -264,28 +264,28 @@ fn directories_that_not_everybody_can_enter_are_refused() {
 
 #[test]
 fn a_folder_around_the_layer_is_refused() {
-    Subject::new("layer.zip", &below("layer", &layer())).assert_refused(&[], "everything is below layer/");
-    let (status, _) = Subject::new("python.zip", &foreign(&[("python/module.py", b"pass")])).document();
+    InspectedFile::new("layer.zip", &below("layer", &layer())).assert_refused(&[], "everything is below layer/");
+    let (status, _) = InspectedFile::new("python.zip", &foreign(&[("python/module.py", b"pass")])).document();
     assert_eq!(status, 0, "a library has no extension");
 }
 
 #[test]
 fn a_manifest_can_be_required() {
     let without = rewritten(&layer(), |name, bytes| (name != "bottlecap/manifest.json").then_some(bytes));
-    let subject = Subject::new("layer.zip", &without);
-    assert_eq!(subject.document().0, 0, "it could be anybody's");
-    subject.assert_refused(&["--require-manifest"], "there is no manifest in it, and one is required");
-    assert_eq!(Subject::new("layer.zip", &layer()).document_with(&["--require-manifest"]).0, 0);
+    let file = InspectedFile::new("layer.zip", &without);
+    assert_eq!(file.document().0, 0, "it could be anybody's");
+    file.assert_refused(&["--require-manifest"], "there is no manifest in it, and one is required");
+    assert_eq!(InspectedFile::new("layer.zip", &layer()).document_with(&["--require-manifest"]).0, 0);
 }
 
 #[test]
 fn a_hash_can_be_expected() {
     let zip = layer();
     let sha256 = matrix::hash::hexadecimal(&zip);
-    let subject = Subject::new("layer.zip", &zip);
-    assert_eq!(subject.document_with(&["--expect-sha256", &sha256.to_uppercase()]).0, 0);
+    let file = InspectedFile::new("layer.zip", &zip);
+    assert_eq!(file.document_with(&["--expect-sha256", &sha256.to_uppercase()]).0, 0);
     let other = "0".repeat(64);
-    subject.assert_refused(&["--expect-sha256", &other], &format!("its SHA-256 is {sha256}, and {other} was expected"));
+    file.assert_refused(&["--expect-sha256", &other], &format!("its SHA-256 is {sha256}, and {other} was expected"));
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_manifest_that_contradicts_itself_is_refused_without_a_start() {
             change(&mut manifest);
             Some(serde_json::to_vec(&manifest).unwrap())
         });
-        Subject::new("layer.zip", &zip)
+        InspectedFile::new("layer.zip", &zip)
     };
     let of_program = "the manifest contradicts extensions/datadog-agent: ";
     with(|it| it["build"]["features"] = Value::Array(Vec::new()))
@@ -333,7 +333,7 @@ fn a_layer_without_a_bill_of_materials_is_refused() {
         }
         _ => Some(bytes),
     });
-    Subject::new("layer.zip", &zip).assert_refused(&[], "there is no bottlecap/sbom.cdx.json");
+    InspectedFile::new("layer.zip", &zip).assert_refused(&[], "there is no bottlecap/sbom.cdx.json");
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn a_bill_of_materials_that_cannot_be_read_is_refused() {
         let zip = rewritten(&layer(), |name, bytes| {
             Some(if name == "bottlecap/sbom.cdx.json" { content.into() } else { bytes })
         });
-        Subject::new("layer.zip", &zip)
+        InspectedFile::new("layer.zip", &zip)
             .assert_refused(&[], &format!("bottlecap/sbom.cdx.json cannot be used: {reason}"));
     }
 }
@@ -362,7 +362,7 @@ fn a_bill_of_materials_of_another_layer_is_refused() {
             Some(if name == "bottlecap/manifest.json" { text.replace(said, other).into_bytes() } else { bytes })
         });
         let problem = format!("bottlecap/sbom.cdx.json is of another layer: {problem}");
-        Subject::new("layer.zip", &zip).assert_refused(&[], &problem);
+        InspectedFile::new("layer.zip", &zip).assert_refused(&[], &problem);
     }
 }
 
@@ -374,22 +374,22 @@ fn a_file_that_was_changed_is_named_and_its_program_is_not_started() {
         }
         Some(bytes)
     });
-    let subject = Subject::new("layer.zip", &changed);
-    let (status, document) = subject.document();
+    let file = InspectedFile::new("layer.zip", &changed);
+    let (status, document) = file.document();
     assert_eq!(status, 1, "{document:#}");
     let problem = document["problems"][0].as_str().unwrap();
     assert!(problem.starts_with("extensions/datadog-agent is not what the manifest says: it has"), "{problem}");
     assert_eq!(document["problems"].as_array().unwrap().len(), 1);
-    let (_, document) = subject.document_with(&["--run"]);
+    let (_, document) = file.document_with(&["--run"]);
     assert_eq!(document["programs"][0]["told"], Value::Null);
-    let (_, page) = subject.page(&[]);
+    let (_, page) = file.page(&[]);
     assert!(page.contains("Wrong: extensions/datadog-agent") && !page.contains("Every file"), "{page}");
 }
 
 #[test]
 fn a_file_that_has_come_or_gone_is_named() {
     let without = rewritten(&layer(), |name, bytes| (name != "bottlecap/NOTICE").then_some(bytes));
-    let (status, document) = Subject::new("layer.zip", &without).document();
+    let (status, document) = InspectedFile::new("layer.zip", &without).document();
     assert_eq!(
         (status, &document["problems"][0]),
         (1, &"bottlecap/NOTICE is in the manifest and not in the layer".into())
@@ -399,21 +399,21 @@ fn a_file_that_has_come_or_gone_is_named() {
         let text = |bytes| String::from_utf8(bytes).unwrap().replace("bottlecap/NOTICE", "bottlecap/OTHER");
         Some(if name == "bottlecap/manifest.json" { text(bytes).into_bytes() } else { bytes })
     });
-    let (status, document) = Subject::new("layer.zip", &renamed).document();
+    let (status, document) = InspectedFile::new("layer.zip", &renamed).document();
     assert_eq!((status, &document["problems"][0]), (1, &"bottlecap/NOTICE is not in the manifest".into()));
 }
 
 #[test]
 fn a_second_entry_of_the_same_name_is_found_wherever_it_stands() {
     let zip = doubled(&layer(), places::EXTENSION, b"#!/bin/sh\necho other\n");
-    let (status, said) = Subject::new("layer.zip", &zip).page(&["--require-manifest"]);
+    let (status, said) = InspectedFile::new("layer.zip", &zip).page(&["--require-manifest"]);
     assert!(status == 1 && said.contains("\"extensions/datadog-agent\" is in it twice"), "{said}");
     assert!(!said.contains("Every file is what the manifest says"), "{said}");
     // By its entries, it has another name than by its directory.
     let mut zip = layer();
     let name = zip.windows(places::EXTENSION.len()).position(|name| name == places::EXTENSION.as_bytes()).unwrap();
     zip[name] = b'E';
-    Subject::new("layer.zip", &zip).assert_refused(&[], "its directory is not that of its entries");
+    InspectedFile::new("layer.zip", &zip).assert_refused(&[], "its directory is not that of its entries");
 }
 
 #[test]
@@ -426,8 +426,8 @@ fn a_manifest_that_tells_of_other_switches_is_found_out() {
         manifest["programs"]["extensions/datadog-agent"]["name"] = "other".into();
         Some(serde_json::to_vec(&manifest).unwrap())
     });
-    let subject = Subject::new("layer.zip", &lying);
-    subject.assert_refused(&["--run"], "extensions/datadog-agent says something else of itself than the manifest");
+    let file = InspectedFile::new("layer.zip", &lying);
+    file.assert_refused(&["--run"], "extensions/datadog-agent says something else of itself than the manifest");
 }
 
 #[test]
@@ -435,7 +435,7 @@ fn a_manifest_of_another_version_is_not_guessed_at() {
     let newer = rewritten(&layer(), |name, bytes| {
         Some(if name == "bottlecap/manifest.json" { br#"{"schema": 2}"#.to_vec() } else { bytes })
     });
-    let (status, document) = Subject::new("layer.zip", &newer).document();
+    let (status, document) = InspectedFile::new("layer.zip", &newer).document();
     assert_eq!((status, &document["manifest"]), (1, &Value::Null));
     assert_eq!(document["problems"][0], "its manifest cannot be used: it is of schema 2, not 1");
 }
@@ -443,8 +443,8 @@ fn a_manifest_of_another_version_is_not_guessed_at() {
 #[test]
 fn a_layer_of_somebody_else_is_told_as_far_as_it_can_be() {
     let zip = foreign(&[("extensions/other", &dynamic_program()), ("python/module.py", b"pass")]);
-    let subject = Subject::new("foreign.zip", &zip);
-    let (status, page) = subject.page(&[]);
+    let file = InspectedFile::new("foreign.zip", &zip);
+    let (status, page) = file.page(&[]);
     assert_eq!(status, 0, "{page}");
     for part in [
         "extensions/other",
@@ -456,31 +456,31 @@ fn a_layer_of_somebody_else_is_told_as_far_as_it_can_be() {
     ] {
         assert!(page.contains(part), "{part} is not in:\n{page}");
     }
-    let (_, document) = subject.document();
+    let (_, document) = file.document();
     assert_eq!((&document["manifest"], &document["programs"][0]["told"]), (&Value::Null, &Value::Null));
     assert_eq!(document["programs"][0]["starts"][1]["system"], "Amazon Linux 2023");
 
-    let (status, page) = Subject::new("library.zip", &foreign(&[("python/module.py", b"pass")])).page(&[]);
+    let (status, page) = InspectedFile::new("library.zip", &foreign(&[("python/module.py", b"pass")])).page(&[]);
     assert!(status == 0 && page.contains("Note: there is no extension in it"), "{page}");
 }
 
 #[test]
 fn a_program_by_itself_is_told_as_well() {
-    let (status, document) = Subject::new("datadog-agent", &program()).document_with(&["--run"]);
-    assert_eq!((status, &document["kind"], &document["programs"][0]["told"]), (0, &"program".into(), &told()));
-    let (status, page) = Subject::new("other", &dynamic_program()).page(&[]);
+    let (status, document) = InspectedFile::new("datadog-agent", &program()).document_with(&["--run"]);
+    assert_eq!((status, &document["kind"], &document["programs"][0]["told"]), (0, &"program".into(), &build_info()));
+    let (status, page) = InspectedFile::new("other", &dynamic_program()).page(&[]);
     assert!(status == 0 && page.contains("it is no build of this extension, and was not asked"), "{page}");
 }
 
 #[test]
 fn what_cannot_be_looked_at_has_its_own_status() {
-    let (status, said) = Subject::new("text", b"hello").page(&[]);
-    assert!(status == 2 && said.contains("neither a zip file nor a program"), "{said}");
-    let (status, said) = Subject::new("escapes.zip", &foreign(&[("../outside", b"x")])).page(&[]);
+    let (status, said) = InspectedFile::new("text", b"hello").page(&[]);
+    assert!(status == 2 && said.contains("neither a zip file nor a 64-bit ELF program"), "{said}");
+    let (status, said) = InspectedFile::new("escapes.zip", &foreign(&[("../outside", b"x")])).page(&[]);
     assert!(status == 1 && said.contains("\"../outside\" would not stay below /opt"), "{said}");
     let (status, said) = ended(&mut matrix(&["inspect", "/nonexistent/layer.zip"]));
     assert!(status == 6 && said.contains("/nonexistent/layer.zip cannot be read"), "{said}");
-    let pipe = Subject::new("pipe", b"");
+    let pipe = InspectedFile::new("pipe", b"");
     fs::remove_file(&pipe.path).unwrap();
     assert!(Command::new("mkfifo").arg(&pipe.path).status().unwrap().success());
     for path in ["/dev/zero", pipe.path.to_str().unwrap()] {

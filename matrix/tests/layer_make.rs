@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::layer_support::{arm64_program, compiled, dynamic_program, ended, inputs, made, matrix, program, told};
+use crate::layer_support::{
+    arm64_program, build_info, compiled, dynamic_program, ended, inputs, made, matrix, program,
+};
 use matrix::archive;
 use matrix::elf::{Linkage, Relro};
 use matrix::executable;
@@ -34,7 +36,7 @@ fn sbom(layer: &Layer) -> Value {
 }
 
 #[test]
-fn the_same_ingredients_are_the_same_bytes() {
+fn the_same_inputs_give_the_same_bytes() {
     let first = made(inputs(program())).unwrap();
     assert_eq!(made(inputs(program())).unwrap().zip, first.zip);
     let mut other = inputs(program());
@@ -45,7 +47,7 @@ fn the_same_ingredients_are_the_same_bytes() {
 #[test]
 fn everything_stands_where_lambda_looks_for_it() {
     let mut inputs = inputs(program());
-    inputs.programs.push(Program { place: "bottlecap/agent".to_owned(), bytes: program(), told: told() });
+    inputs.programs.push(Program { place: "bottlecap/agent".to_owned(), bytes: program(), build_info: build_info() });
     let layer = made(inputs).unwrap();
     let stands: Vec<_> = files(&layer).iter().map(|file| (file.place.clone(), file.executable)).collect();
     let expected = [
@@ -76,7 +78,7 @@ fn the_manifest_tells_everything_that_the_layer_was_made_from() {
     assert_eq!(manifest["sources"]["lock_sha256"], hash::hexadecimal(b"lock"));
     assert_eq!(manifest["toolchain"]["rustc"], "rustc 9.9.9 (abc 2026-01-01)");
     assert_eq!((&manifest["levels"]["static"], &manifest["levels"]["launcher"]), (&"on".into(), &"off".into()));
-    assert_eq!(manifest["programs"]["extensions/datadog-agent"], told());
+    assert_eq!(manifest["programs"]["extensions/datadog-agent"], build_info());
     let agent = &manifest["files"]["extensions/datadog-agent"];
     assert_eq!(agent["sha256"], hash::hexadecimal(&program()));
     assert_eq!((agent["bytes"].as_u64(), &agent["executable"]), (Some(program().len() as u64), &Value::Bool(true)));
@@ -326,7 +328,7 @@ fn the_publish_command_is_that_of_the_layer() {
     let mut inputs = inputs(program());
     inputs.cell = "ship+jemalloc".to_owned();
     inputs.origin.sources = "0123456789+fedcba".to_owned();
-    inputs.programs[0].told["version"] = "1.2.3".into();
+    inputs.programs[0].build_info["version"] = "1.2.3".into();
     let layer = made(inputs).unwrap();
     let command = publish::command(&layer.contents, Path::new("my layers/layer.zip"));
     let expected = [

@@ -97,8 +97,8 @@ fn the_runtime_is_sent_to_the_proxy_if_that_listens() {
     };
     let proxied = ("127.0.0.1:9000".to_owned(), 0);
     let test = || {
-        let told = ("127.0.0.1:9001".to_owned(), 1);
-        assert_eq!(start(&[("DD_EXPERIMENTAL_ENABLE_PROXY", "true")]), told, "nothing listens");
+        let direct = ("127.0.0.1:9001".to_owned(), 1);
+        assert_eq!(start(&[("DD_EXPERIMENTAL_ENABLE_PROXY", "true")]), direct, "nothing listens");
         let _proxy = TcpListener::bind("127.0.0.1:9000").unwrap();
         assert_eq!(start(&[("DD_EXPERIMENTAL_ENABLE_PROXY", "True")]), proxied);
         let own = ("127.0.0.1:9001".to_owned(), 0);

@@ -184,7 +184,7 @@ fn footprints_of_several_extensions_are_marked_as_late() {
     let extensions = vec![floor("one"), floor("two")];
     let sandbox = Sandbox::start(Setup { extensions, footprints: true, ..Setup::default() }).unwrap();
     let journal = sandbox.journal();
-    let told = journal.iter().any(|entry| matches!(entry.what, JournalEvent::FootprintsLate { .. }));
+    let is_late = journal.iter().any(|entry| matches!(entry.what, JournalEvent::FootprintsLate { .. }));
     let stopped: Vec<bool> = journal
         .iter()
         .filter_map(|entry| match entry.what {
@@ -192,5 +192,5 @@ fn footprints_of_several_extensions_are_marked_as_late() {
             _ => None,
         })
         .collect();
-    assert!(told && stopped == [false, false], "{journal:#?}");
+    assert!(is_late && stopped == [false, false], "{journal:#?}");
 }

@@ -155,8 +155,8 @@ fn shards_take_turns_with_the_blocks_and_make_up_the_whole() {
 fn a_start_that_fails_is_recorded_and_the_run_goes_on() {
     let out = directory();
     let plan = plan(vec![external("broken", "/bin/false", &[]), floor()], vec![condition()], 2);
-    let told = ProgressLog::default();
-    let summary = run(&plan, &[], &options(out.path()), &|step| told.step(&step)).unwrap();
+    let progress = ProgressLog::default();
+    let summary = run(&plan, &[], &options(out.path()), &|step| progress.step(&step)).unwrap();
     assert_eq!((summary.started, summary.failed), (4, 2));
     for sample in samples(out.path()) {
         match sample.cell.as_str() {
@@ -168,7 +168,7 @@ fn a_start_that_fails_is_recorded_and_the_run_goes_on() {
             _ => assert_eq!(sample.failure, None),
         }
     }
-    assert!(told.0.borrow().iter().any(|step| step.contains("broken") && step.contains("did not register")));
+    assert!(progress.0.borrow().iter().any(|step| step.contains("broken") && step.contains("did not register")));
 }
 
 #[test]
@@ -303,11 +303,11 @@ fn a_condition_that_the_machine_does_not_produce_is_left_out() {
     assert!(matches!(refused, Error::NotProduced { .. }) && refused.to_string().contains("file on disk"), "{refused}");
     assert!(!out.path().join("run.json").exists(), "nothing was measured");
 
-    let told = ProgressLog::default();
-    let summary = run(&both, &[], &options(out.path()), &|step| told.step(&step)).unwrap();
+    let progress = ProgressLog::default();
+    let summary = run(&both, &[], &options(out.path()), &|step| progress.step(&step)).unwrap();
     assert_eq!((summary.started, summary.left_out.len()), (2, 1));
     assert!(samples(out.path()).iter().all(|sample| sample.condition == condition() && sample.failure.is_none()));
-    assert!(told.0.borrow().iter().any(|step| step.starts_with("LeftOut")), "{told:?}");
+    assert!(progress.0.borrow().iter().any(|step| step.starts_with("LeftOut")), "{progress:?}");
     let record: Run = serde_json::from_str(&fs::read_to_string(out.path().join("run.json")).unwrap()).unwrap();
     assert!(record.not_produced(&cold).unwrap().contains("no cold cache"), "{record:?}");
     assert_eq!(record.not_produced(&condition()), None);
@@ -333,9 +333,9 @@ fn a_real_runtime_runs_beside_the_extension() {
     let unknown = Condition { runtime: "cobol".to_owned(), ..condition() };
     let cells = vec![cell("ship", CellKind::Build)];
     let builds = [built("ship", agent())];
-    let told = ProgressLog::default();
+    let progress = ProgressLog::default();
     let plan_of = |condition| plan(cells.clone(), vec![condition], 1);
-    let summary = run(&plan_of(python), &builds, &options(out.path()), &|step| told.step(&step)).unwrap();
+    let summary = run(&plan_of(python), &builds, &options(out.path()), &|step| progress.step(&step)).unwrap();
     let samples = samples(out.path());
     assert_eq!((summary.started, summary.failed), (1, 0), "{samples:?}");
     assert!(samples[0].digest.is_some() && samples[0].measures.contains_key("register"));
@@ -377,16 +377,16 @@ fn a_start_that_the_sandbox_cannot_make_is_made_again() {
     let (out, elsewhere) = (directory(), directory());
     let away = elsewhere.path().join("program");
     let plan = plan(vec![floor()], vec![condition()], 3);
-    let told = ProgressLog::default();
+    let progress = ProgressLog::default();
     let summary = run(&plan, &[], &options(out.path()), &|step| {
-        told.step(&step);
+        progress.step(&step);
         if matches!(step, Step::Started { block: 0, .. }) {
             fs::rename(program(out.path()), &away).unwrap();
         }
     });
     let error = summary.unwrap_err();
     assert!(matches!(&error, Error::Harness { cell, block: 1, .. } if cell == "floor"), "{error}");
-    assert_eq!(told.0.borrow().iter().filter(|step| step.starts_with("Retried")).count(), 2);
+    assert_eq!(progress.0.borrow().iter().filter(|step| step.starts_with("Retried")).count(), 2);
     let recorded = samples(out.path());
     assert_eq!(recorded.iter().map(|sample| sample.harness).collect::<Vec<_>>(), [false, true], "it ends the run");
     assert!(recorded[1].failure.is_some() && recorded[1].digest.is_none(), "{recorded:?}");

@@ -163,9 +163,9 @@ fn a_layer_file_is_beside_extensions_and_cpu_time_and_footprint_are_measured() {
 
 /// Bytes of the two files of an extension that were in memory at its exec.
 fn remaining(files: &Path, cold: bool) -> Option<u64> {
-    let companion = LayerFile { place: "bottlecap/agent".into(), source: files.join("agent") };
+    let agent_file = LayerFile { place: "bottlecap/agent".into(), source: files.join("agent") };
     let mut extension = Extension::new("datadog-agent", files.join("program"));
-    extension.layer_files = vec![companion];
+    extension.layer_files = vec![agent_file];
     let sandbox = Sandbox::start(Setup { extensions: vec![extension], cold, ..Setup::default() }).unwrap();
     assert!(sandbox.gates().extensions[0].next.is_some());
     sandbox.journal().iter().find_map(|entry| match entry.what {

@@ -57,8 +57,8 @@ fn the_runtime_ends_before_extensions_get_shutdown() {
     let place = |is: &dyn Fn(&JournalEvent) -> bool| journal.iter().position(|entry| is(&entry.what)).unwrap();
     let terminated = place(&|what| *what == JournalEvent::Terminated { origin: Origin::Function });
     let exited = place(&|what| matches!(what, JournalEvent::Exited { origin: Origin::Function, .. }));
-    let told = place(&|what| matches!(what, JournalEvent::ShutdownSent { .. }));
-    assert!(terminated < exited && exited < told);
+    let sent = place(&|what| matches!(what, JournalEvent::ShutdownSent { .. }));
+    assert!(terminated < exited && exited < sent);
 
     let journal = start(Setup { function, ..Setup::default() }).shutdown().unwrap().journal;
     assert!(happened(&journal, |what| *what == JournalEvent::Killed { origin: Origin::Function }));

@@ -15,7 +15,7 @@ fn arguments(words: &[&str]) -> Arguments {
     parse(words)
 }
 
-/// The files as the earlier verbs leave them.
+/// The files as the earlier commands leave them.
 fn left(directory: &Path, experiment: &Experiment) -> String {
     let analysis = directory.join("analysis.json");
     std::fs::write(&analysis, serde_json::to_string(&experiment.analysis).unwrap()).unwrap();

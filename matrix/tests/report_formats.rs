@@ -73,16 +73,16 @@ fn gate_findings_are_in_all_formats() {
     let experiment = report_support::plausible();
     let texts = [Format::Text, Format::Markdown, Format::Html].map(|format| plain(&written(&experiment, format)));
     let json: Value = serde_json::from_str(&written(&experiment, Format::Json)).unwrap();
-    let mut told = 0;
+    let mut count = 0;
     for finding in json["conditions"].as_array().unwrap().iter().flat_map(|it| it["findings"].as_array().unwrap()) {
         let is_gate = matches!(finding["measure"].as_str(), Some("register" | "ready"));
         if is_gate && matches!(finding["verdict"].as_str(), Some("faster" | "slower")) {
             let sentence = finding["sentence"].as_str().unwrap();
             assert!(texts.iter().all(|text| text.contains(sentence)), "{finding}");
-            told += 1;
+            count += 1;
         }
     }
-    assert!(told > 30, "{told}");
+    assert!(count > 30, "{count}");
 }
 
 #[test]
@@ -129,8 +129,8 @@ fn what_was_analyzed_comes_back_from_json_unchanged() {
 fn what_is_wrong_is_said_in_every_format_for_people() {
     let experiment = report_support::troubled();
     let sentences = [
-        "Invalid run: nothing may be believed under 128 MB",
-        "Invalid run: ship and ship-again differ at the ready gate by 0.4 ms [0.1, 0.7]. Believe nothing below",
+        "Invalid run: do not use the numbers under 128 MB",
+        "Invalid run: ship and ship-again differ at the ready gate by 0.4 ms [0.1, 0.7]. Do not use the numbers below",
         "seed does not deliver what baseline delivers (digest mismatch)",
         "ship-fips is a no-op: its program is the same as that of baseline.",
         "ship-eager is a no-op: its program is the same as that of ship",
@@ -167,7 +167,7 @@ fn a_cell_that_delivers_something_else_is_named_without_any_comparison() {
 #[test]
 fn an_effect_that_was_not_found_says_what_would_have_been() {
     let text = written(&report_support::plausible(), Format::Text);
-    assert!(text.contains("eager-binding (off → on)      no detectable change (would have seen 0.17 ms)"), "{text}");
+    assert!(text.contains("eager-binding (off → on)      no detectable change (MDE 0.17 ms)"), "{text}");
     assert!(text.contains("of 66 pairs show no detectable interaction at the ready gate"), "{text}");
 }
 
@@ -289,15 +289,15 @@ fn inconclusive_says_what_it_takes_and_what_it_may_be_instead() {
     effect.direction = Some(axis);
     for format in [Format::Text, Format::Markdown, Format::Html] {
         let text = plain(&written(&experiment, format));
-        assert!(text.contains("inconclusive: −0.50 ms [−0.90, −0.10]; it takes 90 blocks"), "{format:?}: {text}");
+        assert!(text.contains("inconclusive: −0.50 ms [−0.90, −0.10]; needs 90 blocks"), "{format:?}: {text}");
         assert!(text.contains("this may be tag-cache × lazy-intake instead"), "{format:?}");
         assert!(text.contains(&format!("{name} (z → 3)")), "{format:?}");
         assert!(text.contains("20 % trimmed mean"), "{format:?}");
         assert!(text.contains("judged together"), "{format:?}: the family is stated");
     }
     let json: Value = serde_json::from_str(&written(&experiment, Format::Json)).unwrap();
-    let told = json["conditions"][0]["findings"].as_array().unwrap();
-    let told = told.iter().find(|told| told["subject"] == name && told["measure"] == "ready").unwrap();
-    assert_eq!((&told["direction"]["to"], &told["verdict"]), (&"3".into(), &"inconclusive".into()));
-    assert_eq!(told["aliases"], serde_json::json!(["tag-cache*lazy-intake"]));
+    let findings = json["conditions"][0]["findings"].as_array().unwrap();
+    let finding = findings.iter().find(|finding| finding["subject"] == name && finding["measure"] == "ready").unwrap();
+    assert_eq!((&finding["direction"]["to"], &finding["verdict"]), (&"3".into(), &"inconclusive".into()));
+    assert_eq!(finding["aliases"], serde_json::json!(["tag-cache*lazy-intake"]));
 }

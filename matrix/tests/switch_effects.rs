@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::switch_support::{
-    Case, TracedRun, TracedRuns, built, cases, compiled, is_flag, name, share, told, without_flags,
+    Case, TracedRun, TracedRuns, built, cases, compiled, is_flag, name, share, target_cfg, without_flags,
 };
 use matrix::build::recipe::Recipe;
 use matrix::elf::Linkage;
@@ -63,8 +63,8 @@ fn flag_effect(factor: &str, levels: &Levels) -> String {
         recipe.rustflags.extend(["-C".to_owned(), format!("opt-level={level}")]);
     }
     if factor == "target-cpu" {
-        let told = told(&recipe.rustflags);
-        let features: BTreeSet<&str> = told.lines().filter(|line| line.starts_with("target_feature=")).collect();
+        let target_cfg = target_cfg(&recipe.rustflags);
+        let features: BTreeSet<&str> = target_cfg.lines().filter(|line| line.starts_with("target_feature=")).collect();
         return format!("{features:?}");
     }
     if factor == "jemalloc-narenas" {

@@ -212,7 +212,7 @@ fn a_line_in_the_middle_that_cannot_be_read_is_refused_by_analyze_and_by_merge()
         for words in [&["analyze", "plan.json", "samples.jsonl"][..], &["merge", "shard", "--out", "merged"]] {
             let (status, said) = run.matrix(words);
             assert_eq!(status, 2, "{words:?}: {said}");
-            assert!(said.contains(&format!("samples.jsonl:{place} is not what this version writes there")), "{said}");
+            assert!(said.contains(&format!("samples.jsonl:{place} is not a record of this version")), "{said}");
         }
     }
     // The last line of a run that was interrupted is no start.

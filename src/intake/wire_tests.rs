@@ -80,8 +80,8 @@ async fn an_authority_of_the_customers_is_trusted_if_it_is_named() {
     let error = send(&unnamed).await.unwrap_err();
     assert!(error.to_lowercase().contains("certificate"), "{error}");
     for tls_cert_file in [None, Some("/nonexistent/ca.pem".into())] {
-        let careless = Http { skip_ssl_validation: true, tls_cert_file, ..unnamed.http.clone() };
-        assert_eq!(send(&Config { http: careless, ..unnamed.clone() }).await, Ok(()));
+        let insecure = Http { skip_ssl_validation: true, tls_cert_file, ..unnamed.http.clone() };
+        assert_eq!(send(&Config { http: insecure, ..unnamed.clone() }).await, Ok(()));
     }
 }
 

@@ -67,24 +67,59 @@ const RETIRED: &[(&str, &str)] = &[
     ("of_chapter", "of_section"),
     ("planning", "estimate"),
     ("settle", "a verb for what it does"),
-    ("settle_controls", "apply_controls"),
-    ("settle_cpu", "set_up_cpu"),
-    ("settle_disk", "set_up_disk"),
-    ("settle_halt", "set_up_breakpoint"),
-    ("settle_interface", "set_up_interface"),
-    ("settle_managed", "handle_managed_completion"),
-    ("settle_mounts", "set_up_mounts"),
-    ("settle_network", "set_up_network"),
-    ("settle_processes", "set_up_processes"),
-    ("settle_trust_store", "trust_store_mounts"),
-    ("settle_user", "set_up_user"),
     ("take_orphans", "take_held_logs"),
     ("testimony", "build_report"),
     ("trust_everybody", "insecure_client_config"),
     ("vouched", "check_fips"),
 ];
 
-/// Names that belong to no one any more, in any Rust file; texts and comments may have the words.
+/// The start of a path, the name that is retired there, and what the thing is called instead. Elsewhere the name is a word of the field.
+const RETIRED_AT: &[[&str; 3]] = &[
+    ["matrix/src/build/", "ledger", "build_log"],
+    ["matrix/src/build/", "workshop", "context"],
+    ["matrix/src/commands/", "verb", "command"],
+    ["matrix/src/fips_report/", "attend", "serve_connection"],
+    ["matrix/src/fips_report/", "life", "run"],
+    ["matrix/src/fips_report/", "lives", "runs"],
+    ["matrix/src/fips_report/", "meeting", "result"],
+    ["matrix/src/fips_report/", "meetings", "results"],
+    ["matrix/src/fips_report/", "taste", "tls"],
+    ["matrix/src/report/", "Idea", "Definition"],
+    ["matrix/src/report/", "IDEAS", "DEFINITIONS"],
+    ["matrix/src/report/", "Ink", "CellColor"],
+    ["matrix/src/report/", "ink", "color"],
+    ["matrix/src/report/", "Sheet", "CsvWriter"],
+    ["matrix/src/report/", "Story", "Report"],
+    ["matrix/src/report/", "Tone", "FieldStyle"],
+    ["matrix/src/report/", "Weight", "Severity"],
+    ["matrix/src/sandbox/", "Bill", "BilledDuration"],
+    ["matrix/src/sandbox/", "companion", "layer file"],
+    ["matrix/src/sandbox/", "courier", "delivery"],
+    ["matrix/src/sandbox/", "Door", "Listener"],
+    ["matrix/src/sandbox/", "Ground", "IsolationResources"],
+    ["matrix/src/sandbox/", "ground", "resources"],
+    ["matrix/src/sandbox/", "House", "SandboxRuntime"],
+    ["matrix/src/sandbox/", "house", "runtime"],
+    ["matrix/src/sandbox/", "Hub", "TelemetryHub"],
+    ["matrix/src/sandbox/", "Life", "EnvironmentLifecycle"],
+    ["matrix/src/sandbox/", "obey", "handle_commands"],
+    ["matrix/src/sandbox/", "Pump", "PipeReader"],
+    ["matrix/src/sandbox/", "Stamp", "ExecTimestamp"],
+    ["matrix/src/sandbox/", "Tap", "ConnectionTap"],
+    ["matrix/", "Scene", "Scenario"],
+    ["matrix/", "Shown", "Progress"],
+    ["matrix/", "Subject", "ProgramUnderTest or MeasuredCell"],
+    ["matrix/", "told", "a noun for what it holds"],
+    ["matrix/", "Verb", "Command"],
+    ["src/process/invocation/attribution", "adopt", "hold_log"],
+    ["src/", "Lane", "Destination"],
+    ["src/", "Scene", "a noun for the test's worker"],
+];
+
+/// The start of names that say nothing of what is done, and what names say instead.
+const PREFIXES: &[(&str, &str)] = &[("settle_", "set_up_, apply_ or handle_"), ("ingredients_", "layer_inputs_")];
+
+/// Names that belong to no one any more, in any Rust file or below the paths of their rows; texts and comments may have the words.
 pub fn retired(tree: &Tree) -> Vec<Complaint> {
     tree.rust("").flat_map(|file| complaints(file, &tokens::of(file))).collect()
 }
@@ -93,11 +128,27 @@ fn complaints(file: &File, tokens: &[TokenTree]) -> Vec<Complaint> {
     let one = |token: &TokenTree| match token {
         TokenTree::Group(group) => complaints(file, &group.stream().into_iter().collect::<Vec<_>>()),
         TokenTree::Ident(name) => {
-            let found = RETIRED.iter().find(|(retired, _)| name == retired);
-            let what = |(retired, plain): &(&str, &str)| format!("`{retired}` is a retired name: use {plain}");
-            found.map(|row| Complaint::new(file, tokens::line(token), what(row))).into_iter().collect()
+            let name = name.to_string();
+            let what = |plain: &str| format!("`{name}` is a retired name: use {plain}");
+            plain(&file.path, &name)
+                .map(|plain| Complaint::new(file, tokens::line(token), what(plain)))
+                .into_iter()
+                .collect()
         }
         _ => Vec::new(),
     };
     tokens.iter().flat_map(one).collect()
+}
+
+/// What a retired name is called instead in this file; `None` if the name is in use.
+fn plain(path: &str, name: &str) -> Option<&'static str> {
+    let everywhere = RETIRED.iter().find(|(retired, _)| name == *retired).map(|(_, plain)| *plain);
+    let here = || {
+        RETIRED_AT
+            .iter()
+            .find(|[start, retired, _]| path.starts_with(start) && name == *retired)
+            .map(|[.., plain]| *plain)
+    };
+    let by_prefix = || PREFIXES.iter().find(|(start, _)| name.starts_with(start)).map(|(_, plain)| *plain);
+    everywhere.or_else(here).or_else(by_prefix)
 }

@@ -473,6 +473,14 @@ fn a_retired_name_is_found_in_code_and_not_in_text() {
 }
 
 #[test]
+fn some_names_are_retired_below_a_path_and_some_by_their_start() {
+    let found = |path: &str, text: &str| places(&names::retired(&Tree::default().with(path, text)));
+    assert_eq!(found("matrix/src/report/a.rs", "use ink::CellColor;\n"), ["matrix/src/report/a.rs:1"]);
+    assert_eq!(found("src/a.rs", "fn ink() {}\n"), [""; 0]);
+    assert_eq!(found("src/a.rs", "fn settle_user() {}\n"), ["src/a.rs:1"]);
+}
+
+#[test]
 fn an_import_of_a_higher_layer_is_found() {
     let found = |path: &str, text: &str| places(&layers::upwards(&Tree::default().with(path, text)));
     assert_eq!(found("matrix/src/plan/mod.rs", "use crate::manifest::Levels;\n"), [""; 0]);

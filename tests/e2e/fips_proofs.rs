@@ -18,10 +18,10 @@ fn subject() -> ProgramUnderTest {
 }
 
 /// Each client beside a server of each of these TLS configurations, with the configuration.
-fn meet(configs: &[ServerTlsConfig]) -> Vec<(ServerTlsConfig, HandshakeResult)> {
+fn connect(configs: &[ServerTlsConfig]) -> Vec<(ServerTlsConfig, HandshakeResult)> {
     let all: Vec<_> = configs.iter().flat_map(|tls| CLIENTS.map(|client| (*tls, client))).collect();
     let results = concurrency::each(concurrency::AT_ONCE, &all, |(tls, client)| {
-        HandshakeResult::arrange(&subject(), *tls, *client)
+        HandshakeResult::connect(&subject(), *tls, *client)
     });
     all.iter().map(|(tls, _)| *tls).zip(results.unwrap()).collect()
 }
@@ -34,13 +34,13 @@ fn cases(
 ) -> Vec<Case> {
     let all: Vec<_> = kinds.iter().flat_map(|kind| clients.iter().map(|client| (*kind, *client))).collect();
     let cases = concurrency::each(concurrency::AT_ONCE, &all, |(kind, client)| {
-        Case::arrange(&subject(), *kind, *client, further)
+        Case::connect(&subject(), *kind, *client, further)
     });
     let cases = cases.unwrap();
-    for Case { name, meeting, .. } in &cases {
-        let before = meeting.runs.before.as_ref().and_then(|before| before.out_of_time.as_ref());
+    for Case { name, result, .. } in &cases {
+        let before = result.runs.before.as_ref().and_then(|before| before.out_of_time.as_ref());
         if let Some(reason) = before {
-            println!("{}: {name}: run once more: {reason}", meeting.client);
+            println!("{}: {name}: run once more: {reason}", result.client);
         }
     }
     cases
@@ -61,11 +61,11 @@ fn the_module_is_told_of_a_fips_build_alone() {
 
 #[test]
 fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone() {
-    for (_, meeting) in meet(&[ServerTlsConfig::Approved]) {
-        let offer = handshake::offer(std::slice::from_ref(&meeting));
-        assert!(!meeting.runs.run.seen.is_empty(), "it has connected: {meeting:?}");
-        assert_eq!(offer.holds, features::FIPS, "{}: {offer:#?}", meeting.client);
-        assert!(handshake::accepted(std::slice::from_ref(&meeting)).holds, "{meeting:?}");
+    for (_, result) in connect(&[ServerTlsConfig::Approved]) {
+        let offer = handshake::offer(std::slice::from_ref(&result));
+        assert!(!result.runs.run.seen.is_empty(), "it has connected: {result:?}");
+        assert_eq!(offer.holds, features::FIPS, "{}: {offer:#?}", result.client);
+        assert!(handshake::accepted(std::slice::from_ref(&result)).holds, "{result:?}");
     }
 }
 
@@ -88,8 +88,8 @@ fn a_program_that_is_killed_at_its_deadline_is_neither_accepted_nor_at_fault() {
     let server = Server::new(ServerTlsConfig::Approved, ServerCertificate::Good).unwrap();
     let limits = Limits { shutdown_external: Duration::ZERO, ..Limits::default() };
     let options = RunOptions { limits, ..RunOptions::default() };
-    let meeting = HandshakeResult::with(&subject(), server, Client::Logs, &options).unwrap();
-    let proof = handshake::accepted(&[meeting]);
+    let result = HandshakeResult::with(&subject(), server, Client::Logs, &options).unwrap();
+    let proof = handshake::accepted(&[result]);
     assert_eq!(proof.outcome(), "not run", "{proof:#?}");
     let reason = proof.not_run.unwrap();
     assert!(reason.starts_with("logs: could not be run, because time was up twice: "), "{reason}");
@@ -98,17 +98,17 @@ fn a_program_that_is_killed_at_its_deadline_is_neither_accepted_nor_at_fault() {
 
 #[test]
 fn servers_that_speak_something_else_get_data_of_other_builds() {
-    for (tls, meeting) in meet(&[ServerTlsConfig::ChaCha, ServerTlsConfig::X25519]) {
-        let refused = handshake::refused("name", "it", std::slice::from_ref(&meeting));
-        assert_eq!(refused.holds, features::FIPS, "{tls:?}: {meeting:?}");
+    for (tls, result) in connect(&[ServerTlsConfig::ChaCha, ServerTlsConfig::X25519]) {
+        let refused = handshake::refused("name", "it", std::slice::from_ref(&result));
+        assert_eq!(refused.holds, features::FIPS, "{tls:?}: {result:?}");
     }
 }
 
 #[test]
 fn only_fips_clients_require_extended_master_secret() {
-    for (_, meeting) in meet(&[ServerTlsConfig::NoExtendedMasterSecret]) {
-        let proof = handshake::extended_master_secret(std::slice::from_ref(&meeting));
-        assert_eq!(proof.holds, features::FIPS, "{}: {proof:#?}", meeting.client);
+    for (_, result) in connect(&[ServerTlsConfig::NoExtendedMasterSecret]) {
+        let proof = handshake::extended_master_secret(std::slice::from_ref(&result));
+        assert_eq!(proof.holds, features::FIPS, "{}: {proof:#?}", result.client);
     }
 }
 
@@ -120,17 +120,17 @@ fn roots_are_proven_of_every_client_of_builds_with_the_systems() {
 
 #[test]
 fn roots_proof_fails_for_insecure_clients() {
-    let careless = [("DD_SKIP_SSL_VALIDATION", "true")];
+    let insecure = [("DD_SKIP_SSL_VALIDATION", "true")];
     let refusable: Vec<_> = CASES
         .into_iter()
         .filter(|(_, shown, store)| *shown != ServerCertificate::Good || *store == Store::Nowhere)
         .collect();
     // The client to AWS has no such setting.
     let clients: Vec<Client> = CLIENTS.into_iter().filter(|client| *client != Client::Aws).collect();
-    let cases = cases(&refusable, &clients, &careless);
+    let cases = cases(&refusable, &clients, &insecure);
     let against = roots::judge(&told(), &cases).against;
-    for Case { name, meeting, .. } in &cases {
-        let caught = format!("{name} is trusted: {}:", meeting.client);
+    for Case { name, result, .. } in &cases {
+        let caught = format!("{name} is trusted: {}:", result.client);
         assert!(against.iter().any(|fact| fact.starts_with(&caught)), "{caught}: {against:#?}");
     }
     assert_eq!(cases.len(), 4 * clients.len());

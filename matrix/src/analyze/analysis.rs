@@ -44,7 +44,7 @@ pub fn analyze(plan: &Plan, builds: &[BuildRecord], samples: &[Sample], resample
         notes.extend(own.into_iter().map(|note| format!("{}: {note}", describe(untimed))));
         deliveries.extend(delivery::deliveries(&context, untimed, &blocks));
     }
-    notes.extend(deliveries.iter().filter_map(forgiven));
+    notes.extend(deliveries.iter().filter_map(tolerated));
     let (design, seed) = (plan.design.clone(), plan.seed);
     let plan_cells = plan.cells.iter().map(|cell| cell.id.clone()).collect();
     Analysis { schema: SCHEMA, design, seed, plan_cells, conditions, aliases, deliveries, notes }
@@ -69,7 +69,7 @@ fn untimed(samples: &[Sample]) -> BTreeSet<&Condition> {
 }
 
 /// A note about a failed start that does not count against its cell.
-fn forgiven(delivery: &Delivery) -> Option<String> {
+fn tolerated(delivery: &Delivery) -> Option<String> {
     let reason = delivery.reason.as_deref().filter(|_| !delivery.outcome.is_failure())?;
     Some(format!("{}, {}: {reason}.", describe(&delivery.condition), delivery.cell))
 }

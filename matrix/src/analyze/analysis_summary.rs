@@ -85,11 +85,11 @@ impl Display for EstimateSentence<'_> {
             Verdict::Faster => write!(out, "faster by {:.2} {unit} [{:.2}, {:.2}]", -value, -high, -low),
             Verdict::Slower => write!(out, "slower by {value:.2} {unit} [{low:.2}, {high:.2}]"),
             Verdict::NoDetectableChange => {
-                write!(out, "no detectable change ({detectable:.2} {unit} would have been found)")
+                write!(out, "no detectable change (MDE {detectable:.2} {unit})")
             }
             Verdict::Inconclusive => {
                 write!(out, "inconclusive: {value:.2} {unit} [{low:.2}, {high:.2}]")?;
-                needed.map_or(Ok(()), |needed| write!(out, "; it takes {needed} blocks"))
+                needed.map_or(Ok(()), |needed| write!(out, "; needs {needed} blocks"))
             }
             Verdict::NoOp => write!(out, "the same program"),
             Verdict::DigestMismatch => write!(out, "delivers something else"),

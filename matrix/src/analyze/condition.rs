@@ -160,7 +160,7 @@ fn confounded(found: &EstimableEffects) -> Option<String> {
         found.mains.iter().filter(|main| main.is_confounded()).map(|main| main.name.as_str()).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "The cells that count do not tell these main effects from interactions, so that none of them is called found: {}.",
+            "The cells that count do not separate these main effects from interactions, so none of them is called found: {}.",
             names.join(", ")
         )
     })
@@ -181,7 +181,7 @@ fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
         .collect();
     (!few.is_empty()).then(|| {
         format!(
-            "No measured difference, however large, can be told from chance before it has {ENOUGH} blocks with a start of each of its cells. \
+            "A measured difference has no verdict before it has {ENOUGH} blocks with a start of each of its cells. \
              There are fewer of: {}.",
             few.join(", ")
         )

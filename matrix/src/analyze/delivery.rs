@@ -11,7 +11,7 @@ use crate::measure::sample::Sample;
 use crate::plan::{Cell, CellKind, Condition, DELIVERY, Plan};
 
 /// Number of starts of a cell under a condition for which one failed start is tolerated. With fewer starts, none is.
-pub const FORGIVEN_IN: usize = 50;
+pub const TOLERATED_IN: usize = 50;
 
 /// What a cell delivered under one condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -216,7 +216,7 @@ fn judge(
     let failures = failures(starts);
     match () {
         () if lost.is_some() => (PayloadMismatch, lost),
-        () if failed > (good + failed) / FORGIVEN_IN => (DidNotStart, failures),
+        () if failed > (good + failed) / TOLERATED_IN => (DidNotStart, failures),
         () if !starts.harness.is_empty() => (HarnessFailure, harness(starts)),
         () if good == 0 => (DidNotStart, Some("it was never started".to_owned())),
         () if let Some(due) = due => {
@@ -225,7 +225,7 @@ fn judge(
         }
         () => (
             if held.is_some_and(|held| held.standard.is_some()) { Delivered } else { NotCompared },
-            failures.map(|failures| format!("{failures}; one in {FORGIVEN_IN} is forgiven")),
+            failures.map(|failures| format!("{failures}; one in {TOLERATED_IN} is tolerated")),
         ),
     }
 }

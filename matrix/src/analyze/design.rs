@@ -76,7 +76,7 @@ pub fn contrasts(factors: &[String], first: Option<&Cell>, cells: &[&Cell]) -> E
             Some(contrast) if place < mains => found.mains.push(contrast.clone()),
             Some(contrast) => found.interactions.push(contrast.clone()),
             // The interaction whose column is identical lists it as an alias.
-            None if is_told(&estimated, &column.name) => {}
+            None if is_named(&estimated, &column.name) => {}
             None => found.lost.push(column.name.clone()),
         }
     }
@@ -84,7 +84,7 @@ pub fn contrasts(factors: &[String], first: Option<&Cell>, cells: &[&Cell]) -> E
     found
 }
 
-fn is_told(estimated: &BTreeMap<usize, Contrast>, name: &str) -> bool {
+fn is_named(estimated: &BTreeMap<usize, Contrast>, name: &str) -> bool {
     let whole = |alias: &Share| alias.name == name && (alias.part.abs() - 1.0).abs() <= ROUNDING;
     estimated.values().any(|contrast| contrast.direction.is_none() && contrast.aliases.iter().any(whole))
 }

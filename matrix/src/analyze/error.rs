@@ -10,7 +10,7 @@ use crate::plan::SCHEMA;
 pub enum Error {
     #[error("{} cannot be read", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("{}:{line} is not what this version writes there", path.display())]
+    #[error("{}:{line} is not a record of this version", path.display())]
     Line { path: PathBuf, line: usize, source: serde_json::Error },
     #[error("{} has schema {found}, and this version reads {SCHEMA}; analyze it with the version that wrote it", path.display())]
     Schema { path: PathBuf, found: u32 },

@@ -176,9 +176,9 @@ pub enum Verdict {
     Faster,
     /// More, and statistically significant.
     Slower,
-    /// No significant difference; [`Estimate::detectable`] says how large a difference would have been found.
+    /// No significant difference; [`Estimate::detectable`] has the minimum detectable effect.
     NoDetectableChange,
-    /// The run cannot tell. It has too few blocks, the interval excludes zero but the difference is not significant within its family, or the effect is
+    /// The run cannot decide. It has too few blocks, the interval excludes zero but the difference is not significant within its family, or the effect is
     /// confounded with others.
     Inconclusive,
     /// The two programs are the same file.

@@ -64,7 +64,7 @@ impl BuildReport {
         if profile == Profile::Release && opt_level != self.opt_level {
             differences.push(format!("its opt-level is {}, not {opt_level}", self.opt_level));
         }
-        if self.profile != profile.told() {
+        if self.profile != profile.build_script_name() {
             differences.push(format!("its profile is {}", self.profile));
         }
         differences
@@ -101,11 +101,11 @@ mod tests {
     #[test]
     fn every_deviation_is_told() {
         let wrong = Recipe { features: vec!["two".to_owned(), "three".to_owned()], ..Recipe::default() };
-        let told = BuildReport { profile: "debug".to_owned(), ..build_report() }
+        let text = BuildReport { profile: "debug".to_owned(), ..build_report() }
             .differences(&wrong, Profile::Release, "z")
             .join("; ");
         for part in ["one is on", "two is off", "it does not know three", "its flags are", "its profile is debug"] {
-            assert!(told.contains(part), "{part} is not in: {told}");
+            assert!(text.contains(part), "{part} is not in: {text}");
         }
         assert_eq!(build_report().differences(&recipe(), Profile::Release, "3"), ["its opt-level is z, not 3"]);
         let quick = BuildReport { profile: "debug".to_owned(), opt_level: "0".to_owned(), ..build_report() };

@@ -33,7 +33,7 @@ pub struct CargoCommand {
     package: &'static str,
     /// The program that takes the options of cargo's `build`, where it is not cargo itself.
     command: Option<PathBuf>,
-    verb: &'static str,
+    subcommand: &'static str,
     target: String,
     options: Vec<String>,
     features: Vec<String>,
@@ -41,7 +41,7 @@ pub struct CargoCommand {
     manifest: PathBuf,
     place: BuildDirectories,
     profile: Profile,
-    /// Whether the program keeps its names.
+    /// Whether the program keeps its symbols.
     named: bool,
     /// Whether rustc starts the linker, and no C compiler does.
     is_linker_called_directly: bool,
@@ -50,28 +50,28 @@ pub struct CargoCommand {
 /// The directories of a build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum BuildDirectories {
-    /// Of one whose flags decide what it becomes.
+    /// A target directory and a cargo home for one group of flags, so that builds are reproducible.
     Isolated(Isolation),
-    /// Of one that has none, and is only to show whether something works.
+    /// A shared target directory, for builds that only show whether something works.
     Quick(QuickBuilds),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Isolation {
     target_directory: PathBuf,
-    /// Cargo's.
+    /// The cargo home.
     home: PathBuf,
 }
 
-/// What came of it.
+/// The result of a successful cargo command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub program: PathBuf,
-    /// With which optimization cargo says that it was compiled.
+    /// The optimization level in cargo's artifact message.
     pub opt_level: String,
-    /// How many crates and build scripts cargo has compiled.
+    /// The number of crates and build scripts that were compiled.
     pub compiled: usize,
-    /// Where the build script of each package that has one has put what it made, by the package's id.
+    /// The `OUT_DIR` of each build script, by the id of its package.
     pub scripts: BTreeMap<String, PathBuf>,
     /// Of a program with its names, what the linker has opened for it; none where the linker is zig's, which writes no report.
     pub link_report: Option<LinkReport>,
@@ -141,7 +141,7 @@ impl CargoCommand {
                 _ => ROOT,
             },
             command: tools.command.clone(),
-            verb: tools.verb(),
+            subcommand: tools.subcommand(),
             target: tools.target.clone(),
             options: Vec::new(),
             features: recipe.features.clone(),
@@ -178,10 +178,10 @@ impl CargoCommand {
     }
 
     fn arguments(&self, format: Option<&str>) -> Vec<OsString> {
-        let verb = if self.named { "rustc" } else { self.verb };
+        let subcommand = if self.named { "rustc" } else { self.subcommand };
         let profile = self.profile.as_str();
         let mut arguments: Vec<OsString> =
-            [verb, "--profile", profile, "--locked", "--package", self.package, "--bin", self.binary]
+            [subcommand, "--profile", profile, "--locked", "--package", self.package, "--bin", self.binary]
                 .map(Into::into)
                 .into();
         arguments.extend(self.options.iter().map(Into::into));

@@ -101,9 +101,14 @@ fn other_tools_are_called_in_cargos_stead_and_build_apart() {
         "{shell}"
     );
     assert!(shell.contains(" --target-dir /builds/x86_64-unknown-linux-gnu.2.26-"), "{shell}");
-    let told = Tools { c_flags: vec!["-O1".to_owned()], ..tools() };
-    let call =
-        CargoCommand::new("bottlecap", &Recipe::default().with(&told), &told, Path::new("/root"), Path::new("/builds"));
+    let with_flag = Tools { c_flags: vec!["-O1".to_owned()], ..tools() };
+    let call = CargoCommand::new(
+        "bottlecap",
+        &Recipe::default().with(&with_flag),
+        &with_flag,
+        Path::new("/root"),
+        Path::new("/builds"),
+    );
     assert!(call.shell().contains("='-O1 -ffile-prefix-map=/root=. "), "{}", call.shell());
 }
 
@@ -160,11 +165,11 @@ fn of_a_long_failure_the_full_disk_is_kept() {
 
 #[test]
 fn compiled_crates_are_reported_as_progress() {
-    let told = Mutex::new(Vec::new());
+    let names = Mutex::new(Vec::new());
     let said =
-        watch("   Compiling a v1.0.0\nerror: no\n".as_bytes(), &|name| told.lock().unwrap().push(name.to_owned()));
+        watch("   Compiling a v1.0.0\nerror: no\n".as_bytes(), &|name| names.lock().unwrap().push(name.to_owned()));
     assert_eq!(said, ["   Compiling a v1.0.0", "error: no"]);
-    assert_eq!(*told.lock().unwrap(), ["a"]);
+    assert_eq!(*names.lock().unwrap(), ["a"]);
 }
 
 /// A program on the path that only passes on what it likes could be another compiler.

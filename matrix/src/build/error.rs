@@ -1,4 +1,4 @@
-//! Why nothing can be built at all. A cell that cannot be built is no error but a [`super::Failure`].
+//! Errors of `cargo matrix build`. A cell that fails to build is no error but a [`super::Failure`].
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub enum Error {
     Plan(#[from] plan::Error),
     #[error("the plan does not fit the manifest:\n  {}", .0.join("\n  "))]
     Misfit(Vec<String>),
-    #[error("the state of the sources cannot be told; git has to be there and the sources in a repository")]
+    #[error("cannot read the state of the sources; git must be installed and the sources in a repository")]
     Sources(#[source] io::Error),
     #[error(transparent)]
     Flavour(#[from] flavour::Error),

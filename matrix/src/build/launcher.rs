@@ -92,7 +92,7 @@ pub fn document(program: &[u8]) -> Result<Value, String> {
 }
 
 /// Whether a document is one of a launcher.
-pub fn is_described_by(document: &Value) -> bool {
+pub fn is_build_info(document: &Value) -> bool {
     file_report::is_of(NAME, document)
 }
 
@@ -139,8 +139,11 @@ mod tests {
         let architecture = Architecture::of_this_machine().to_string();
         let launcher = fs::read(for_tests().unwrap()).unwrap();
         assert_eq!(objections(&launcher, &architecture), Vec::<String>::new());
-        let told = document(&launcher).unwrap();
-        assert!(is_described_by(&told) && told["static"] == true && told["architecture"] == architecture, "{told}");
+        let build_info = document(&launcher).unwrap();
+        assert!(
+            is_build_info(&build_info) && build_info["static"] == true && build_info["architecture"] == architecture,
+            "{build_info}"
+        );
         let other = fs::read(std::env::current_exe().unwrap()).unwrap();
         let against = objections(&other, "m68k").join("; ");
         for part in ["loader", "dynamic segment", "at most", "not m68k"] {

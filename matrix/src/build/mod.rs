@@ -43,11 +43,11 @@ pub const FILE: &str = "builds.jsonl";
 #[serde(deny_unknown_fields)]
 pub struct LauncherTime {
     pub seconds: f64,
-    /// How many crates were compiled.
+    /// The number of crates that were compiled.
     pub compiled: usize,
 }
 
-/// What became of one cell: a line of `builds.jsonl`.
+/// The build record of one cell: a line of `builds.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuildRecord {
@@ -57,13 +57,13 @@ pub struct BuildRecord {
     pub cell: String,
     /// What stands in `/opt/extensions`, relative to the file with this line if it lies beside it; none if the build failed.
     pub program: Option<PathBuf>,
-    /// What a launcher executes; stands beside `/opt/extensions`, as `/opt/bottlecap/agent`.
+    /// The agent behind a launcher; stands beside `/opt/extensions`, as `/opt/bottlecap/agent`.
     pub agent: Option<PathBuf>,
     /// The SHA-256 of the program, and of the agent if there is one, in hexadecimal.
     pub sha256: String,
     /// The bytes of both.
     pub bytes: u64,
-    /// How long the build took.
+    /// The duration of the build in seconds.
     pub seconds: f64,
     /// Whether nothing had to be compiled.
     pub cached: bool,
@@ -76,7 +76,7 @@ pub struct BuildRecord {
     /// How many times as long as on an idle machine it was expected to take, by what ran beside it when the builds began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slowdown: Option<f64>,
-    /// What of the time went into the launcher; none without one.
+    /// The part of the duration that was spent on the launcher; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launcher: Option<LauncherTime>,
     /// The features whose crates were not compiled yet where it was built.
@@ -88,11 +88,11 @@ pub struct BuildRecord {
     /// code makes another program all the same: cargo mixes it into the name of every symbol, and those decide the order of what is compiled. That such a switch is worth
     /// nothing, only measuring can tell.
     pub same_as: Option<String>,
-    /// Why there is no program, with the command that shows it again.
+    /// The output of a failed build, with the command that reproduces it.
     pub failure: Option<Failure>,
 }
 
-/// What a program was built from.
+/// Sources and compiler of a program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
@@ -106,13 +106,13 @@ pub struct Origin {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// Copy, paste, see.
+    /// A shell command that reproduces the failure.
     pub command: String,
     /// The end of what the compiler said.
     pub output: String,
 }
 
-/// What compilers, linkers and the shell say where there is no space.
+/// Messages of compilers, linkers and the shell if a disk is full.
 const FULL_DISK: [&str; 2] = ["No space left on device", "NoSpaceLeft"];
 
 impl Failure {
@@ -181,7 +181,7 @@ mod tests {
             failure: None,
         };
         let kept = latest(vec![line("a", 1), line("b", 2), line("a", 3)]);
-        let told: Vec<_> = kept.iter().map(|built| (built.cell.as_str(), built.bytes)).collect();
-        assert_eq!(told, [("b", 2), ("a", 3)]);
+        let sizes: Vec<_> = kept.iter().map(|built| (built.cell.as_str(), built.bytes)).collect();
+        assert_eq!(sizes, [("b", 2), ("a", 3)]);
     }
 }

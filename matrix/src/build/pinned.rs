@@ -115,8 +115,8 @@ mod tests {
     fn a_person_gets_the_same_number() {
         let folder = tree();
         let output = Command::new("sh").args(["-c", COMMAND]).current_dir(folder.path()).output().unwrap();
-        let told = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(told.split(' ').next(), Some(tree_hash(folder.path()).unwrap().as_str()));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(printed.split(' ').next(), Some(tree_hash(folder.path()).unwrap().as_str()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What cargo has to be told for a cell.
+//! Features, flags and profile settings of cargo for a cell.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

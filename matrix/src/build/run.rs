@@ -20,7 +20,7 @@ use crate::workspace;
 use crate::workspace::{Profile, builds_directory};
 use crate::workspace::{environment, sources};
 
-/// How many minutes the builds of cells will take.
+/// Estimates the minutes that building these cells takes.
 pub type Estimate = dyn Fn(&Manifest, &[&Cell]) -> f64;
 
 /// How a build of cells ended.
@@ -30,12 +30,12 @@ pub enum End {
     Interrupted(Vec<BuildRecord>),
 }
 
-/// What is to be built.
+/// The cells to build, and where.
 struct Order {
     cells: Vec<Cell>,
-    /// Where the programs and the lines about them come to lie.
+    /// The folder for `programs/` and `builds.jsonl`.
     folder: PathBuf,
-    /// Whether the WAF worker comes to lie beside them.
+    /// Whether the WAF worker is built as well.
     has_waf: bool,
 }
 
@@ -96,7 +96,7 @@ pub fn command(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -
     agent(manifest, cell, tools, builds).shell()
 }
 
-/// Where cargo compiles the agent of a cell below `builds`.
+/// The directory below `builds` in which cargo compiles the agent of a cell.
 pub fn directory(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -> PathBuf {
     agent(manifest, cell, tools, builds).release_directory().map_or_else(|| builds.to_owned(), Path::to_owned)
 }
@@ -116,7 +116,7 @@ fn carry_out(
     // Whoever reads the lines may be somewhere else.
     let folder = absolute(&order.folder)?;
     let root = workspace::root();
-    let workshop = BuildContext {
+    let context = BuildContext {
         manifest,
         origin: Origin {
             sources: sources::state(&root, &[]).map_err(Error::Sources)?,
@@ -127,7 +127,7 @@ fn carry_out(
         programs: folder.join("programs"),
         tools,
     };
-    all(&workshop, &order.cells, &mut BuildLog::open(&folder)?, estimate)
+    all(&context, &order.cells, &mut BuildLog::open(&folder)?, estimate)
 }
 
 fn absolute(folder: &Path) -> Result<PathBuf, Error> {
@@ -176,18 +176,18 @@ impl Order {
 }
 
 fn all(
-    workshop: &BuildContext,
+    context: &BuildContext,
     cells: &[Cell],
     build_log: &mut BuildLog,
     estimate: Option<&Estimate>,
 ) -> Result<End, Error> {
     let interrupted = interrupt::watch();
-    let jobs = in_groups(cells.iter().filter_map(|cell| workshop.job(cell)));
-    let is_current = |job: &Job| build_log.line(&job.cell().id).is_some_and(|line| workshop.is_current(job, line));
+    let jobs = in_groups(cells.iter().filter_map(|cell| context.job(cell)));
+    let is_current = |job: &Job| build_log.line(&job.cell().id).is_some_and(|line| context.is_current(job, line));
     let (current, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_current);
     Flavours::embedded()?.check_programs(due.iter().map(|job| &job.cell().levels))?;
     let mut ignored = environment::ignored_variables(std::env::vars_os().map(|(name, _)| name));
-    ignored.extend(environment::ignored_config_tables(&workshop.root, environment::user_cargo_home().as_deref()));
+    ignored.extend(environment::ignored_config_tables(&context.root, environment::user_cargo_home().as_deref()));
     if !due.is_empty() && !ignored.is_empty() {
         eprintln!(
             "note: set here, and kept out of every build so that it is the same everywhere: {}",
@@ -196,7 +196,7 @@ fn all(
     }
     let due_cells: Vec<&Cell> = due.iter().map(Job::cell).collect();
     // Before anything is built that it would count.
-    let estimated = estimate.filter(|_| !due.is_empty()).map(|estimate| estimate(workshop.manifest, &due_cells));
+    let estimated = estimate.filter(|_| !due.is_empty()).map(|estimate| estimate(context.manifest, &due_cells));
     // Later, the load of this run is in it.
     let slowdown = if due.is_empty() { 1.0 } else { load::slowdown() };
     let start = Instant::now();
@@ -210,7 +210,7 @@ fn all(
         if job.group().is_some() {
             progress.at(cell, "starting");
         }
-        let mut built = workshop.work(job, &|step| progress.at(cell, step));
+        let mut built = context.work(job, &|step| progress.at(cell, step));
         built.slowdown = built.compiled.map(|_| slowdown);
         // The signal has reached the compiler as well, so that its failure says nothing about the cell.
         if interrupted.load(Ordering::Relaxed) && built.failure.is_some() {
@@ -219,7 +219,7 @@ fn all(
         // Nor does a full disk. Nothing is recorded, so that the next call builds the cell.
         if let Some(said) = built.failure.as_ref().and_then(Failure::full_disk) {
             progress.finish();
-            return Err(Error::FullDisk { cell: cell.clone(), folder: workshop.builds.clone(), said: said.to_owned() });
+            return Err(Error::FullDisk { cell: cell.clone(), folder: context.builds.clone(), said: said.to_owned() });
         }
         progress.done(cell, &outcome(&built));
         build_log.record(built)?;
@@ -238,7 +238,7 @@ fn all(
     Ok(End::All(lines))
 }
 
-/// What it took, and what it was estimated to take, in minutes.
+/// A sentence with the minutes that the builds took and the estimate.
 fn beside_estimate(took: Duration, estimated: f64) -> String {
     format!("took {:.1} min, estimated {estimated:.1}", took.as_secs_f64() / 60.0)
 }
@@ -283,7 +283,7 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let levels = manifest.set_levels("baseline").unwrap();
         let cell = Cell { id: "one".to_owned(), kind: CellKind::Build, levels };
-        let workshop = BuildContext {
+        let context = BuildContext {
             manifest,
             builds: root.join("build"),
             programs: root.join("programs"),
@@ -291,7 +291,7 @@ mod tests {
             tools,
             root: root.clone(),
         };
-        let Err(error) = all(&workshop, &[cell], &mut BuildLog::open(&root).unwrap(), None) else {
+        let Err(error) = all(&context, &[cell], &mut BuildLog::open(&root).unwrap(), None) else {
             panic!("it is built")
         };
         let text = error.to_string();
@@ -307,7 +307,7 @@ mod tests {
     fn what_is_to_be_built_is_estimated_and_what_is_there_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
-        let workshop = BuildContext {
+        let context = BuildContext {
             manifest: Manifest::embedded().unwrap(),
             builds: root.join("build"),
             programs: root.join("programs"),
@@ -324,7 +324,7 @@ mod tests {
         };
         for _ in 0..2 {
             let cells = std::slice::from_ref(&floor);
-            all(&workshop, cells, &mut BuildLog::open(&root).unwrap(), Some(&estimate)).unwrap();
+            all(&context, cells, &mut BuildLog::open(&root).unwrap(), Some(&estimate)).unwrap();
         }
         assert_eq!(*asked.borrow(), [["std-floor"]]);
         assert_eq!(beside_estimate(Duration::from_secs(90), 2.0), "took 1.5 min, estimated 2.0");

@@ -164,7 +164,7 @@ pub fn document(program: &[u8]) -> Result<Value, String> {
 }
 
 /// Whether a document is one of a worker.
-pub fn is_described_by(document: &Value) -> bool {
+pub fn is_build_info(document: &Value) -> bool {
     file_report::is_of(NAME, document)
 }
 
@@ -200,8 +200,11 @@ mod tests {
         let worker = fs::read(folder.join(NAME)).unwrap();
         let architecture = Architecture::of_this_machine().to_string();
         assert_eq!(objections(&worker, &architecture), Vec::<String>::new());
-        let told = document(&worker).unwrap();
-        assert!(is_described_by(&told) && told["static"] == false && told["architecture"] == architecture, "{told}");
+        let build_info = document(&worker).unwrap();
+        assert!(
+            is_build_info(&build_info) && build_info["static"] == false && build_info["architecture"] == architecture,
+            "{build_info}"
+        );
         let other = fs::read(std::env::current_exe().unwrap()).unwrap();
         let against = self::objections(&other, "m68k").join("; ");
         for part in ["alone", "no version", "at most", "not m68k", "not known to be everywhere"] {

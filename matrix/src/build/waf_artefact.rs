@@ -13,14 +13,14 @@ use crate::materials::parts::{Part, Source};
 use crate::target::Architecture;
 use crate::venv::{self, PythonRequirements, Venv, once, run};
 
-/// Of both, as the wheel says.
+/// The licence of library and rules, from the wheel's metadata.
 const LICENCE: &str = "Apache-2.0 OR BSD-3-Clause";
 
 /// The list, relative to the root of the workspace.
 pub(crate) const FILE: &str = "matrix/waf.toml";
 pub(crate) const TEXT: &str = include_str!("../../waf.toml");
 
-/// What is pinned.
+/// The contents of matrix/waf.toml: the pinned versions and checksums.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PinnedArtefact {
@@ -31,7 +31,7 @@ pub struct PinnedArtefact {
     pub rules_version: String,
     terms: Vec<String>,
     rules: String,
-    /// Of the rules before they are compressed.
+    /// The SHA-256 of the uncompressed rules.
     pub rules_sha256: String,
     /// By Lambda's name of the processor.
     wheel: BTreeMap<String, Wheel>,

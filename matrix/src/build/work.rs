@@ -1,4 +1,4 @@
-//! One cell becomes a program.
+//! Builds the program of one cell.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,27 +26,27 @@ use crate::workspace::sources;
 
 /// The name of every program, which is that of the extension in a layer.
 const PROGRAM: &str = "datadog-agent";
-/// What a launcher executes.
+/// The file name of the agent behind a launcher.
 const AGENT: &str = "agent";
-/// Beside a program: what it was made from, so that it need not be made again.
+/// The file with the stamp of a program: if it is unchanged, the program is up to date.
 const STAMP: &str = "made-from";
 
-/// Where things are.
+/// The manifest, directories and tools that all builds of a plan share.
 pub struct BuildContext<'w> {
     pub manifest: &'w Manifest,
-    /// The workspace.
+    /// The root of the workspace.
     pub root: PathBuf,
-    /// A target directory for each group of flags.
+    /// The parent of the target directories, one for each group of flags.
     pub builds: PathBuf,
-    /// A folder for each cell.
+    /// The parent of the folders of finished programs, one for each cell.
     pub programs: PathBuf,
-    /// What the extension is built from.
+    /// Commit and compiler, for the build record.
     pub origin: Origin,
-    /// What it is built with.
+    /// The compilers and linkers.
     pub tools: Toolchain,
 }
 
-/// What is to be done for a cell, and a text that changes whenever the outcome would.
+/// The task for one cell, and a stamp that changes whenever the resulting program could.
 pub struct Job<'c> {
     cell: &'c Cell,
     task: Task,
@@ -59,14 +59,14 @@ enum Task {
     External(PathBuf),
 }
 
-/// The calls for a cell.
+/// The cargo commands of a cell.
 struct Calls {
     recipe: Recipe,
     agent: CargoCommand,
     launcher: Option<CargoCommand>,
 }
 
-/// The files of a cell.
+/// The files that a build of a cell produced.
 struct CellFiles {
     program: PathBuf,
     agent: Option<PathBuf>,
@@ -77,7 +77,7 @@ struct CellFiles {
 }
 
 impl CellFiles {
-    /// Without anything having been compiled.
+    /// Files that were copied, not compiled.
     fn of(program: PathBuf, agent: Option<PathBuf>) -> Self {
         Self { program, agent, compiled: 0, brought: BTreeSet::new(), launcher: None }
     }
@@ -136,8 +136,8 @@ impl BuildContext<'_> {
     pub fn work(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> BuildRecord {
         let start = Instant::now();
         let made = self.make(job, progress);
-        let told = made.and_then(|made| self.account(job, made).map_err(|error| self.trouble(job, &error)));
-        let (mut built, failure) = match told {
+        let outcome = made.and_then(|made| self.account(job, made).map_err(|error| self.trouble(job, &error)));
+        let (mut built, failure) = match outcome {
             Ok(built) => (built, None),
             Err(failure) => (BuildRecord::nothing(&job.cell.id), Some(failure)),
         };
@@ -224,14 +224,14 @@ impl BuildContext<'_> {
         };
         let asked = ReleaseProfile::of(recipe, &self.root).map_err(|error| failure(error.to_string()))?;
         let opt_level = asked.opt_level();
-        let told = BuildReport::of(&outcome.program);
-        let mut differences = match &told {
-            Ok(told) => told.differences(recipe, profile, opt_level),
+        let report = BuildReport::of(&outcome.program);
+        let mut differences = match &report {
+            Ok(report) => report.differences(recipe, profile, opt_level),
             Err(error) => vec![error.clone()],
         };
         let revision = sources::revision(&self.root).unwrap_or_default();
-        if let Some(told) = told.ok().filter(|told| profile == Profile::Release && told.git_sha != revision) {
-            differences.push(format!("its commit is {}, not {revision}", told.git_sha));
+        if let Some(report) = report.ok().filter(|report| profile == Profile::Release && report.git_sha != revision) {
+            differences.push(format!("its commit is {}, not {revision}", report.git_sha));
         }
         if profile == Profile::Release {
             differences.extend(self.unlike(call, &asked, &outcome).map_err(failure)?);

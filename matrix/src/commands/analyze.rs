@@ -15,18 +15,18 @@ Examples:
   cargo matrix analyze plan.json samples.jsonl
   cargo matrix analyze plan.json shard-1.jsonl shard-2.jsonl --out analysis.json
 
-Every cell is compared with the plan's first one, block by block. Intervals hold what is true in 95 of 100 cases; a verdict other
-than \"no detectable change\" is wrong for any of a condition's cells in 5 of 100.
+Every cell is compared with the plan's first one, block by block. Intervals have 95 % coverage; where there is no difference,
+a verdict other than \"no detectable change\" comes up for any of a condition's cells in 5 % of runs.
 
 What arrived is judged first, start by start: everything that the function printed and sent and that the platform reported has to be there, and it has to be
-what the plan's first cell delivers. That needs no times, so one block is enough. One failed start in 50 of a cell under a condition is forgiven, and told.
+what the plan's first cell delivers. That needs no times, so one block is enough. One failed start in 50 of a cell under a condition is tolerated and reported.
 
-The last line of a file may be unfinished, as an interrupted run leaves it: it is left out, and told. Any other line that cannot be read is refused.
+The last line of a file may be unfinished, as an interrupted run leaves it: it is left out and reported. Any other line that cannot be read is refused.
 
 Exit status, the first that fits:
   4  payload-mismatch: a cell does not deliver everything, or not what the first one delivers
   8  did-not-start: a cell never started, or not in all its starts
-  7  harness-failure: the sandbox could not make a start
+  7  harness-failure: the sandbox could not start a program
   0  the analysis was written; in the cases above it was, too
   2  the command line is wrong, or a file is not what it should be
   6  a file cannot be read or written";
@@ -55,7 +55,7 @@ pub struct Arguments {
     pub json: bool,
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match try_run(arguments) {
         Ok(analysis) => verdict(&analysis),

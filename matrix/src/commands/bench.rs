@@ -29,12 +29,12 @@ times out once, without faults and with each of them: what arrives of that is ju
 
 Only root, or a user with CAP_SYS_ADMIN, can throttle a start to the share of its memory tier. Anybody can show it another trust store where the kernel
 allows user namespaces. A condition that this machine cannot produce is left out, and `gate` refuses to judge it; with --require nothing is measured at all.
-With --dry-run nothing is either, and every condition that this user cannot produce on this machine is named, for which one sandbox of each kind is started.
+--dry-run starts one sandbox of each kind and lists the conditions that this user cannot produce here.
 
-One run at a time works in a directory.
+A directory is locked by one run at a time.
 
-Every start is written to samples.jsonl as soon as it is over. Ctrl-C ends the run after the one that is under way; the same command goes on from
-there. What several shards have left is put together by `cargo matrix merge`.
+Every start is written to samples.jsonl as soon as it is over. Ctrl-C ends the run after the present start; the same command resumes it.
+`cargo matrix merge` merges the results of shards.
 
 A start that the sandbox cannot make (no space, no process, no control group, a file that stays in memory) is tried three times. If it cannot be made, the run ends
 with status 7, and that is not counted against the program.
@@ -45,7 +45,7 @@ Exit status:
   3    without a plan: a set could not be built
   4    without a plan: a set does not deliver everything, or not what the first one delivers
   6    a file cannot be read or written, or the sandbox does not work here or does not produce the conditions
-  7    the sandbox stopped working; the same command goes on from there
+  7    the sandbox stopped working; the same command resumes the run
   8    without a plan: a set did not start
   130  interrupted";
 
@@ -103,7 +103,7 @@ impl Arguments {
     }
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let stop = interrupt::watch();
     if arguments.dry_run {

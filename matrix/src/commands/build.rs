@@ -16,9 +16,8 @@ Examples:
   cargo matrix build target/matrix/leave-one-out/plan.json
   cargo matrix build target/matrix/subsets --profile dev
 
-A set, with `+` before what is added and `-` before what is taken away, is built by itself under `target/matrix/single`. The programs of a plan come to
-lie in `programs` beside it. There is a line for each in `builds.jsonl`. What is there already and would not become anything else is not built again, so
-that an interrupted build goes on where it was.
+A set, with `+` before added switches and `-` before removed ones, is built under `target/matrix/single`. Programs of a plan are
+written to `programs/` beside it, with a record for each in `builds.jsonl`. An up-to-date program is not rebuilt, so an interrupted build resumes.
 
 Exit status:
   0    every cell has a program
@@ -31,7 +30,7 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// A set with `+` before added switches and `-` before removed ones, or the file or folder of a plan
+    /// A set with `+` before added switches and `-` before removed ones, `floor`, or the file or folder of a plan
     #[arg(value_name = "SET|PLAN")]
     pub what: String,
 
@@ -40,12 +39,12 @@ pub struct Arguments {
     pub profile: Profile,
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match build::build(&arguments.what, arguments.profile, &estimate::build_minutes) {
         Ok(End::All(lines)) => summary(&lines),
         Ok(End::Interrupted(lines)) => {
-            eprintln!("interrupted; {} cells are built, and the same command goes on from there", lines.len());
+            eprintln!("interrupted; {} cells are built, and the same command resumes", lines.len());
             terminal::INTERRUPTED.into()
         }
         Err(error) => {
@@ -59,7 +58,7 @@ fn summary(lines: &[BuildRecord]) -> ExitCode {
     for built in lines {
         if let Some(same) = &built.same_as {
             terminal::print(&format!(
-                "{} is the same program as {same}: what differs between them changes nothing\n",
+                "{} is the same program as {same}: their differences change nothing\n",
                 built.cell
             ));
         }

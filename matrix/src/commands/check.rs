@@ -30,7 +30,7 @@ pub struct Arguments {
     pub plans: Vec<PathBuf>,
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,

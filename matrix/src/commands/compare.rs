@@ -82,7 +82,7 @@ struct Side {
     path: Option<String>,
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let store = match MachineCapabilities::here(false) {
         Ok(capabilities) => capabilities.store(),
@@ -240,12 +240,12 @@ mod tests {
         let names = |first: &str, second: &str| {
             sides(&arguments(&[first, second])).unwrap().map(|side| (side.name, side.path.is_some()))
         };
-        let told = |name: &str, is_file: bool| (name.to_owned(), is_file);
+        let side = |name: &str, is_file: bool| (name.to_owned(), is_file);
         let (old, new) = (layer("old.v1.zip"), layer("_new.zip"));
-        assert_eq!(names(&old, &new), [told("old-v1", true), told("new", true)]);
-        assert_eq!(names(&new, &new), [told("new-1", true), told("new-2", true)]);
-        assert_eq!(names("ship", &layer("floor.zip")), [told("ship", false), told("floor-2", true)]);
-        assert_eq!(names("ship", "ship+jemalloc"), [told("ship", false), told("ship+jemalloc", false)]);
+        assert_eq!(names(&old, &new), [side("old-v1", true), side("new", true)]);
+        assert_eq!(names(&new, &new), [side("new-1", true), side("new-2", true)]);
+        assert_eq!(names("ship", &layer("floor.zip")), [side("ship", false), side("floor-2", true)]);
+        assert_eq!(names("ship", "ship+jemalloc"), [side("ship", false), side("ship+jemalloc", false)]);
         for wrong in ["./gone", "gone.zip"] {
             assert!(sides(&arguments(&[wrong, "ship"])).unwrap_err().starts_with(wrong));
         }

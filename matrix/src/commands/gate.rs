@@ -89,7 +89,7 @@ pub struct Arguments {
     pub format: Format,
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match judge(arguments) {
         Ok(outcome) => outcome.status().into(),

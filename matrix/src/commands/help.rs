@@ -9,15 +9,15 @@ const WIDTH: usize = 100;
 /// Wraps the help of a command and of its subcommands to the terminal.
 pub fn fitted(command: Command) -> Command {
     let terminal = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
-    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
-    fitted_to(command, terminal.or_else(told).map_or(WIDTH, |columns: usize| columns.clamp(1, WIDTH)))
+    let from_environment = || std::env::var("COLUMNS").ok()?.parse().ok();
+    fitted_to(command, terminal.or_else(from_environment).map_or(WIDTH, |columns: usize| columns.clamp(1, WIDTH)))
 }
 
 fn fitted_to(command: Command, width: usize) -> Command {
-    command.term_width(width).mut_subcommands(|verb| {
-        let text = verb.get_after_help().map(|text| wrapped(&text.to_string(), width));
-        let verb = verb.term_width(width);
-        if let Some(text) = text { verb.after_help(text) } else { verb }
+    command.term_width(width).mut_subcommands(|subcommand| {
+        let text = subcommand.get_after_help().map(|text| wrapped(&text.to_string(), width));
+        let subcommand = subcommand.term_width(width);
+        if let Some(text) = text { subcommand.after_help(text) } else { subcommand }
     })
 }
 
@@ -82,9 +82,9 @@ mod tests {
         for width in [72, WIDTH] {
             let mut command = fitted_to(crate::commands::command(), width);
             command.build();
-            for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
-                let name = verb.get_name().to_owned();
-                let help = verb.render_long_help().to_string();
+            for subcommand in command.get_subcommands_mut().filter(|subcommand| subcommand.get_name() != "help") {
+                let name = subcommand.get_name().to_owned();
+                let help = subcommand.render_long_help().to_string();
                 let lines: Vec<&str> = help.lines().collect();
                 let mut is_after = false;
                 let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');

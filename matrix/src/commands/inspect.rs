@@ -20,9 +20,9 @@ the build and the bill of materials are held to that. Nothing of the file is sta
 itself, are asked for their switches, as the user nobody, without a network. That needs root.
 
 Exit status:
-  0  nothing is wrong
-  1  something is: a file is not what the manifest says, Lambda would not take or start the layer, or it is not the one that was expected
-  2  it is neither a zip file nor a program
+  0  no problem was found
+  1  there is a problem: a file is not what the manifest says, Lambda would not take or start the layer, or it is not the one that was expected
+  2  the file is neither a zip file nor a 64-bit ELF program
   6  the file cannot be read, is a device or a pipe, or larger than any layer or program; --run is given by somebody else than root, or this machine cannot start a program so (no user namespaces, no space for it, no emulator of its processor)";
 
 /// Inspect and check a layer or a program
@@ -50,7 +50,7 @@ pub struct Arguments {
     pub json: bool,
 }
 
-/// Runs the verb.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     // A user namespace of its own would leave a program all rights that its user has to files.
     if arguments.run && !geteuid().is_root() {

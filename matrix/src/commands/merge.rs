@@ -37,7 +37,7 @@ pub struct Arguments {
     pub partial: bool,
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match merge::merge(&arguments.shards, &arguments.out, arguments.partial) {
         Ok(summary) => {

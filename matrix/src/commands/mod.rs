@@ -35,7 +35,7 @@ const VERSION: &str = if cfg!(panic = "unwind") {
 #[command(name = "cargo matrix", bin_name = "cargo matrix", version, long_version = VERSION, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
-    verb: MatrixCommand,
+    command: MatrixCommand,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,7 +69,7 @@ pub fn run() -> ExitCode {
     let code = match Cli::from_arg_matches(&matches) {
         Ok(cli) => {
             // It requires that the process has one thread.
-            if cli.verb.starts_sandboxes()
+            if cli.command.starts_sandboxes()
                 && let Err(error) = users::gain_namespaces()
             {
                 return terminal::exit_with_error(&error, terminal::SETUP_FAILED);
@@ -88,7 +88,7 @@ pub fn command() -> Command {
 }
 
 fn dispatch(cli: Cli) -> ExitCode {
-    match cli.verb {
+    match cli.command {
         MatrixCommand::Invoke(arguments) => invoke::run(&arguments),
         MatrixCommand::List(arguments) => list::run(&arguments),
         MatrixCommand::Plan(arguments) => plan::run(&arguments),
@@ -119,10 +119,10 @@ mod tests {
 
     #[test]
     fn every_command_has_a_short_first_line_and_examples() {
-        for verb in Cli::command().get_subcommands() {
-            let about = verb.get_about().unwrap().to_string();
+        for command in Cli::command().get_subcommands() {
+            let about = command.get_about().unwrap().to_string();
             assert!(about.split(' ').count() <= 8 && !about.ends_with('.'), "{about}");
-            let after = verb.get_after_help().unwrap().to_string();
+            let after = command.get_after_help().unwrap().to_string();
             assert!(after.contains("Examples:\n  cargo matrix ") && after.contains("Exit status"), "{about}: {after}");
         }
     }

@@ -7,7 +7,7 @@ use crate::plan::arguments::Format;
 use crate::plan::{Arguments, Error};
 use crate::terminal;
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match print(arguments) {
         Ok(()) => ExitCode::SUCCESS,

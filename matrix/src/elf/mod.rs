@@ -148,7 +148,7 @@ impl Linkage {
             obstacles.push(format!("its loader is {interpreter}, which is not there"));
         }
         if !self.is_static() && self.libraries.is_empty() {
-            obstacles.push("it does not tell which libraries it needs, as packed programs do not".to_owned());
+            obstacles.push("it does not list the libraries that it needs, as packed programs do not".to_owned());
         }
         if let Some(needed) = self.glibc.filter(|needed| *needed > glibc) {
             obstacles.push(format!("it needs GLIBC_{needed}, and the C library there is {glibc}"));
@@ -288,7 +288,7 @@ mod tests {
         let musl = Linkage { interpreter: Some("/lib/ld-musl-x86_64.so.1".to_owned()), ..dynamic(&[], None) };
         assert!(musl.obstacles(glibc("2.34")).concat().contains("ld-musl"));
         let packed = dynamic(&[], None).obstacles(glibc("2.34"));
-        assert!(packed.concat().contains("does not tell which libraries"), "what cannot be told is not promised");
+        assert!(packed.concat().contains("does not list the libraries"), "what cannot be told is not promised");
         let alone = Linkage { interpreter: None, ..dynamic(&[], None) };
         assert_eq!(alone.obstacles(glibc("2.26")), Vec::<String>::new());
     }

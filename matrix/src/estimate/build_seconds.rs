@@ -67,12 +67,9 @@ impl BuildSeconds {
         let paces = by_group.iter().filter_map(|(group, builds)| Some((*group, Pace::of(builds, any)?)));
         let paces: BTreeMap<Option<&str>, Pace> = paces.collect();
         let groups = paces.iter().filter_map(|(group, pace)| Some((Group((*group)?.to_owned()), *pace)));
-        let firsts = all.iter().filter(|built| built.is_first).count();
         let basis = match known {
-            Some(_) => {
-                format!("the medians of {firsts} earlier builds of everything and {} of less", all.len() - firsts)
-            }
-            None => format!("a guess of {} s for the first build of each, {} s for others", any.first, any.further),
+            Some(_) => format!("from {} earlier builds", all.len()),
+            None => format!("assumed: {} s for the first build of each group, {} s for others", any.first, any.further),
         };
         let launchers = builds.iter().filter(|built| built.failure.is_none()).filter_map(|built| {
             let compiled = built.launcher.filter(|launcher| launcher.compiled > 0)?;
@@ -86,7 +83,7 @@ impl BuildSeconds {
             basis,
         };
         if !known.groups.is_empty() {
-            known.basis += ", by flags where the same were built before";
+            known.basis += ", by group of flags";
         }
         let measured = by_group.iter().flat_map(|(group, builds)| c_code_of(builds, paces.get(group)));
         known.add_c_code(&measured.collect::<Vec<_>>());

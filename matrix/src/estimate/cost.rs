@@ -18,9 +18,9 @@ use crate::plan::{Cell, CellKind, Plan};
 use crate::target::Architecture;
 use crate::workspace::target_directory;
 
-/// Guesses, used until there is something better, and always named as guesses.
+/// Seconds of a start, assumed until earlier samples are known.
 const START_SECONDS: f64 = 1.0;
-/// From how many times as long on it is told.
+/// The slowdown from which on the summary names it.
 const BUSY: f64 = 1.1;
 const GROUP_MB: f64 = 700.0;
 const PROGRAM_MB: f64 = 10.0;
@@ -44,13 +44,13 @@ pub struct Estimate {
     pub cold_starts: u64,
     pub start_minutes: f64,
     pub start_basis: String,
-    /// The smallest change of `ready`, in milliseconds, that will be found four times out of five; none if the run can decide nothing.
+    /// The minimum detectable effect at `ready`, in milliseconds, with a power of 80 %; none if the run can decide nothing.
     pub detectable_ms: Option<f64>,
     pub detectable_basis: String,
 }
 
 impl Estimate {
-    /// From the plan, the lines of earlier builds, what is compiled already in each group, and samples of an earlier run.
+    /// Estimates a plan from the records of earlier builds, the dependencies compiled in each group, and samples of an earlier run.
     pub fn of(
         manifest: &Manifest,
         plan: &Plan,
@@ -65,7 +65,7 @@ impl Estimate {
         let seconds = known.of_groups(&groups, compiled);
         let mut build_basis = known.basis;
         if shared > 0 {
-            build_basis += &format!("; some of what {shared} of the groups share is compiled already");
+            build_basis += &format!("; groups with compiled dependencies: {shared}");
         }
         let starts = plan.blocks_here().count() * plan.cells.len() * plan.conditions.len();
         let (each, start_basis) = start_seconds(samples);
@@ -87,12 +87,12 @@ impl Estimate {
 }
 
 impl Estimate {
-    /// The same where builds take so many times as long as on an idle machine.
+    /// The estimate with build times multiplied by `slowdown`, 1 on an idle machine.
     #[must_use]
     pub fn slowed(mut self, slowdown: f64) -> Self {
         self.build_minutes *= slowdown;
         if slowdown > BUSY {
-            self.build_basis += &format!("; {slowdown:.1} times that, because the machine is busy");
+            self.build_basis += &format!("; ×{slowdown:.1} because the machine is busy");
         }
         self
     }
@@ -125,7 +125,7 @@ fn groups<'c>(manifest: &Manifest, cells: impl IntoIterator<Item = &'c Cell>) ->
     groups
 }
 
-/// Seconds from one start to the next, and how we know.
+/// Seconds from one start to the next, and the source of that number.
 fn start_seconds(samples: &[Sample]) -> (f64, String) {
     let mut times: Vec<i64> = samples.iter().map(|sample| sample.at_ms).collect();
     times.sort_unstable();
@@ -134,8 +134,8 @@ fn start_seconds(samples: &[Sample]) -> (f64, String) {
     match gaps.get(gaps.len() / 2) {
         // Milliseconds between starts are far below where a float loses whole numbers.
         #[expect(clippy::cast_precision_loss, reason = "see above")]
-        Some(&gap) if gap > 0 => (gap as f64 / 1000.0, format!("the median of {} earlier starts", samples.len())),
-        _ => (START_SECONDS, format!("a guess of {START_SECONDS} s for each")),
+        Some(&gap) if gap > 0 => (gap as f64 / 1000.0, format!("from {} earlier starts", samples.len())),
+        _ => (START_SECONDS, format!("assumed: {START_SECONDS} s each")),
     }
 }
 

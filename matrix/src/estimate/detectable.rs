@@ -30,8 +30,6 @@ pub struct VerdictFamily {
     /// How many cells are in one verdict, and the sum of their squared weights.
     cells: usize,
     squares: f64,
-    /// `comparison`, `main effect`.
-    what: &'static str,
 }
 
 /// The minimum detectable effect on time to ready, and what it is computed from.
@@ -47,12 +45,7 @@ impl VerdictFamily {
     fn of(plan: &Plan) -> Option<Self> {
         if plan.factors.is_empty() {
             let compared = plan.cells.len().saturating_sub(1);
-            return (compared > 0).then_some(Self {
-                verdicts: compared * GATES.len(),
-                cells: 2,
-                squares: 2.0,
-                what: "comparison",
-            });
+            return (compared > 0).then_some(Self { verdicts: compared * GATES.len(), cells: 2, squares: 2.0 });
         }
         let cells: Vec<&Cell> = plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).collect();
         let found = contrasts(&plan.factors, plan.cells.first(), &cells);
@@ -64,7 +57,6 @@ impl VerdictFamily {
             verdicts: found.mains.len() * GATES.len() * parts,
             cells: cells.len(),
             squares: mains.max_by(f64::total_cmp)?,
-            what: "main effect",
         })
     }
 }
@@ -73,19 +65,18 @@ impl DetectableEffect {
     pub fn of(plan: &Plan, samples: &[Sample]) -> Self {
         let none = |basis: String| Self { detectable_ms: None, basis };
         let Some(family) = VerdictFamily::of(plan) else {
-            return none("these cells tell no effect from others".to_owned());
+            return none("these cells separate no effect from others".to_owned());
         };
         let blocks = plan.blocks as usize;
         if blocks < ENOUGH {
-            return none(format!(
-                "no difference, however large, can be told from chance before there are {ENOUGH} blocks"
-            ));
+            return none(format!("fewer than {ENOUGH} blocks give no verdict"));
         }
         let noise = Noise::of(samples);
         let detectable = detectable(&family, blocks, &noise, plan.seed);
         let basis = format!(
-            "found in 4 of 5 of {RUNS} simulated runs of {blocks} blocks, as one {} of {} verdicts that share 5 %, with {}",
-            family.what,
+            "power {:.0} %, family-wise error {:.0} % over {} verdicts; {}",
+            POWER * 100.0,
+            FAMILY_WISE * 100.0,
             family.verdicts,
             noise.source()
         );
@@ -125,8 +116,8 @@ impl Noise {
 
     fn source(&self) -> String {
         match self {
-            Self::Guess => format!("normal noise of {DEVIATION_MS:.2} ms for each start (a guess)"),
-            Self::Known { starts, .. } => format!("the noise of {starts} earlier starts"),
+            Self::Guess => format!("noise of a start assumed: {DEVIATION_MS:.2} ms"),
+            Self::Known { starts, .. } => format!("noise of {starts} earlier starts"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A plan for people.
+//! The text summary of a plan.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ const SHOWN: usize = 6;
 /// How many lines of them are shown: a screen has so many that none of them would be read.
 const LINES: usize = 30;
 
-/// What is planned, in the order in which one would object to it.
+/// The text of `cargo matrix plan`: design, aliases, cells, conditions, costs.
 pub fn render(manifest: &Manifest, plan: &Plan, notes: &[String], estimate: &Estimate) -> String {
     let mut text = format!("design {}, seed {}\n", plan.design, plan.seed);
     if !plan.factors.is_empty() {
@@ -58,19 +58,19 @@ fn aliases(plan: &Plan) -> String {
 
 fn about(manifest: &Manifest, plan: &Plan, cell: &crate::plan::Cell) -> String {
     match &cell.kind {
-        CellKind::Floor => "the least that an extension can do".to_owned(),
-        CellKind::StdFloor => "about the least that one with the standard library can do".to_owned(),
+        CellKind::Floor => "minimal extension without a C library (yardstick)".to_owned(),
+        CellKind::StdFloor => "minimal extension with the standard library".to_owned(),
         CellKind::External { path, .. } => path.display().to_string(),
-        CellKind::Again { of } => format!("{of} once more: the two have to be alike"),
+        CellKind::Again { of } => format!("control (A/A): {of} a second time"),
         CellKind::Build => {
             let chosen = manifest.chosen(&cell.levels);
-            // In a design, what is the same in all cells is told once by its first cell.
-            let tells = |factor: &str| {
+            // In a design, only the first cell names the levels that all cells share.
+            let is_named = |factor: &str| {
                 plan.factors.is_empty()
                     || plan.cells.first().is_some_and(|first| first.id == cell.id)
                     || plan.factors.iter().any(|varies| varies == factor)
             };
-            let chosen = chosen.filter(|(factor, _)| tells(&factor.name)).map(|(_, choice)| choice.to_string());
+            let chosen = chosen.filter(|(factor, _)| is_named(&factor.name)).map(|(_, choice)| choice.to_string());
             chosen.collect::<Vec<_>>().join(" ")
         }
     }
@@ -95,8 +95,8 @@ fn costs(estimate: &Estimate) -> String {
     );
     let basis = &estimate.detectable_basis;
     let _ = match estimate.detectable_ms {
-        Some(detectable) => writeln!(text, "smallest change of ready that is found: {detectable:.2} ms, {basis}"),
-        None => writeln!(text, "this run can decide no difference in time: {basis}"),
+        Some(detectable) => writeln!(text, "minimum detectable effect at ready: {detectable:.2} ms ({basis})"),
+        None => writeln!(text, "no minimum detectable effect at ready: {basis}"),
     };
     text
 }
@@ -132,7 +132,7 @@ mod tests {
     fn conditions_and_costs_are_printed() {
         let text = shown("sets --memory 128 --regime throttled --blocks 7 --shard 0/2");
         assert!(text.contains("conditions, with 4 blocks each:\n  128 MB, throttled init, file in memory, no added latency, al2023 trust store, null runtime"), "{text}");
-        assert!(text.contains("cold starts: 28, about 0 min (a guess of 1 s for each)"), "{text}");
+        assert!(text.contains("cold starts: 28, about 0 min (assumed: 1 s each)"), "{text}");
         assert!(!text.contains("confounded"), "sets are compared, not decomposed");
     }
 }

@@ -284,9 +284,10 @@ mod tests {
                 .concat()
                 .contains("sha1 1.0.0 has the checksum none")
         );
-        let told = PackageAllowlist { foreign: BTreeMap::new(), ..list() };
+        let allowlist = PackageAllowlist { foreign: BTreeMap::new(), ..list() };
         assert!(
-            told.problems(Program::Agent, &packages(&GOOD), foreign)
+            allowlist
+                .problems(Program::Agent, &packages(&GOOD), foreign)
                 .concat()
                 .contains("c-sys 1.0.0 has code in another language")
         );

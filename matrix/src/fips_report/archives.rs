@@ -56,8 +56,8 @@ pub fn compare(key: &Key, package: &Package) -> Result<usize, String> {
     let bytes = fs::read(&archive).map_err(|error| unread(&archive, error) + "; `cargo fetch` downloads it")?;
     let found = hash::hexadecimal(&bytes);
     if package.checksum.as_ref() != Some(&found) {
-        let told = package.checksum.as_deref().unwrap_or("nothing");
-        return Err(format!("{key}: {} has SHA-256 {found}, and the lock file has {told}", archive.display()));
+        let locked = package.checksum.as_deref().unwrap_or("nothing");
+        return Err(format!("{key}: {} has SHA-256 {found}, and the lock file has {locked}", archive.display()));
     }
     let packed = packed(&bytes).map_err(|error| unread(&archive, error))?;
     let mut unpacked = Files::new();

@@ -24,8 +24,8 @@ pub struct BuildReport {
 
 impl BuildReport {
     /// From all that the program says.
-    pub fn of(told: &Value) -> Result<Self, String> {
-        let crypto = told.get("crypto").cloned().unwrap_or_default();
+    pub fn of(build_info: &Value) -> Result<Self, String> {
+        let crypto = build_info.get("crypto").cloned().unwrap_or_default();
         serde_json::from_value(crypto)
             .map_err(|error| format!("--version=json says nothing of its cryptography: {error}"))
     }
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn the_certified_module_in_its_mode_is_what_is_claimed() {
         let certified = CertifiedModule::embedded().unwrap();
-        let holds = |told: BuildReport| told.module(&certified, "").holds;
+        let holds = |report: BuildReport| report.module(&certified, "").holds;
         assert!(holds(build_report()));
         assert!(!holds(BuildReport { module: Some("AWS-LC FIPS 3.2.0".to_owned()), ..build_report() }));
         assert!(!holds(BuildReport { module: None, ..build_report() }));

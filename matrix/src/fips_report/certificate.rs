@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::pinned::PinnedSource;
 
-/// The file.
+/// The contents of matrix/fips.toml.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all(deserialize = "kebab-case"))]
 pub struct CertifiedModule {
-    /// As the module calls itself.
+    /// The name and version that the module reports, such as `AWS-LC FIPS 3.1.0`.
     pub module: String,
     /// The package that it comes in.
     pub package: String,
@@ -24,7 +24,7 @@ pub struct CertifiedModule {
     pub procedure: Procedure,
 }
 
-/// How the module has to be built.
+/// The pinned options and flags of the module's build.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModuleOptions {
@@ -74,7 +74,7 @@ pub enum StepKind {
 pub struct Certificate {
     pub standard: String,
     pub number: u32,
-    /// What it is about, as it calls that.
+    /// The name of the module on the certificate.
     pub name: String,
     pub page: String,
     /// The security policy.
@@ -84,7 +84,7 @@ pub struct Certificate {
     /// Where those were read, and when.
     pub status_source: String,
     pub status_read: String,
-    /// What limits the certificate.
+    /// The caveats of the certificate.
     pub caveats: Vec<String>,
     /// What of this program's cryptography is approved by which standard.
     pub algorithms: Vec<Algorithm>,
@@ -102,12 +102,12 @@ pub struct Algorithm {
     pub standard: String,
 }
 
-/// Where the module was tested.
+/// The operating environments of the certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environments {
     pub tested: Vec<Environment>,
-    /// Those that were not tested and are answered for.
+    /// The vendor-affirmed environments.
     pub affirmed: String,
     /// Whether Lambda is among them.
     pub lambda: String,
@@ -125,7 +125,7 @@ pub struct Environment {
 }
 
 impl CertifiedModule {
-    /// What this program was built with.
+    /// Parses the matrix/fips.toml that was compiled into this program.
     pub fn embedded() -> Result<Self, toml::de::Error> {
         toml::from_str(include_str!("../../fips.toml"))
     }

@@ -30,27 +30,27 @@ const LOADERS: [&str; 4] = [
     "rustc-link-arg-examples=--dynamic-linker=/lib/ld-linux-aarch64.so.1",
 ];
 
-/// One call of cargo.
+/// The directories of one cargo command.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The workspace, from which rustc names our own files.
     pub workspace: PathBuf,
-    /// Where everything was compiled.
+    /// The target directory.
     pub target: PathBuf,
 }
 
-/// What was found of all calls.
+/// The compiled files of all cargo commands.
 #[derive(Default)]
 struct CompiledFiles {
     /// How many lists of files there are: one for each crate and build script.
     lists: usize,
     /// Our own files, relative to the root.
     own: BTreeSet<PathBuf>,
-    /// How many are of packages.
+    /// The files of packages.
     of_packages: BTreeSet<PathBuf>,
-    /// How many were written by which build script.
+    /// The number of files written by each build script.
     written: BTreeMap<String, usize>,
-    /// What the build script of a package has had linked.
+    /// The `cargo:rustc-link-*` directives of each package's build script.
     linked: BTreeMap<String, BTreeSet<String>>,
     problems: BTreeSet<String>,
 }
@@ -87,9 +87,9 @@ impl CompiledFiles {
                     self.sort(&file, call, root, folders);
                 }
             } else if let Some(package) = script.filter(|_| name == "output") {
-                let told = links(&String::from_utf8_lossy(&fs::read(&path)?));
-                if !told.is_empty() {
-                    self.linked.entry(package).or_default().extend(told);
+                let directives = links(&String::from_utf8_lossy(&fs::read(&path)?));
+                if !directives.is_empty() {
+                    self.linked.entry(package).or_default().extend(directives);
                 }
             }
         }
@@ -136,10 +136,10 @@ fn files(list: &str) -> impl Iterator<Item = String> {
 
 /// What a build script has had linked, in its own words without those of the place. Cargo takes the blanks away from around a line before it looks for its prefix.
 fn links(output: &str) -> Vec<String> {
-    let told = output.lines().filter_map(|line| line.trim().strip_prefix("cargo:"));
-    let told = told.map(|line| line.trim_start_matches(':'));
-    let told = told.filter(|line| LINKS.iter().any(|start| line.starts_with(start)) || steers(line));
-    told.map(|line| if line.starts_with(SEARCH) { SEARCH } else { line }).map(str::to_owned).collect()
+    let directives = output.lines().filter_map(|line| line.trim().strip_prefix("cargo:"));
+    let directives = directives.map(|line| line.trim_start_matches(':'));
+    let directives = directives.filter(|line| LINKS.iter().any(|start| line.starts_with(start)) || steers(line));
+    directives.map(|line| if line.starts_with(SEARCH) { SEARCH } else { line }).map(str::to_owned).collect()
 }
 
 fn steers(line: &str) -> bool {

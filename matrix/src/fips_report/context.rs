@@ -35,31 +35,31 @@ use crate::materials::packages::{self, Packages};
 use crate::plan::Cell;
 use crate::workspace::{sources, target_directory};
 
-/// What is built, from what and with what.
+/// The build that the report is about: its cell, workspace and tools.
 pub(super) struct Context<'m> {
     pub(super) manifest: &'m Manifest,
     pub(super) root: PathBuf,
     pub(super) cell: Cell,
     pub(super) toolchain: Toolchain,
     pub(super) certified: CertifiedModule,
-    /// Where target directories are.
+    /// The directory of cargo's target directories.
     pub(super) builds: PathBuf,
-    /// What the WAF worker is built with; none where there is no worker, and until it is installed.
+    /// The pinned libddwaf.so and rules; `None` without a WAF worker, and before `install_artefact`.
     pub(super) artefact: Option<Artefact>,
 }
 
-/// The packages of what is built.
+/// The packages of each program, by its lock file.
 pub(super) struct AllPackages {
     pub(super) agent: Packages,
-    /// None without a launcher.
+    /// `None` if the set has no launcher.
     pub(super) launcher: Option<Packages>,
-    /// None without the WAF.
+    /// `None` if the set has no WAF worker.
     pub(super) worker: Option<Packages>,
-    /// Those of all.
+    /// The packages of all programs together.
     pub(super) all: Packages,
 }
 
-/// The programs with the names of what is in them, and where those beside the agent were compiled.
+/// The programs built with their symbols, and the target directories of launcher and worker.
 pub(super) struct ProgramsWithSymbols {
     command: String,
     agent: Outcome,
@@ -69,9 +69,9 @@ pub(super) struct ProgramsWithSymbols {
 
 /// The WAF worker, which is built for the report alone.
 pub(super) struct WorkerWithSymbols {
-    /// As it is shipped, without names.
+    /// The stripped program, as a layer has it.
     built: Vec<u8>,
-    /// What is put beside it.
+    /// libddwaf.so.
     library: Vec<u8>,
     rules: Vec<u8>,
     named: Outcome,
@@ -80,7 +80,7 @@ pub(super) struct WorkerWithSymbols {
 }
 
 impl WorkerWithSymbols {
-    /// What a layer would have of it.
+    /// The files of a layer for the WAF worker.
     pub(super) fn files(&self) -> WorkerFiles<'_> {
         WorkerFiles { program: &self.built, library: &self.library, rules: &self.rules }
     }
@@ -91,12 +91,12 @@ impl Context<'_> {
         Recipe::of(self.manifest, &self.cell.levels)
     }
 
-    /// What the agent is built with.
+    /// The tools that build the agent.
     pub(super) fn tools(&self) -> &Tools {
         &self.toolchain.agent
     }
 
-    /// What both programs are built with.
+    /// The tools that build the agent, and those of launcher and worker if the set has one.
     pub(super) fn used_tools(&self) -> Vec<&Tools> {
         let Toolchain { agent, launcher } = &self.toolchain;
         if self.has_launcher() || self.has_worker() { vec![agent, launcher] } else { vec![agent] }
@@ -107,7 +107,7 @@ impl Context<'_> {
         has_worker(&self.cell)
     }
 
-    /// Installs what the worker is built with, or finds it installed.
+    /// Downloads libddwaf.so and the rules unless they are there.
     pub(super) fn install_artefact(&mut self) -> Result<(), Error> {
         if self.has_worker() {
             let architecture = self.toolchain.launcher.flavour.architecture;
@@ -134,7 +134,7 @@ impl Context<'_> {
         Ok(AllPackages { agent, launcher, worker, all })
     }
 
-    /// Those of every program, whether this cell has it or not.
+    /// The packages of agent, launcher and worker, whether this cell has them or not.
     pub(super) fn packages_of_programs(&self) -> Result<PackagesOfPrograms, Error> {
         let triple = &self.toolchain.launcher.flavour.triple;
         Ok(PackagesOfPrograms {
@@ -281,14 +281,14 @@ impl Context<'_> {
         module: &ModuleBuild,
         tools: &BuildTools,
         packages: &Packages,
-        told: Option<&BuildReport>,
+        build_report: Option<&BuildReport>,
     ) -> Vec<Step> {
         let of_module = packages.0.iter().find(|(key, _)| key.name == self.certified.package);
         let checksum = of_module.and_then(|(_, package)| package.checksum.as_deref()).unwrap_or("none");
         // Without the file the system is unknown.
         let system = std::fs::read_to_string(procedure::SYSTEM).unwrap_or_default();
         let certified = &self.certified;
-        procedure::steps(&procedure::Evidence { certified, module, tools, checksum, system: &system, told })
+        procedure::steps(&procedure::Evidence { certified, module, tools, checksum, system: &system, build_report })
     }
 
     /// `compiled` is how many crates and build scripts cargo has compiled.

@@ -10,9 +10,9 @@ use super::proof::Facts;
 use super::rust_tools;
 use super::tools::{BuildTool, CMAKE, GIT, GO, GO_TOOLS, RUST_ON_PATH};
 
-/// Where the database is.
+/// The directory of dpkg's database.
 pub(super) const DPKG: &str = "/var/lib/dpkg";
-/// What its lists of sums end with.
+/// The extension of dpkg's checksum files.
 const SUMS: &str = "md5sums";
 /// The programs of `CMake` that are beside it.
 const OF_CMAKE: [&str; 4] = ["ccmake", "cpack", "ctest", "gui"];
@@ -60,8 +60,8 @@ pub(super) fn compare(tools: &[BuildTool], database: &Path) -> Facts {
                     "so that nobody can tell what it does"
                 };
                 // Of a folder, that is told once.
-                let told = format!("{name}: {tool} is of no package of this system, {what}");
-                facts.note(may_be_from_elsewhere(name), told);
+                let fact = format!("{name}: {tool} is of no package of this system, {what}");
+                facts.note(may_be_from_elsewhere(name), fact);
             }
         }
     }
@@ -189,8 +189,8 @@ mod tests {
         let database = database(&folder, &[&compiler]);
         let facts = compare(&[tool(C_COMPILER, &compiler)], &database);
         assert_eq!(facts.against, [""; 0]);
-        let told = facts.evidence.concat();
-        assert!(told.contains("1 files of the tools") && told.contains("of: gcc-12:amd64 12.2.0-14"), "{told}");
+        let text = facts.evidence.concat();
+        assert!(text.contains("1 files of the tools") && text.contains("of: gcc-12:amd64 12.2.0-14"), "{text}");
         for name in [C_COMPILER, LD, "shell", "CMAKE_C_COMPILER_AR", "libc.a"] {
             let against = compare(&[tool(name, &wrapper)], &database).against.concat();
             assert!(against.contains(&format!("{name}: {} is of no package", wrapper.display())), "{against}");
@@ -212,9 +212,9 @@ mod tests {
         for name in [GO_TOOLS, GIT, CMAKE, "ctest", rust_tools::RUSTC, RUST_ON_PATH[0]] {
             let facts = both(name);
             assert_eq!(facts.against, [""; 0]);
-            let told = facts.evidence.concat();
+            let text = facts.evidence.concat();
             let whole = folder.join("go").display().to_string();
-            assert!(told.contains(&format!("{name}: {whole} is of no package of this system")), "{told}");
+            assert!(text.contains(&format!("{name}: {whole} is of no package of this system")), "{text}");
         }
         assert!(both(LD).against.concat().contains("is of no package"));
         crate::files::write(&other, "changed").unwrap();

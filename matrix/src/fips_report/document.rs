@@ -1,4 +1,4 @@
-//! All that an auditor gets.
+//! The report as one JSON document.
 
 use serde::Serialize;
 

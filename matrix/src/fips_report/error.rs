@@ -1,4 +1,4 @@
-//! Why there is no report. A proof that fails is no error: it is in the report.
+//! Errors of `cargo matrix fips-report`. A failed proof is no error: it is in the report.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,9 +18,9 @@ pub enum Error {
     Build(#[from] build::Error),
     #[error("{cell} could not be built:\n{}\n\nto see it again:\n  {}", failure.output, failure.command)]
     Failed { cell: String, failure: Failure },
-    #[error("what is known of the module cannot be read")]
+    #[error("cannot read matrix/fips.toml")]
     Certified(#[from] toml::de::Error),
-    #[error("the list of packages cannot be read")]
+    #[error("cannot read matrix/fips-packages.toml")]
     Allowed(#[source] toml::de::Error),
     #[error(transparent)]
     Packages(#[from] packages::Error),
@@ -43,7 +43,7 @@ pub enum Error {
     Toolchain { toolchain: String, problems: Vec<String> },
     #[error("{} has no list of packages that begins with bottlecap", .0.display())]
     NoList(PathBuf),
-    #[error("how the module was built cannot be told: {0}")]
+    #[error("cannot determine how the module was built: {0}")]
     ModuleBuild(String),
     #[error("{} is no program of 64 bits", .0.display())]
     Program(PathBuf),
@@ -53,7 +53,7 @@ pub enum Error {
     Server(#[from] server::Error),
     #[error("the sandbox does not work here")]
     Sandbox(#[from] sandbox::Error),
-    #[error("there is no room for what the sandbox is to see")]
+    #[error("cannot create or read a file of the report")]
     Directory(#[source] io::Error),
     #[error("the measurement cannot be used")]
     Measured(#[from] analyze::Error),

@@ -102,8 +102,8 @@ mod tests {
         let others = [["tokio", "1.0.0"], ["older", "1.1.0"], ["older", "2.0.0"], ["ring", "0.17.14"]];
         let others = others.map(|[name, version]| Key::new(name, version)).into();
         let held = held_back(&here, &others);
-        let told: Vec<_> = held.iter().map(|held| (held.name.as_str(), held.others.join(" "))).collect();
-        assert_eq!(told, [(MODULE[0], String::new()), ("older", "1.1.0 2.0.0".to_owned())]);
+        let names: Vec<_> = held.iter().map(|held| (held.name.as_str(), held.others.join(" "))).collect();
+        assert_eq!(names, [(MODULE[0], String::new()), ("older", "1.1.0 2.0.0".to_owned())]);
     }
 
     const MODULE: [&str; 2] = ["aws-lc-fips-sys", "0.13.11"];

@@ -73,7 +73,7 @@ pub struct HandshakeResult {
 impl HandshakeResult {
     /// Starts the program beside a server with that TLS configuration, to which that client is sent and whose certificate `DD_TLS_CERT_FILE` names: so that a build with other roots
     /// talks to it as well, as far as it accepts the configuration.
-    pub fn arrange(subject: &ProgramUnderTest, tls: ServerTlsConfig, client: Client) -> Result<Self, Error> {
+    pub fn connect(subject: &ProgramUnderTest, tls: ServerTlsConfig, client: Client) -> Result<Self, Error> {
         let server = Server::new(tls, ServerCertificate::Good)?;
         let directory = tempfile::tempdir().map_err(Error::Directory)?;
         let store = server.save(directory.path()).map_err(Error::Directory)?;
@@ -141,7 +141,8 @@ impl HandshakeResult {
     /// Notes that the server works for others, that the program was not harmed, and whether there was time.
     fn note(&self, case: &str, facts: &mut Facts) {
         match &self.control {
-            Some(suite) => facts.note(true, format!("to a careless client with ring, the same server speaks {suite}")),
+            Some(suite) => facts
+                .note(true, format!("with a client that offers everything (ring), the same server agrees on {suite}")),
             None => facts.note(false, "the same server speaks with nobody else either"),
         }
         let RepeatedRun { run, before } = &self.runs;
@@ -174,20 +175,20 @@ impl HandshakeResult {
 }
 
 /// The server speaks what is approved: data of every client arrives.
-pub fn accepted(meetings: &[HandshakeResult]) -> Proof {
+pub fn accepted(results: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
-    for meeting in meetings {
-        meeting.judge("", true, &mut facts);
+    for result in results {
+        result.judge("", true, &mut facts);
     }
     let claim = "A server that speaks AES-GCM over P-256 or P-384 gets data of every client.";
     Proof::new("accepted", claim, HOW, facts)
 }
 
 /// The server speaks only what is not approved: nothing but the beginning of a handshake arrives.
-pub fn refused(name: &'static str, what: &str, meetings: &[HandshakeResult]) -> Proof {
+pub fn refused(name: &'static str, what: &str, results: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
-    for meeting in meetings {
-        meeting.judge("", false, &mut facts);
+    for result in results {
+        result.judge("", false, &mut facts);
     }
     let claim = format!(
         "A server that speaks {what} gets no data of any client: there is no handshake that would be completed."
@@ -196,24 +197,24 @@ pub fn refused(name: &'static str, what: &str, meetings: &[HandshakeResult]) -> 
 }
 
 /// A server with TLS 1.2 that does without extended master secret is refused at once, by every client.
-pub fn extended_master_secret(meetings: &[HandshakeResult]) -> Proof {
+pub fn extended_master_secret(results: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
-    for meeting in meetings {
-        meeting.note("", &mut facts);
+    for result in results {
+        result.note("", &mut facts);
         let goes_on = |seen: &ObservedConnection| seen.alert.is_some_and(|alert| alert != REFUSED);
-        let never_goes_on = !meeting.has_agreed() && !meeting.all_seen().any(goes_on);
-        let refused = never_goes_on && meeting.seen().iter().all(|seen| seen.alert == Some(REFUSED));
-        let alerts: BTreeSet<_> = meeting.all_seen().map(|seen| seen.alert).collect();
+        let never_goes_on = !result.has_agreed() && !result.all_seen().any(goes_on);
+        let refused = never_goes_on && result.seen().iter().all(|seen| seen.alert == Some(REFUSED));
+        let alerts: BTreeSet<_> = result.all_seen().map(|seen| seen.alert).collect();
         let named = |alert: Option<u8>| alert.map_or_else(|| "none".to_owned(), |alert| alert.to_string());
         let alerts: Vec<_> = alerts.into_iter().map(named).collect();
         let refusal = format!(
             "{}: the alerts in answer to {} such handshakes are {}",
-            meeting.client,
-            meeting.all_seen().count(),
+            result.client,
+            result.all_seen().count(),
             alerts.join(", ")
         );
-        if meeting.was_run() || !never_goes_on {
-            let refused = refused && !meeting.seen().is_empty();
+        if result.was_run() || !never_goes_on {
+            let refused = refused && !result.seen().is_empty();
             facts.note(refused, format!("{refusal}; {REFUSED} is a refused handshake"));
         }
     }
@@ -222,18 +223,18 @@ pub fn extended_master_secret(meetings: &[HandshakeResult]) -> Proof {
 }
 
 /// All that any client has offered in any connection is approved.
-pub fn offer(meetings: &[HandshakeResult]) -> Proof {
+pub fn offer(results: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
-    let mut told: Vec<Offer> = Vec::new();
-    for meeting in meetings {
-        if meeting.was_run() {
-            let connections = meeting.all_seen().count();
-            facts.note(connections > 0, format!("{}: {connections} connections", meeting.client));
+    let mut offers: Vec<Offer> = Vec::new();
+    for result in results {
+        if result.was_run() {
+            let connections = result.all_seen().count();
+            facts.note(connections > 0, format!("{}: {connections} connections", result.client));
         } else {
-            meeting.note("", &mut facts);
+            result.note("", &mut facts);
         }
-        for ObservedConnection { offer, .. } in meeting.all_seen() {
-            if told.contains(offer) {
+        for ObservedConnection { offer, .. } in result.all_seen() {
+            if offers.contains(offer) {
                 continue;
             }
             list(&mut facts, "suites", &offer.suites, &APPROVED_SUITES);
@@ -242,10 +243,10 @@ pub fn offer(meetings: &[HandshakeResult]) -> Proof {
             list(&mut facts, "versions", &offer.versions, &APPROVED_VERSIONS);
             let ems = if offer.extended_master_secret { "is offered" } else { "is not offered" };
             facts.note(offer.extended_master_secret, format!("extended master secret {ems}"));
-            told.push(offer.clone());
+            offers.push(offer.clone());
         }
     }
-    if told.iter().any(|offer| offer.groups.iter().any(|group| group == HYBRID)) {
+    if offers.iter().any(|offer| offer.groups.iter().any(|group| group == HYBRID)) {
         facts.evidence.push(format!(
             "{HYBRID} counts as approved because one half of it, ML-KEM, is: SP 800-56C revision 2 allows a shared secret of another kind beside it; X25519 alone is not offered"
         ));
@@ -279,7 +280,7 @@ mod tests {
         }
     }
 
-    fn meeting(seen: Vec<ObservedConnection>) -> HandshakeResult {
+    fn result(seen: Vec<ObservedConnection>) -> HandshakeResult {
         let runs = RepeatedRun { run: SandboxRun { seen, ..SandboxRun::default() }, before: None };
         HandshakeResult { client: "logs", runs, control: Some("TLS13_X".to_owned()) }
     }
@@ -294,22 +295,22 @@ mod tests {
 
     #[test]
     fn data_has_to_arrive_where_it_may_and_only_there() {
-        let accepted = |seen: Vec<ObservedConnection>| accepted(&[meeting(seen)]).holds;
-        let refused = |seen: Vec<ObservedConnection>| refused("chacha", "it", &[meeting(seen)]).holds;
+        let accepted = |seen: Vec<ObservedConnection>| accepted(&[result(seen)]).holds;
+        let refused = |seen: Vec<ObservedConnection>| refused("chacha", "it", &[result(seen)]).holds;
         assert!(accepted(vec![served()]));
         assert!(!accepted(vec![ObservedConnection::default()]) && !accepted(Vec::new()));
         assert!(refused(vec![ObservedConnection::default()]));
         assert!(!refused(vec![ObservedConnection::default(), served()]));
         assert!(!refused(Vec::new()), "who was never asked has refused nothing");
-        assert!(!super::accepted(&[meeting(vec![served()]), meeting(Vec::new())]).holds, "every client has to");
+        assert!(!super::accepted(&[result(vec![served()]), result(Vec::new())]).holds, "every client has to");
         assert!(!super::refused("chacha", "it", &[]).holds && !super::accepted(&[]).holds);
     }
 
     #[test]
     fn a_server_that_serves_nobody_proves_nothing() {
-        let broken = HandshakeResult { control: None, ..meeting(vec![ObservedConnection::default()]) };
+        let broken = HandshakeResult { control: None, ..result(vec![ObservedConnection::default()]) };
         assert!(!refused("chacha", "it", &[broken]).holds);
-        let mut harmed = meeting(vec![ObservedConnection::default()]);
+        let mut harmed = result(vec![ObservedConnection::default()]);
         harmed.runs.run.harmed = Some("the program ended with signal: 6".to_owned());
         assert!(!refused("chacha", "it", &[harmed]).holds);
     }
@@ -318,7 +319,7 @@ mod tests {
     fn repeated(first: Vec<ObservedConnection>, second: SandboxRun) -> [HandshakeResult; 1] {
         let out_of_time = Some("the first one".to_owned());
         let runs = RepeatedRun { run: second, before: Some(SandboxRun { seen: first, harmed: None, out_of_time }) };
-        [HandshakeResult { runs, ..meeting(Vec::new()) }]
+        [HandshakeResult { runs, ..result(Vec::new()) }]
     }
 
     fn run(seen: Vec<ObservedConnection>) -> SandboxRun {
@@ -367,7 +368,7 @@ mod tests {
             let out_of_time = Some("the second one".to_owned());
             repeated(Vec::new(), SandboxRun { seen, harmed: None, out_of_time })
         };
-        let told = "logs: could not be run, because time was up twice: the first one; the second one";
+        let expected = "logs: could not be run, because time was up twice: the first one; the second one";
         let (cut, fine) = (
             starved(vec![ObservedConnection::default()]),
             starved(vec![ObservedConnection { offer: good(), ..served() }]),
@@ -376,29 +377,28 @@ mod tests {
             [accepted(&cut), accepted(&fine), refused("chacha", "it", &cut), extended_master_secret(&cut), offer(&fine)]
         {
             assert!(!proof.holds && proof.against.is_empty(), "{proof:?}");
-            assert_eq!((proof.outcome(), proof.not_run.as_deref()), ("not run", Some(told)));
+            assert_eq!((proof.outcome(), proof.not_run.as_deref()), ("not run", Some(expected)));
         }
         let leaked = refused("chacha", "it", &fine);
         assert_eq!(leaked.outcome(), "fails", "what arrived has arrived: {leaked:?}");
-        let mixed = accepted(&[starved(Vec::new()), [meeting(vec![ObservedConnection::default()])]].concat());
+        let mixed = accepted(&[starved(Vec::new()), [result(vec![ObservedConnection::default()])]].concat());
         assert_eq!(mixed.outcome(), "fails", "another client fails: {mixed:?}");
     }
 
     #[test]
     fn an_old_server_has_to_be_refused_by_the_alert_that_says_so() {
         let holds = |alert: Option<u8>| {
-            extended_master_secret(&[meeting(vec![ObservedConnection { alert, ..ObservedConnection::default() }])])
-                .holds
+            extended_master_secret(&[result(vec![ObservedConnection { alert, ..ObservedConnection::default() }])]).holds
         };
         assert!(holds(Some(REFUSED)));
         assert!(!holds(Some(TOO_EARLY)) && !holds(None));
-        assert!(!extended_master_secret(&[meeting(Vec::new())]).holds);
+        assert!(!extended_master_secret(&[result(Vec::new())]).holds);
     }
 
     #[test]
     fn unapproved_offer_in_any_connection_fails_proof() {
         let seen = |offer: Offer| ObservedConnection { offer, ..ObservedConnection::default() };
-        let proof = offer(&[meeting(vec![seen(good())])]);
+        let proof = offer(&[result(vec![seen(good())])]);
         assert!(proof.holds, "{proof:?}");
         assert!(proof.evidence.iter().any(|fact| fact.contains("X25519 alone is not offered")), "{proof:?}");
         let with = |change: &dyn Fn(&mut Offer)| {
@@ -414,12 +414,12 @@ mod tests {
             with(&|offer| offer.extended_master_secret = false),
             Offer::default(),
         ] {
-            assert!(!offer(&[meeting(vec![seen(doctored.clone())])]).holds, "{doctored:?}");
-            assert!(!offer(&[meeting(vec![seen(good()), seen(doctored.clone())])]).holds, "a later connection");
-            let other = [meeting(vec![seen(good())]), meeting(vec![seen(doctored)])];
+            assert!(!offer(&[result(vec![seen(doctored.clone())])]).holds, "{doctored:?}");
+            assert!(!offer(&[result(vec![seen(good()), seen(doctored.clone())])]).holds, "a later connection");
+            let other = [result(vec![seen(good())]), result(vec![seen(doctored)])];
             assert!(!offer(&other).holds, "another client");
         }
-        assert!(!offer(&[meeting(vec![seen(good())]), meeting(Vec::new())]).holds, "a client that never came");
+        assert!(!offer(&[result(vec![seen(good())]), result(Vec::new())]).holds, "a client that never came");
         assert!(!offer(&[]).holds);
     }
 }

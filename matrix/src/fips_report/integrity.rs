@@ -103,12 +103,14 @@ fn run(file: &Path, bytes: &[u8], changed: Option<usize>) -> io::Result<Run> {
 pub fn judge(runs: &[Run]) -> Proof {
     let mut facts = Facts::default();
     let (copies, whole): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.changed.is_some());
-    let lives = whole.iter().all(|run| run.answered) && !whole.is_empty();
+    let answers = whole.iter().all(|run| run.answered) && !whole.is_empty();
     if whole.iter().any(|run| run.late) {
         facts.not_run.push(format!("as it is, the program has not answered within {} s", LIMIT.as_secs()));
     } else {
-        facts
-            .note(lives, if lives { "as it is, the program answers" } else { "as it is, the program does not answer" });
+        facts.note(
+            answers,
+            if answers { "as it is, the program answers" } else { "as it is, the program does not answer" },
+        );
     }
     let ended = |run: &&&Run| !run.answered && (run.signal.is_some() || run.late);
     let aborted = copies.iter().filter(|run| run.signal == Some(Signal::SIGABRT as i32) && !run.answered).count();

@@ -162,8 +162,8 @@ mod tests {
         doctored[last] ^= 1;
         assert!(against(&Evidence { shipped: &doctored, ..good }).contains("and these sources make one with"));
         let script = b"#!/bin/sh\nexec /opt/bottlecap/agent\n";
-        let told = against(&Evidence { shipped: script, ..good });
-        assert!(told.contains("no 64-bit ELF file") && told.contains("its names cannot be read"), "{told}");
+        let text = against(&Evidence { shipped: script, ..good });
+        assert!(text.contains("no 64-bit ELF file") && text.contains("its names cannot be read"), "{text}");
         // Only a text in it differs, so its bytes have to tell.
         assert!(
             against(&Evidence { shipped: &of_other_sources(), ..good }).contains("and these sources make one with")
@@ -171,9 +171,9 @@ mod tests {
 
         // This program checks certificates with ring.
         let other = fs::read(std::env::current_exe().unwrap()).unwrap();
-        let told = against(&Evidence { built: &other, shipped: &other, named: &other, ..good });
+        let text = against(&Evidence { built: &other, shipped: &other, named: &other, ..good });
         for part in ["ring_core_", "is loaded at the start", "it needs the loader", "bytes, and at most"] {
-            assert!(told.contains(part), "{part} is not in: {told}");
+            assert!(text.contains(part), "{part} is not in: {text}");
         }
         let mut planted = packages.clone();
         let sha2 = Package { linked: true, checksum: Some("00".to_owned()), ..Package::default() };

@@ -306,18 +306,19 @@ mod tests {
             (vec![made[0].clone(), made[1].clone(), made[1].clone()], "b is in it twice"),
             (vec![made[0].clone(), entry("b", b"2", true, true)], "b is in it twice, or has another mode"),
         ] {
-            let told = differences(&found, &made);
-            assert!(told.len() == 1 && told[0].starts_with(problem), "{problem}: {told:?}");
+            let found = differences(&found, &made);
+            assert!(found.len() == 1 && found[0].starts_with(problem), "{problem}: {found:?}");
         }
     }
 
     #[test]
     fn what_cargo_matrix_layer_does_not_write_is_a_problem() {
-        let told = |has_worker: bool, place: &str, bytes: &[u8], executable, link| {
+        let layer_problem = |has_worker: bool, place: &str, bytes: &[u8], executable, link| {
             let expected = ExpectedLayer { cell: "ship-fips", architecture: "x86_64", has_worker, runs: false };
             super::problem(&entry(place, bytes, executable, link), &expected)
         };
-        let problem = |place: &str, bytes: &[u8], executable, link| told(false, place, bytes, executable, link);
+        let problem =
+            |place: &str, bytes: &[u8], executable, link| layer_problem(false, place, bytes, executable, link);
         let elf = fs::read(std::env::current_exe().unwrap()).unwrap();
         assert_eq!(problem(places::EXTENSION, &elf, true, false), None);
         assert_eq!(problem(places::WRAPPER, WRAPPER, true, false), None);
@@ -346,11 +347,11 @@ mod tests {
         ] {
             assert!(problem(place, bytes, executable, link).is_some(), "{place}");
         }
-        let with_worker = |place: &str, bytes: &[u8], executable| told(true, place, bytes, executable, false);
+        let with_worker = |place: &str, bytes: &[u8], executable| layer_problem(true, place, bytes, executable, false);
         assert_eq!(with_worker(places::WAF, &elf, true), None);
         assert_eq!(with_worker(places::WAF_RULES, b"rules", false), None);
-        let told = with_worker(places::WAF_LIBRARY, &elf, false).unwrap();
-        assert!(told.contains("is not the library that matrix/waf.toml pins"), "{told}");
+        let text = with_worker(places::WAF_LIBRARY, &elf, false).unwrap();
+        assert!(text.contains("is not the library that matrix/waf.toml pins"), "{text}");
         for (place, bytes, executable) in [
             (places::WAF, &b"#!/bin/sh\n"[..], true),
             (places::WAF_RULES, &elf, false),

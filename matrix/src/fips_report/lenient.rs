@@ -1,4 +1,4 @@
-//! The verifier of a client that stands in for a careless one: it accepts every certificate.
+//! The certificate verifier of the control client: it accepts every certificate.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};

@@ -166,23 +166,21 @@ fn benchmark(benchmark: &Benchmark, document: &Document) -> Vec<String> {
             machine.load
         ),
     ];
-    blocks.extend(
-        benchmark.invalid.as_ref().map(|reason| format!("**Nothing of it may be believed:** {}", escaped(reason))),
-    );
+    blocks.extend(benchmark.invalid.as_ref().map(|reason| format!("**Invalid measurement:** {}", escaped(reason))));
     blocks.extend(benchmark.notes.iter().map(|note| escaped(note)));
     blocks
 }
 
 /// Which packages have other versions with the module, and which there are only with it.
 fn held_back(held: &[HeldBackPackage]) -> String {
-    let told = held.iter().map(|HeldBackPackage { name, version, others }| match others.as_slice() {
+    let lines = held.iter().map(|HeldBackPackage { name, version, others }| match others.as_slice() {
         [] => format!("{name} {version} (elsewhere there is none)"),
         others => format!("{name} {version} (elsewhere {})", others.join(", ")),
     });
     match held.len() {
         0 => "every package has the version of the others".to_owned(),
-        1 => format!("one package has another version: {}", told.collect::<String>()),
-        count => format!("{count} packages have other versions: {}", told.collect::<Vec<_>>().join(", ")),
+        1 => format!("one package has another version: {}", lines.collect::<String>()),
+        count => format!("{count} packages have other versions: {}", lines.collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -82,14 +82,25 @@ Examples:
   cargo matrix fips-report --blocks 60
   cargo matrix fips-report --measured target/matrix/fips-report
 
-Builds the set in an empty target directory, with sources and tools that are hashed before it and after it, and shows: that the sources of every package are those of
-its archive, that nothing else was compiled than these and the files of the commit, that the programs are made of listed packages, that the module's sources and its build are
-the pinned ones, which libraries of cryptography the programs' names tell, that launcher and WAF worker are those of these sources and have no cryptography, which module the agent
-has and in which mode when it runs, that it aborts if a bit of the module changes, what every client offers in a handshake, that TLS servers on loopback which speak something else get
-nothing of any client, and whom each client trusts. Then it starts the program many times beside others that differ in nothing but their cryptography, to tell what the module
-costs. fips-report.json has all of it, fips-report.md is to be read.
+Builds the set in an empty target directory, hashes sources and tools before and after, and proves:
+  layer                   with --layer: the zip file is, byte for byte, the one that is made here
+  tree                    the sources did not change during the report
+  source                  every package's sources are those of its archive
+  compiled                only those sources and files of the commit were compiled
+  graph                   the programs consist of listed packages
+  build                   the module was built from pinned sources, with pinned flags and tools
+  symbols                 the symbols of the agent name no other cryptographic library
+  launcher, worker        launcher and WAF worker are those of these sources, without cryptography
+  integrity               the agent aborts if a bit of the module changes
+  module                  version and FIPS mode of the module in the running agent
+  offer                   what every client offers in a handshake
+  accepted                servers with approved TLS get data of every client
+  chacha, x25519          servers with other algorithms get none
+  extended-master-secret  servers without it get none
+  roots                   which certificate authorities each client trusts
+A benchmark compares the program with others that differ only in their cryptography. fips-report.json has all results, fips-report.md the text for readers.
 
-With --layer all of that is about the zip file: it is inspected first, and refused unless it is, byte for byte, the layer that is made here. With --arch of another processor
+With --layer the proofs are about the zip file: it is inspected first, and refused unless it is, byte for byte, the layer that is made here. With --arch of another processor
 the program runs in an emulator; proofs that nothing here can run, and that of a build for which no flags are
 pinned, are marked as not run, and do not hold.
 
@@ -150,7 +161,7 @@ pub struct Arguments {
     pub measured: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     if arguments.write_packages {
         return match gather::write_packages(&arguments.set) {

@@ -37,7 +37,7 @@ pub struct Evidence<'a> {
     /// The text of [`SYSTEM`].
     pub system: &'a str,
     /// What the program says; none where nothing can start it.
-    pub told: Option<&'a BuildReport>,
+    pub build_report: Option<&'a BuildReport>,
 }
 
 /// Every step of the procedure beside what was done.
@@ -129,19 +129,20 @@ impl Evidence<'_> {
     /// The program's own answer is another check than the tool's, whatever it says.
     fn mode(&self) -> (String, bool) {
         let tool = self.module.entry("BUILD_TOOL");
-        let told = match self.told {
+        let build_report = match self.build_report {
             None => "the program was not asked, because nothing here can start it",
             Some(BuildReport { module: Some(_), .. }) => "the program says that its module is in FIPS mode",
             Some(_) => "the program does not say that its module is in FIPS mode",
         };
-        (format!("BUILD_TOOL is {tool:?}; {told} (`FIPS_mode`, in `--version=json`)"), false)
+        (format!("BUILD_TOOL is {tool:?}; {build_report} (`FIPS_mode`, in `--version=json`)"), false)
     }
 
     fn version(&self) -> (String, bool) {
-        let version = self.told.and_then(|told| told.module.as_deref());
-        let told = version.map_or_else(|| "says no version".to_owned(), |version| format!("says {version}"));
-        let done =
-            format!("the program, which asks the same function, {told}; one with another version does not compile");
+        let version = self.build_report.and_then(|build_report| build_report.module.as_deref());
+        let build_report = version.map_or_else(|| "says no version".to_owned(), |version| format!("says {version}"));
+        let done = format!(
+            "the program, which asks the same function, {build_report}; one with another version does not compile"
+        );
         (done, version == Some(self.certified.module.as_str()))
     }
 }
@@ -169,12 +170,13 @@ mod tests {
     }
 
     /// The steps, by what they are about.
-    fn done(module: &ModuleBuild, system: &str, told: Option<&BuildReport>) -> BTreeMap<&'static str, Step> {
+    fn done(module: &ModuleBuild, system: &str, build_report: Option<&BuildReport>) -> BTreeMap<&'static str, Step> {
         let certified = CertifiedModule::embedded().unwrap();
         let [name, path, sha256, version] = [CMAKE, "/usr/bin/cmake", "ff", "cmake version 3.25.1"].map(str::to_owned);
         let after = vec![BuildTool { name, path, sha256, is_elf: true, version }];
         let tools = BuildTools { after, ..BuildTools::default() };
-        let evidence = Evidence { certified: &certified, module, tools: &tools, checksum: "c0ffee", system, told };
+        let evidence =
+            Evidence { certified: &certified, module, tools: &tools, checksum: "c0ffee", system, build_report };
         steps(&evidence).into_iter().map(|step| (step.about, step)).collect()
     }
 
@@ -210,10 +212,10 @@ mod tests {
     #[test]
     fn a_build_as_the_policy_asks_for_it_would_be_the_same() {
         let cache = [["CMAKE_GENERATOR", "Unix Makefiles"], ["BUILD_SHARED_LIBS", "0"]];
-        let told = BuildReport::of(&serde_json::json!({ "crypto": {
+        let build_report = BuildReport::of(&serde_json::json!({ "crypto": {
             "provider": "aws-lc-fips", "module": CertifiedModule::embedded().unwrap().module, "fips": true, "roots": "operating system"
         }}));
-        let steps = done(&module(&["-DFIPS=1"], &["-fPIC"], &cache), AMAZON, Some(&told.unwrap()));
+        let steps = done(&module(&["-DFIPS=1"], &["-fPIC"], &cache), AMAZON, Some(&build_report.unwrap()));
         let differing: Vec<_> = steps.values().filter(|step| !step.same).map(|step| step.about).collect();
         assert_eq!(differing, ["Check of the mode", "Sources"], "these two cannot be told to be the same");
         let shared = ModuleBuild { libraries: words(&["dylib=crypto"]), ..module(&["-DFIPS=1"], &[], &cache) };

@@ -34,7 +34,7 @@ pub struct Case {
     pub name: &'static str,
     /// Whether data may arrive.
     pub trusted: bool,
-    pub meeting: HandshakeResult,
+    pub result: HandshakeResult,
 }
 
 /// The name of a case, what the server shows, and where its certificate is found.
@@ -51,7 +51,7 @@ pub const CASES: [(&str, ServerCertificate, Store); 8] = [
 
 impl Case {
     /// Starts the program beside a server to which that client is sent, with further settings.
-    pub fn arrange(
+    pub fn connect(
         subject: &ProgramUnderTest,
         (name, shown, store): (&'static str, ServerCertificate, Store),
         client: Client,
@@ -64,7 +64,7 @@ impl Case {
         let further = further.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         options.environment.extend(further);
         let trusted = shown == ServerCertificate::Good && store != Store::Nowhere;
-        Ok(Self { name, trusted, meeting: HandshakeResult::with(subject, server, client, &options)? })
+        Ok(Self { name, trusted, result: HandshakeResult::with(subject, server, client, &options)? })
     }
 }
 
@@ -102,12 +102,12 @@ impl Store {
 pub fn judge(build_report: &BuildReport, cases: &[Case]) -> Proof {
     let mut facts = Facts::default();
     facts.note(build_report.has_system_roots(), format!("it says that its roots come from: {}", build_report.roots));
-    for Case { name, trusted, meeting } in cases {
-        meeting.judge(name, *trusted, &mut facts);
+    for Case { name, trusted, result } in cases {
+        result.judge(name, *trusted, &mut facts);
     }
     let all = CASES.iter().flat_map(|(name, ..)| CLIENTS.map(|client| (*name, client.name())));
     let is_missing =
-        |(name, client): &(&str, &str)| !cases.iter().any(|case| (case.name, case.meeting.client) == (*name, *client));
+        |(name, client): &(&str, &str)| !cases.iter().any(|case| (case.name, case.result.client) == (*name, *client));
     for (name, client) in all.filter(is_missing) {
         facts.note(false, format!("{client}: {name} was not tried"));
     }
@@ -122,7 +122,7 @@ mod tests {
     use super::super::server::ObservedConnection;
     use super::*;
 
-    fn told(roots: &str) -> BuildReport {
+    fn build_report(roots: &str) -> BuildReport {
         let crypto = serde_json::json!({ "provider": "p", "module": null, "fips": true, "roots": roots });
         BuildReport::of(&serde_json::json!({ "crypto": crypto })).unwrap()
     }
@@ -137,27 +137,27 @@ mod tests {
                 ObservedConnection::default()
             };
             let runs = RepeatedRun { run: SandboxRun { seen: vec![seen], ..SandboxRun::default() }, before: None };
-            let meeting = HandshakeResult { client: client.name(), runs, control: Some("TLS13_X".to_owned()) };
-            Case { name, trusted, meeting }
+            let result = HandshakeResult { client: client.name(), runs, control: Some("TLS13_X".to_owned()) };
+            Case { name, trusted, result }
         };
         CASES.into_iter().flat_map(|one| CLIENTS.map(|client| case((one, client)))).collect()
     }
 
     #[test]
     fn every_case_has_to_end_as_it_should() {
-        let told = told("operating system");
-        assert!(judge(&told, &cases()).holds);
-        let (trusted, stranger) = (cases()[0].meeting.clone(), cases().pop().unwrap().meeting);
+        let build_report = build_report("operating system");
+        assert!(judge(&build_report, &cases()).holds);
+        let (trusted, stranger) = (cases()[0].result.clone(), cases().pop().unwrap().result);
         assert_eq!(cases().len(), CASES.len() * CLIENTS.len());
         for number in 0..cases().len() {
             let mut doctored = cases();
             let other = if doctored[number].trusted { &stranger } else { &trusted };
-            doctored[number].meeting = HandshakeResult { client: doctored[number].meeting.client, ..other.clone() };
-            assert!(!judge(&told, &doctored).holds, "{}", doctored[number].name);
+            doctored[number].result = HandshakeResult { client: doctored[number].result.client, ..other.clone() };
+            assert!(!judge(&build_report, &doctored).holds, "{}", doctored[number].name);
             doctored.remove(number);
-            assert!(!judge(&told, &doctored).holds, "a case that was not tried");
+            assert!(!judge(&build_report, &doctored).holds, "a case that was not tried");
         }
-        assert!(!judge(&told, &[]).holds);
+        assert!(!judge(&build_report, &[]).holds);
     }
 
     #[test]
@@ -165,15 +165,16 @@ mod tests {
         let mut starved = cases();
         let out_of_time = Some("killed".to_owned());
         let short = SandboxRun { out_of_time, ..SandboxRun::default() };
-        starved[0].meeting.runs = RepeatedRun { run: short.clone(), before: Some(short) };
-        let proof = judge(&told("operating system"), &starved);
+        starved[0].result.runs = RepeatedRun { run: short.clone(), before: Some(short) };
+        let proof = judge(&build_report("operating system"), &starved);
         assert_eq!(proof.outcome(), "not run", "{proof:?}");
-        let told = "logs, a certificate in SSL_CERT_FILE: could not be run, because time was up twice: killed; killed";
-        assert_eq!(proof.not_run.as_deref(), Some(told));
+        let expected =
+            "logs, a certificate in SSL_CERT_FILE: could not be run, because time was up twice: killed; killed";
+        assert_eq!(proof.not_run.as_deref(), Some(expected));
     }
 
     #[test]
     fn roots_are_the_operating_systems_by_word_as_well() {
-        assert!(!judge(&told("compiled in"), &cases()).holds);
+        assert!(!judge(&build_report("compiled in"), &cases()).holds);
     }
 }

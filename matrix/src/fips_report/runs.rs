@@ -133,7 +133,7 @@ impl RunContext<'_> {
     fn handshakes_with(&self, tls: ServerTlsConfig) -> Result<Vec<HandshakeResult>, Error> {
         concurrency::each(self.at_once(), &CLIENTS, |client| {
             check(self.interrupted)?;
-            HandshakeResult::arrange(self.subject, tls, *client)
+            HandshakeResult::connect(self.subject, tls, *client)
         })
     }
 
@@ -141,7 +141,7 @@ impl RunContext<'_> {
         let all: Vec<_> = CASES.into_iter().flat_map(|case| CLIENTS.map(|client| (case, client))).collect();
         let cases = concurrency::each(self.at_once(), &all, |(case, client)| {
             check(self.interrupted)?;
-            Case::arrange(self.subject, *case, *client, &[])
+            Case::connect(self.subject, *case, *client, &[])
         })?;
         Ok(roots::judge(build_report, &cases))
     }

@@ -22,9 +22,9 @@ pub const LINKER: &str = "rustc's linker";
 pub const LIBRARY: &str = "rustc's library";
 pub const STANDARD_LIBRARY: &str = "Rust's standard library";
 
-/// All of them.
+/// The words for the files of the Rust toolchain in matrix/fips.toml.
 pub(super) const NAMES: [&str; 5] = [RUSTC, CARGO, LINKER, LIBRARY, STANDARD_LIBRARY];
-/// How the libraries begin that do rustc's work.
+/// Prefixes of the names of rustc's own libraries.
 const OF_RUSTC: [&str; 2] = ["librustc_driver", "libLLVM"];
 
 /// The toolchain of these tools, and the standard library of their target.
@@ -144,8 +144,8 @@ mod tests {
         for place in 0..tools.len() {
             let mut other = tools.clone();
             other[place].sha256 = "00".to_owned();
-            let told = against(&other, &pinned);
-            assert!(told.contains(&format!("{}: /toolchain/file is none of the pinned", NAMES[place])), "{told}");
+            let text = against(&other, &pinned);
+            assert!(text.contains(&format!("{}: /toolchain/file is none of the pinned", NAMES[place])), "{text}");
             other.remove(place);
             assert!(against(&other, &pinned).contains(&format!("{} missing", NAMES[place])));
         }
@@ -170,8 +170,8 @@ mod tests {
         let error = check(&tools, &pinned, Architecture::X86_64, root).unwrap_err();
         assert_eq!(error.status(), crate::terminal::SETUP_FAILED);
         let install = format!("rustup toolchain install {} ", environment::pinned_toolchain(root).unwrap());
-        let told = error.to_string();
-        assert!(told.contains(&install) && told.contains("/toolchain/file is none of the pinned"), "{told}");
+        let text = error.to_string();
+        assert!(text.contains(&install) && text.contains("/toolchain/file is none of the pinned"), "{text}");
     }
 
     #[test]

@@ -138,8 +138,8 @@ fn setup(subject: &ProgramUnderTest, host: Arc<Host>, client: Client, options: &
     let own = [("DD_SERVERLESS_FLUSH_STRATEGY", "end".to_owned())].into_iter().chain(client.settings());
     let own = own.map(|(name, value)| (name.to_owned(), value));
     let mut extension = Extension::new("datadog-agent", &subject.program);
-    let companion = |source: &PathBuf| LayerFile { place: places::AGENT.into(), source: source.clone() };
-    extension.layer_files = subject.agent.iter().map(companion).collect();
+    let layer_file = |source: &PathBuf| LayerFile { place: places::AGENT.into(), source: source.clone() };
+    extension.layer_files = subject.agent.iter().map(layer_file).collect();
     Setup {
         function: Function::InProcess(host),
         extensions: vec![extension],
@@ -183,7 +183,7 @@ mod tests {
         ] {
             let starved = run(refused(), &outcome, exit);
             assert!(starved.harmed.is_none(), "{starved:?}");
-            assert!(starved.out_of_time.as_ref().is_some_and(|told| told.contains(reason)), "{starved:?}");
+            assert!(starved.out_of_time.as_ref().is_some_and(|message| message.contains(reason)), "{starved:?}");
         }
     }
 

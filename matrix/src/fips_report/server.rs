@@ -132,7 +132,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 // A client that is refused breaks off, which is what it is here for.
-                let _ = attend(stream, tls, &config, &connections);
+                let _ = serve_connection(stream, tls, &config, &connections);
             }
         });
         Ok(port)
@@ -173,15 +173,15 @@ impl Server {
 /// Why there is no server, or it serves nobody.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("there is no certificate for the server")]
+    #[error("cannot create the certificate of the TLS test server")]
     Certificate(#[from] rcgen::Error),
-    #[error("the server cannot be made, or serves nobody")]
+    #[error("cannot set up the TLS test server")]
     Tls(#[from] rustls::Error),
-    #[error("the server cannot be reached")]
+    #[error("cannot reach the TLS test server")]
     Network(#[from] io::Error),
 }
 
-fn attend(
+fn serve_connection(
     mut stream: TcpStream,
     tls: ServerTlsConfig,
     config: &Arc<ServerConfig>,
@@ -189,7 +189,7 @@ fn attend(
 ) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let first = record(&mut stream)?;
-    let place = enter(&first, connections);
+    let place = register_connection(&first, connections);
     let update = |change: &dyn Fn(&mut ObservedConnection)| {
         if let Some(seen) = connections.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place) {
             change(seen);
@@ -273,7 +273,7 @@ fn hello(first: &[u8], stream: &mut TcpStream) -> io::Result<Accepted> {
 }
 
 /// Writes down what the client offers, and returns at which place. What cannot be read is no offer.
-fn enter(first: &[u8], connections: &Mutex<Vec<ObservedConnection>>) -> usize {
+fn register_connection(first: &[u8], connections: &Mutex<Vec<ObservedConnection>>) -> usize {
     let seen = ObservedConnection { offer: Offer::of(first).unwrap_or_default(), ..ObservedConnection::default() };
     let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
     connections.push(seen);

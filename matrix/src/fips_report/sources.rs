@@ -25,10 +25,10 @@ pub fn judge(before: &Facts, after: Facts) -> Proof {
     for fact in &before.against {
         facts.note(false, fact.clone());
     }
-    let told =
+    let comparison =
         if same { "the same before the build and after it" } else { "not the same before the build and after it" };
     // Two empty looks are alike as well, and show nothing.
-    facts.note(same && !facts.evidence.is_empty(), format!("what is said here of the packages was {told}"));
+    facts.note(same && !facts.evidence.is_empty(), format!("what is said here of the packages was {comparison}"));
     let claim = "The sources of every package on the machine that builds are, file by file, those of the archive whose checksum the lock file has; those of the module, and of what stands between it and this program, are also the pinned ones.";
     let how = format!(
         "the SHA-256 of each `.crate` file in cargo's cache, its files beside those of the unpacked folder, and for the pinned ones `{COMMAND}` in the folder of each; `cargo matrix` compiles no FIPS build from others than the pinned ones"

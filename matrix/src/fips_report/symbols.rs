@@ -1,4 +1,4 @@
-//! What is in the program, by the names that its linker has left.
+//! The cryptographic libraries in a program, by its symbol table.
 
 use std::collections::BTreeMap;
 
@@ -10,33 +10,33 @@ use crate::elf::Linkage;
 use crate::elf::program::Program;
 use crate::hash;
 
-/// How the names of a library begin that is built with its version before each of them.
+/// Matches the symbols of libraries that prefix each with their name and version.
 const MARKED: &str = r"^(aws_lc_fips|aws_lc|ring_core)_[0-9]+_[0-9]+_[0-9]+";
 
-/// One name of each library that has no such mark.
+/// One symbol of each library without such a prefix.
 const TELLING: [&str; 6] =
     ["EVP_CIPHER_CTX_new", "SSL_CTX_new", "gnutls_init", "mbedtls_ssl_init", "wolfSSL_Init", "NSS_Init"];
 
-/// What the loader would bring in at the start.
+/// Cryptographic libraries that a program may not load dynamically.
 const LOADED: [&str; 5] = ["libcrypto", "libgnutls", "libmbedtls", "libnss3", "libssl"];
 
-/// What a program's file tells of its cryptography.
+/// The cryptographic libraries in an ELF file, by its symbols and needed libraries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Symbols {
-    /// How many names each library has in it.
+    /// The number of symbols by prefix.
     pub marked: BTreeMap<String, usize>,
-    /// Names of libraries without a mark.
+    /// The symbols of libraries without a prefix.
     pub telling: Vec<String>,
     /// Libraries that are loaded at the start.
     pub loaded: Vec<String>,
-    /// All names there are.
+    /// The number of symbols.
     pub count: usize,
-    /// The SHA-256 of everything in the file that the processor can execute.
+    /// The SHA-256 of the executable segments.
     pub code: String,
 }
 
 impl Symbols {
-    /// None of what is no 64-bit ELF file.
+    /// Reads the symbols of a file; `None` if it is no 64-bit ELF file.
     pub fn of(file: &[u8]) -> Option<Self> {
         let marks = Regex::new(MARKED).ok()?;
         let program = Program::parse(file).ok()?;

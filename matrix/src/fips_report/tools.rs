@@ -276,13 +276,13 @@ fn with_parts(name: &str, path: &Path) -> Vec<BuildTool> {
     let mut tools = vec![BuildTool::of(name, path, true)];
     let is_there = |path: PathBuf| path.exists().then_some(path);
     if name == C_COMPILER {
-        let told = |question: &str, file: &str| PathBuf::from(said(path, &[&format!("{question}={file}")]));
+        let path_from = |question: &str, file: &str| PathBuf::from(said(path, &[&format!("{question}={file}")]));
         let started = STARTED.iter().filter_map(|file| {
-            let program = told("-print-prog-name", file);
+            let program = path_from("-print-prog-name", file);
             Some((*file, is_there(program.clone()).or_else(|| on_path(program.as_os_str()))?))
         });
         // Of a file that it has not found, the compiler says the bare name, which is no place.
-        let found = |file: &str| is_there(told("-print-file-name", file)).filter(|path| path.is_absolute());
+        let found = |file: &str| is_there(path_from("-print-file-name", file)).filter(|path| path.is_absolute());
         let linked = LINKED.iter().chain([&SPECS]).filter_map(|file| Some((*file, found(file)?)));
         for (file, path) in started.chain(linked) {
             tools.push(BuildTool::of(file, &path, false));

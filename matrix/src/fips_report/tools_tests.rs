@@ -110,8 +110,8 @@ fn a_compiler_with_a_file_of_rules_is_against_the_build() {
     let (specs, compiler) = (folder.path().join("specs"), folder.path().join("cc"));
     fs::write(&specs, "*cc1:\n+ -DBROKEN\n").unwrap();
     crate::executable::write(&compiler, format!("#!/bin/sh\nexec cc -B{} \"$@\"\n", folder.path().display())).unwrap();
-    let told = format!("specs: {} tells the C compiler what to start", specs.canonicalize().unwrap().display());
-    assert!(against(&compiler).contains(&told), "{}", against(&compiler));
+    let expected = format!("specs: {} tells the C compiler what to start", specs.canonicalize().unwrap().display());
+    assert!(against(&compiler).contains(&expected), "{}", against(&compiler));
 }
 
 #[test]

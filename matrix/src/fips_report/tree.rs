@@ -42,16 +42,16 @@ pub struct Tree {
 /// A file that the proofs compare with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct List {
-    /// Below the root.
+    /// The path from the root of the repository.
     pub file: String,
-    /// As this tool has it, since it was compiled or started.
+    /// The SHA-256 of the copy that this tool was compiled with.
     pub sha256: String,
-    /// As it is in the tree; what went wrong where it cannot be read.
+    /// The SHA-256 of the file in the working tree, or the error that occurred reading it.
     pub in_tree: String,
 }
 
 impl Tree {
-    /// As it is now.
+    /// Reads the working tree's present state.
     pub fn look(root: &Path) -> Result<Self, Error> {
         let list = |file: &str, sha256: String| List {
             file: file.to_owned(),

@@ -14,31 +14,31 @@ use crate::elf::{self, Linkage};
 use crate::hash;
 use crate::materials::packages::Packages;
 
-/// What is known of a worker.
+/// The files and packages of a WAF worker, which `judge` compares.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    /// As it was built from these sources for this report.
+    /// The stripped program, built for this report.
     pub built: &'a [u8],
-    /// As it was built once more, with the names of what is in it.
+    /// The same program built with its symbols.
     pub named: &'a [u8],
-    /// What the layer has; what is here where there is no layer.
+    /// The files of the layer; without `--layer`, those of this machine.
     pub shipped: WorkerFiles<'a>,
-    /// By its own lock file.
+    /// The packages in crates/waf/Cargo.lock.
     pub packages: &'a Packages,
     /// Lambda's name of the processor.
     pub architecture: &'a str,
-    /// As the module calls itself.
+    /// The name that the module gives itself.
     pub module: &'a str,
-    /// What makes it.
+    /// The shell command that builds it.
     pub command: &'a str,
 }
 
-/// What a layer has beside an agent with `AppSec`.
+/// The files of a layer for App & API Protection.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerFiles<'a> {
     pub program: &'a [u8],
     pub library: &'a [u8],
-    /// Compressed.
+    /// The rules, compressed with gzip.
     pub rules: &'a [u8],
 }
 
@@ -68,7 +68,7 @@ const NETWORK: [&str; 16] = [
     "socketpair",
 ];
 
-/// Those with which a library reaches what its imports do not name.
+/// Functions through which a library can call others that its imports do not list.
 const OPEN_ENDED: [&str; 3] = ["dlopen", "dlsym", "syscall"];
 
 /// The worker is what these sources make, its library and rules are the pinned ones, and nothing of them encrypts or signs.
@@ -128,8 +128,8 @@ fn note_symbols(named: &Symbols, shipped: &Symbols, facts: &mut Facts) {
         facts.note(false, format!("{library} is in the worker"));
     }
     let same = if *code == shipped.code { "the same code as" } else { "other code than" };
-    let told = format!("with names, the worker has {same} the one that is shipped: SHA-256 {code}");
-    facts.note(*code == shipped.code, told);
+    let comparison = format!("with names, the worker has {same} the one that is shipped: SHA-256 {code}");
+    facts.note(*code == shipped.code, comparison);
 }
 
 fn note_library(library: &[u8], pinned: Option<&str>, facts: &mut Facts) {
@@ -147,8 +147,8 @@ fn note_library(library: &[u8], pinned: Option<&str>, facts: &mut Facts) {
         imports.iter().filter(|name| names.contains(&name.as_str())).cloned().collect()
     };
     let network = among(&NETWORK).join(", ");
-    let told = if network.is_empty() { "no function that reaches a network" } else { &network };
-    facts.note(network.is_empty(), format!("of these {told} is for a network"));
+    let reaching = if network.is_empty() { "no function that reaches a network" } else { &network };
+    facts.note(network.is_empty(), format!("of these {reaching} is for a network"));
     let open = among(&OPEN_ENDED).join(", ");
     if !open.is_empty() {
         facts.note(true, format!("{open} could reach more than is imported: what for, its pinned bytes decide"));
@@ -218,11 +218,11 @@ mod tests {
         };
         let proof = judge(&good, &allowed, &pinned);
         assert!(proof.holds, "{proof:#?}");
-        let told = proof.evidence.join("; ");
+        let text = proof.evidence.join("; ");
         for part in
             ["__libc_start_main, abort", "imports: __", "has SHA-256 in it: an implementation of its own", "dlopen"]
         {
-            assert!(told.contains(part), "{part} is not in: {told}");
+            assert!(text.contains(part), "{part} is not in: {text}");
         }
         let against = |evidence: &Evidence<'_>| judge(evidence, &allowed, &pinned).against.join("; ");
         let with = |shipped| Evidence { shipped, ..good };
@@ -234,31 +234,31 @@ mod tests {
             against(&with(WorkerFiles { program: &flipped, ..shipped })).contains("and these sources make one with")
         );
         let script = b"#!/bin/sh\nexec /opt/bottlecap/agent\n";
-        let told = against(&with(WorkerFiles { program: script, ..shipped }));
-        assert!(told.contains("no 64-bit ELF file") && told.contains("names cannot be read"), "{told}");
+        let text = against(&with(WorkerFiles { program: script, ..shipped }));
+        assert!(text.contains("no 64-bit ELF file") && text.contains("names cannot be read"), "{text}");
         let sha512 = [0x428a_2f98_d728_ae22_u64, 0x7137_4491_23ef_65cd].map(u64::to_le_bytes).concat();
         let hashing = [&program[..], &sha512, b"AWS-LC FIPS 3.1.0"].concat();
-        let told = against(&Evidence { built: &hashing, ..with(WorkerFiles { program: &hashing, ..shipped }) });
-        assert!(told.contains("the worker has SHA-512 of cryptography in it"), "{told}");
-        assert!(told.contains("the text AWS-LC FIPS 3.1.0 is in it"), "{told}");
+        let text = against(&Evidence { built: &hashing, ..with(WorkerFiles { program: &hashing, ..shipped }) });
+        assert!(text.contains("the worker has SHA-512 of cryptography in it"), "{text}");
+        assert!(text.contains("the text AWS-LC FIPS 3.1.0 is in it"), "{text}");
 
         // This program has ring, the whole C library and a network.
         let other = fs::read(std::env::current_exe().unwrap()).unwrap();
         let evidence = Evidence { built: &other, named: &other, ..with(WorkerFiles { program: &other, ..shipped }) };
-        let told = against(&evidence);
+        let text = against(&evidence);
         for part in ["ring_core_", "alone", "which is not known to be everywhere", "bytes, and at most"] {
-            assert!(told.contains(part), "{part} is not in: {told}");
+            assert!(text.contains(part), "{part} is not in: {text}");
         }
-        let told = against(&with(WorkerFiles { library: &other, ..shipped }));
+        let text = against(&with(WorkerFiles { library: &other, ..shipped }));
         for part in ["is pinned", "connect", "is for a network", "and nobody has listed it"] {
-            assert!(told.contains(part), "{part} is not in: {told}");
+            assert!(text.contains(part), "{part} is not in: {text}");
         }
         assert!(against(&with(WorkerFiles { rules: b"{}", ..shipped })).contains("the rules in rules.json.gz have"));
         let mut planted = packages.clone();
         let sha2 = Package { linked: true, checksum: Some("00".to_owned()), ..Package::default() };
         planted.0.insert(Key::new("sha2", "0.11.0"), sha2);
         assert!(against(&Evidence { packages: &planted, ..good }).contains("sha2 0.11.0 is not on the list"));
-        let told = against(&Evidence { architecture: "m68k", ..good });
-        assert!(told.contains("not m68k") && told.contains("no libddwaf.so is pinned for this processor"), "{told}");
+        let text = against(&Evidence { architecture: "m68k", ..good });
+        assert!(text.contains("not m68k") && text.contains("no libddwaf.so is pinned for this processor"), "{text}");
     }
 }

@@ -300,7 +300,7 @@ impl Tools {
     }
 
     /// What the command is told to do.
-    pub fn verb(&self) -> &'static str {
+    pub fn subcommand(&self) -> &'static str {
         if self.flavour.linker == Linker::Zig { "zigbuild" } else { "build" }
     }
 

@@ -101,13 +101,13 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let installed = ZigInstallation { command: PathBuf::new(), folder: folder.path().to_owned() };
-        let told = |name: &str| {
+        let parts_of = |name: &str| {
             let flavours = Flavours::embedded().unwrap();
             let flavour = flavours.all.iter().find(|flavour| flavour.name == name).unwrap();
             let parts = installed.parts(flavour, "1.2.3").unwrap().into_iter();
             parts.map(|part| (part.name, part.version, part.texts.concat())).collect::<Vec<_>>()
         };
-        let (old, musl) = (told("x86_64-old"), told("arm64-musl"));
+        let (old, musl) = (parts_of("x86_64-old"), parts_of("arm64-musl"));
         assert_eq!(old[0], ("zig-compiler-rt", "1.2.3".to_owned(), "Zig's terms".to_owned()));
         assert_eq!((old.len(), old[1].0), (2, "llvm-libunwind"), "glibc is the system's");
         assert_eq!(musl[2], ("musl", "9.8.7".to_owned(), "musl's terms".to_owned()));

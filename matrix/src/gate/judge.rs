@@ -43,12 +43,11 @@ pub fn judge(check: &BudgetCheck<'_>) -> Judgement {
 
 fn weigh(check: &BudgetCheck<'_>, growth: Growth) -> (Outcome, String) {
     let BudgetCheck { unit, limit, .. } = *check;
-    let found = format!("{} against a budget of {}", told(unit, growth), amount(unit, limit));
+    let found = format!("{} against a budget of {}", growth_text(unit, growth), amount(unit, limit));
     let varies = unit != RATIO && (growth.high - growth.low).abs() > 0.0;
     let is_too_short = check.blocks < ENOUGH && check.reference != Reference::Baseline;
     if is_too_short && (varies || check.verdict == Some(Verdict::Inconclusive)) {
-        let reason =
-            format!("{found}, of {} blocks: nothing can be told from chance before it has {ENOUGH}", check.blocks);
+        let reason = format!("{found}, of {} blocks: fewer than {ENOUGH} give no verdict", check.blocks);
         return (Outcome::Inconclusive, reason);
     }
     if growth.low > limit {
@@ -60,17 +59,14 @@ fn weigh(check: &BudgetCheck<'_>, growth: Growth) -> (Outcome, String) {
     }
     if growth.detectable > limit {
         let seen = amount(unit, growth.detectable);
-        return (
-            Outcome::Inconclusive,
-            format!("{found}, and only {seen} would have been seen{}", remedy(check, growth, limit)),
-        );
+        return (Outcome::Inconclusive, format!("{found}; MDE {seen}{}", remedy(check, growth, limit)));
     }
     if growth.high > limit {
         // Growth close to the budget stays inside every interval, however narrow.
         let distance = (limit - growth.value).abs();
         let reach = (growth.high - growth.low) / 2.0;
         let more = remedy(check, Growth { detectable: reach.max(0.0), ..growth }, distance);
-        return (Outcome::Inconclusive, format!("{found}, which the interval has in it{more}"));
+        return (Outcome::Inconclusive, format!("{found}, which lies inside the interval{more}"));
     }
     (Outcome::Pass, found)
 }
@@ -84,13 +80,13 @@ fn remedy(check: &BudgetCheck<'_>, growth: Growth, wanted: f64) -> String {
     let blocks = ((blocks / 10.0).ceil() * 10.0).max(crate::report::number::float(check.blocks + 1));
     match () {
         () if check.reference == Reference::Baseline => String::new(),
-        () if blocks.is_finite() && blocks < 10_000.0 => format!("; {blocks:.0} blocks would do"),
-        () => "; no sensible number of blocks decides that".to_owned(),
+        () if blocks.is_finite() && blocks < 10_000.0 => format!("; needs {blocks:.0} blocks"),
+        () => "; needs more than 10,000 blocks".to_owned(),
     }
 }
 
 /// Formats growth: `+0.31 ms [0.12, 0.50]`, `+64.0 KiB` if it does not vary, or `× 1.05 [1.01, 1.09]` for a ratio.
-fn told(unit: &'static str, growth: Growth) -> String {
+fn growth_text(unit: &'static str, growth: Growth) -> String {
     let Growth { value, low, high, .. } = growth;
     if unit == RATIO {
         return format!("× {:.3} [{:.3}, {:.3}]", 1.0 + value, 1.0 + low, 1.0 + high);

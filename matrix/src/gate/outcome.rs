@@ -63,18 +63,18 @@ impl Outcome {
     /// The meaning, as in the help and in the documentation.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Pass => "everything arrived, and every growth is within its budget by its 95 % interval",
+            Self::Pass => {
+                "payloads are complete, every 95 % confidence interval is within budget, and the minimum detectable effect does not exceed it"
+            }
             Self::BuildFailed => "a cell has no program",
             Self::PayloadMismatch => {
-                "a candidate or its reference does not deliver everything, not the same as the other or as the baseline, or not the same in every start"
+                "payloads are incomplete, differ between candidate, reference and baseline, or vary between starts"
             }
-            Self::HarnessFailure => "the sandbox could not make a start, which says nothing about a program",
+            Self::HarnessFailure => "the sandbox could not start a program; the result says nothing about the change",
             Self::DidNotStart => "a candidate or its reference never started, or failed in more than one of 50 starts",
-            Self::Regressed => "an interval lies beyond the budget as a whole",
-            Self::Inconclusive => "the run has too few starts, or they vary too much, to see as little as the budget",
-            Self::InvalidRun => {
-                "the control, one program under two names, differs or is missing, or the machine has not produced the condition"
-            }
+            Self::Regressed => "a whole 95 % confidence interval lies above the budget",
+            Self::Inconclusive => "the minimum detectable effect exceeds the budget; run more blocks",
+            Self::InvalidRun => "the control (A/A) differs or is missing, or the machine did not produce the condition",
         }
     }
 
@@ -88,24 +88,24 @@ impl Outcome {
         match self {
             Self::Pass => "Nothing has grown by more than its budget.",
             Self::Inconclusive => {
-                "This run cannot tell whether the budget is kept: start every cell more often with `--blocks`, or allow more."
+                "The minimum detectable effect or the interval is wider than the budget: run more blocks (`--blocks`), or raise the budget."
             }
             Self::InvalidRun => {
-                "The control differs or is missing, or the machine has not produced the condition, so nothing here may be believed: run it again, as root if the condition needs it."
+                "The control differs or is missing, or the machine did not produce the condition. Do not use these numbers: run it again, as root if the condition needs it."
             }
             Self::HarnessFailure => {
-                "The sandbox could not make a start, so the run is not complete: mend what it names, and run the same command again."
+                "The sandbox could not start a program, so the run is incomplete: fix what the message names, and run the same command again."
             }
             Self::Regressed => {
-                "More has grown than the budget allows: find out which part of the change it is, or raise the budget and say what for."
+                "The growth exceeds the budget: find the part of the change that causes it, or raise the budget and say what for."
             }
             Self::DidNotStart => {
-                "A program does not always start, and its times do not count: `cargo matrix invoke` shows what it says."
+                "A program does not always start, so its times do not count: `cargo matrix invoke` shows its output."
             }
             Self::PayloadMismatch => {
-                "A program does not deliver what it has to, and its times do not count: `cargo matrix invoke` shows what arrives of it."
+                "A program delivers incomplete or different payloads, so its times do not count: `cargo matrix invoke` shows what arrives."
             }
-            Self::BuildFailed => "There is no program to measure: the command below shows why.",
+            Self::BuildFailed => "A build failed, so there is no program to measure: the command below shows why.",
         }
     }
 }

@@ -135,7 +135,7 @@ fn linkage(contents: &Contents, program: &Program) -> Vec<String> {
 /// Compares what the manifest says of the build with what it says that the program says, and with the commit that the program has in it.
 pub(super) fn build(contents: &Contents, entries: &[Entry]) -> Vec<String> {
     let place = if contents.programs.contains_key(places::AGENT) { places::AGENT } else { places::EXTENSION };
-    let Some(told) = contents.programs.get(place) else {
+    let Some(build_info) = contents.programs.get(place) else {
         return vec![format!("the manifest does not say what {place} says of itself")];
     };
     let recipe = Recipe {
@@ -144,13 +144,13 @@ pub(super) fn build(contents: &Contents, entries: &[Entry]) -> Vec<String> {
         ..Recipe::default()
     };
     let opt_level = contents.build.profile.get(OPT_LEVEL).map_or("", String::as_str);
-    let mut problems: Vec<String> = match serde_json::from_value::<BuildReport>(told.clone()) {
+    let mut problems: Vec<String> = match serde_json::from_value::<BuildReport>(build_info.clone()) {
         Ok(build_report) => build_report.differences(&recipe, Profile::Release, opt_level),
         Err(error) => vec![error.to_string()],
     };
     problems.extend(levels(contents));
     let revision = &contents.sources.revision;
-    let sha = told.get("git_sha").and_then(Value::as_str).unwrap_or_default();
+    let sha = build_info.get("git_sha").and_then(Value::as_str).unwrap_or_default();
     let commit = sha.strip_suffix(DIRTY);
     if !revision.starts_with(commit.unwrap_or(sha)) {
         problems.push(format!("it was built from commit {sha}, not {revision}"));

@@ -1,4 +1,4 @@
-//! Everything that a file tells.
+//! Inspects a file: its kind, programs, files, manifest and problems.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,15 +13,15 @@ use crate::hash;
 use crate::layer::contents::{Contents, FileEntry};
 use crate::terminal;
 
-/// How every zip file begins that has something in it.
+/// The magic number of a zip file that is not empty.
 const ZIP: &[u8] = b"PK\x03\x04";
 
-/// What there is to be told of a file.
+/// The result of an inspection, as `--json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Document {
     /// The version of this document.
     pub schema: u32,
-    /// As it was named.
+    /// The path as it was given.
     pub file: String,
     pub kind: Kind,
     /// Bytes of the file itself.
@@ -29,15 +29,15 @@ pub struct Document {
     pub sha256: String,
     /// Bytes of everything in it, unpacked.
     pub unzipped: u64,
-    /// What the layer says of itself; none of layers that are not ours.
+    /// The layer's manifest; `None` for layers of other builders.
     pub manifest: Option<Contents>,
     /// What its bill of materials says; none of layers without a manifest.
     pub materials: Option<Materials>,
     pub programs: Vec<Program>,
     pub files: Vec<InspectedFile>,
-    /// What is not as it has to be.
+    /// Differences from the manifest and from Lambda's rules.
     pub problems: Vec<String>,
-    /// What could not be told, and why.
+    /// Checks that were not possible, with the reason.
     pub notes: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ pub struct InspectedFile {
     pub zipped: u64,
     /// The permission bits, in octal; none if the zip file has none.
     pub mode: Option<String>,
-    /// Where a symbolic link leads.
+    /// The target of a symbolic link.
     pub link: Option<String>,
 }
 
@@ -70,8 +70,9 @@ pub struct Program {
     #[serde(flatten)]
     pub linkage: Linkage,
     pub starts: Vec<Start>,
-    /// What it says with `--version=json`, if it was asked.
-    pub told: Option<Value>,
+    /// The output of `--version=json`, if the program was run.
+    #[serde(rename = "told")]
+    pub build_info: Option<Value>,
 }
 
 /// Whether a system of Lambda's starts a program.
@@ -79,7 +80,7 @@ pub struct Program {
 pub struct Start {
     pub system: &'static str,
     pub glibc: Glibc,
-    /// Why not; empty if it does.
+    /// The reasons why it does not start; empty if it does.
     pub obstacles: Vec<String>,
 }
 
@@ -102,7 +103,7 @@ pub fn look(name: &str, bytes: &[u8], run: bool) -> Result<Document, Error> {
     if bytes.starts_with(ZIP) {
         return blank.layer(bytes, run);
     }
-    let linkage = Linkage::of(bytes).ok_or(Error::Unknown)?;
+    let linkage = Linkage::of(bytes).ok_or_else(|| Error::Unknown(blank.file.clone()))?;
     blank.program(bytes, linkage, run)
 }
 
@@ -115,7 +116,7 @@ impl Document {
             self.notes.push("it was not started; --run asks it what it is".to_owned());
         } else {
             match ask::ask(bytes) {
-                Ok(told) => program.told = Some(told),
+                Ok(build_info) => program.build_info = Some(build_info),
                 Err(source) if source.is_of_machine() => return Err(Error::NotAsked { place: program.place, source }),
                 Err(reason) => self.problems.push(format!("it did not say what it is: {reason}")),
             }
@@ -157,9 +158,9 @@ impl Document {
         match manifest.map(|entry| Contents::read(&entry.file.bytes)) {
             Some(Ok(contents)) => self.hold_to(contents, &entries, run)?,
             Some(Err(reason)) => self.problems.push(format!("its manifest cannot be used: {reason}")),
-            None => self.notes.push(
-                "there is no manifest in it: what it was built from, and whether anybody has changed it since, cannot be told".to_owned(),
-            ),
+            None => {
+                self.notes.push("there is no manifest in it, so its sources and later changes are unknown".to_owned())
+            }
         }
         Ok(self)
     }
@@ -189,20 +190,20 @@ impl Document {
                 self.notes.push(format!("{} was not asked what it is, because it is another program", program.place));
                 continue;
             }
-            let answer = if launcher::is_described_by(expected) {
+            let answer = if launcher::is_build_info(expected) {
                 // It would execute the agent, which is not there.
                 launcher::document(&file.bytes).map_err(ask::Error::Program)
-            } else if waf::is_described_by(expected) {
+            } else if waf::is_build_info(expected) {
                 // It would wait for an agent's messages.
                 waf::document(&file.bytes).map_err(ask::Error::Program)
             } else {
                 ask::ask(&file.bytes)
             };
             match answer {
-                Ok(told) if told == *expected => program.told = Some(told),
-                Ok(told) => {
+                Ok(build_info) if build_info == *expected => program.build_info = Some(build_info),
+                Ok(build_info) => {
                     self.problems.push(format!("{} says something else of itself than the manifest", program.place));
-                    program.told = Some(told);
+                    program.build_info = Some(build_info);
                 }
                 Err(source) if source.is_of_machine() => {
                     fault = Some(Error::NotAsked { place: program.place.clone(), source });
@@ -228,7 +229,7 @@ impl Program {
             glibc: system.glibc,
             obstacles: linkage.obstacles_beside(system.glibc, brought),
         });
-        Self { place: place.to_owned(), starts: starts.collect(), linkage, told: None }
+        Self { place: place.to_owned(), starts: starts.collect(), linkage, build_info: None }
     }
 }
 

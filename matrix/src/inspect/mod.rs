@@ -22,8 +22,8 @@ pub use text::page;
 pub enum Error {
     #[error("{} cannot be read", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("it is neither a zip file nor a program of 64 bits")]
-    Unknown,
+    #[error("{0} is neither a zip file nor a 64-bit ELF program")]
+    Unknown(String),
     #[error("--run starts a stranger's program as the user nobody, which only root can: run the same with sudo")]
     NotRoot,
     /// This machine cannot start it, which says nothing about the file.
@@ -38,7 +38,7 @@ impl Error {
     pub fn status(&self) -> u8 {
         match self {
             Self::Read { .. } | Self::NotRoot | Self::NotAsked { .. } => terminal::SETUP_FAILED,
-            Self::Unknown | Self::Archive(archive::Error::Zip(_)) => terminal::USAGE,
+            Self::Unknown(_) | Self::Archive(archive::Error::Zip(_)) => terminal::USAGE,
             Self::Archive(_) => terminal::REFUSED,
         }
     }

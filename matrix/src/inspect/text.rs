@@ -1,4 +1,4 @@
-//! What was seen, for people.
+//! The text output of `cargo matrix inspect`.
 
 use std::fmt::Write as _;
 
@@ -112,8 +112,8 @@ fn program(program: &Program) -> String {
         };
         text += &fact("", &format!("{} (glibc {}): {verdict}", start.system, start.glibc));
     }
-    if let Some(told) = &program.told {
-        text += &fact("says", &told.to_string());
+    if let Some(build_info) = &program.build_info {
+        text += &fact("says", &build_info.to_string());
     }
     text
 }

@@ -31,7 +31,7 @@ Exit status:
   0    everything that was expected has arrived
   2    the command line is wrong
   3    the function failed, with --async at the last attempt at an event
-  4    the extension ended before it was told to
+  4    the extension exited before SHUTDOWN
   5    something is missing at the intake
   6    a file cannot be read or written, the extension could not be built, or the sandbox could not be set up
   130  interrupted, by Ctrl-C, SIGTERM or SIGHUP";

@@ -8,9 +8,9 @@ use super::error::Error;
 use super::events;
 use super::handlers;
 use super::limits::{self, Range};
-use super::template_layers::Layers;
-use super::template_parameters::Values;
-use super::templates::{self, Choice, Code, TemplateFunction};
+use super::template::layers::Layers;
+use super::template::parameters::Values;
+use super::template::{self, Choice, Code, TemplateFunction};
 use crate::{sample_events, terminal};
 
 /// The part of an ARN that is that of Datadog's extension.
@@ -199,10 +199,10 @@ fn template(arguments: &Arguments) -> Result<Template, Error> {
         };
     }
     if let Some(path) = &arguments.template {
-        let function = templates::function(path, Choice { name, handler: None }, values)?;
+        let function = template::function(path, Choice { name, handler: None }, values)?;
         return Ok(Template::Used { path: path.clone(), function: Box::new(function) });
     }
-    let Some(path) = templates::find(directory) else {
+    let Some(path) = template::find(directory) else {
         return name.map_or(Ok(Template::Missing), |_| Err(Error::NoTemplate(directory.to_owned())));
     };
     if let Some(reason) = other_function(arguments).filter(|_| name.is_none()) {
@@ -211,7 +211,7 @@ fn template(arguments: &Arguments) -> Result<Template, Error> {
         return Ok(Template::Unused { reason });
     }
     let handler = handlers::detect(directory);
-    match templates::function(&path, Choice { name, handler: handler.as_deref() }, values) {
+    match template::function(&path, Choice { name, handler: handler.as_deref() }, values) {
         Ok(function) => Ok(Template::Used { path, function: Box::new(function) }),
         Err(error) if name.is_none() && handler.is_some() => {
             Ok(Template::Unused { reason: terminal::chain_in_line(&error) })
@@ -386,7 +386,7 @@ mod tests {
             let (arguments, _) = of_stack(", Timeout: 7", files, &[line, &["--function", "Hello"]].concat()).unwrap();
             assert_eq!(arguments.timeout, Some(7));
             let wrong = of_stack(", Timeout: 7", files, &[line, &["--function", "Nope"]].concat());
-            assert!(matches!(wrong, Err(Error::Template(templates::Error::NoFunction { .. }))));
+            assert!(matches!(wrong, Err(Error::Template(template::Error::NoFunction { .. }))));
         }
         let empty = tempfile::tempdir().unwrap();
         let path = empty.path().to_str().unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::events;
 use super::limits;
-use super::templates;
+use super::template;
 use crate::archive;
 use crate::files::Overwrites;
 use crate::sandbox::function::node;
@@ -50,7 +50,7 @@ pub enum Error {
     #[error("{}: line {number} is not NAME=VALUE", path.display())]
     EnvironmentFile { path: PathBuf, number: usize },
     #[error(transparent)]
-    Template(#[from] templates::Error),
+    Template(#[from] template::Error),
     #[error("--function names a function of a template, and {} has none; name one with --template", .0.display())]
     NoTemplate(PathBuf),
     #[error("the template {} cannot be used: the {setting} of {function} is wrong", template.display())]
@@ -128,7 +128,7 @@ impl Error {
             | Self::Node(_)
             | Self::NoCargo(_)
             | Self::Build(_)
-            | Self::Template(templates::Error::Read { .. }) => false,
+            | Self::Template(template::Error::Read { .. }) => false,
             Self::Event(error) => error.is_usage(),
             Self::Layer { source, .. } => !matches!(source, archive::Error::File { .. }),
             _ => true,

@@ -21,13 +21,7 @@ pub mod security;
 mod session;
 mod stream;
 mod target;
-mod template_events;
-mod template_layers;
-mod template_parameters;
-mod template_scalars;
-mod template_settings;
-mod template_yaml;
-mod templates;
+mod template;
 mod text;
 pub mod timeline;
 pub mod traces;
@@ -82,7 +76,7 @@ mod status {
     pub(super) const INTERRUPTED: u8 = 130;
 }
 
-/// Runs the verb and returns its exit status.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let printer = Arc::new(Printer::new(arguments.json, arguments.quiet));
     let resolved = outputs::check(arguments).and_then(|()| deployment::resolved(arguments));

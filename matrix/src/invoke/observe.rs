@@ -158,7 +158,7 @@ fn crash(journal: &[Entry]) -> Option<String> {
             JournalEvent::Killed { origin } => killed.push(origin),
             JournalEvent::Exited { origin: origin @ Origin::Extension(name), status } => {
                 if !leaving {
-                    return Some(format!("{name} ended before it was told to ({status})"));
+                    return Some(format!("{name} exited before SHUTDOWN ({status})"));
                 }
                 if status != "exit status: 0" && !killed.contains(&origin) {
                     return Some(format!("{name} ended its shutdown with {status}"));
@@ -181,7 +181,7 @@ fn notes(journal: &[Entry]) -> Vec<String> {
             Some(format!("The network is the host's: one of its own was refused ({reason})."))
         }
         JournalEvent::InterfaceMissing { reason } => {
-            Some(format!("Nothing is told of the network's traffic: an interface as on Lambda was refused ({reason})."))
+            Some(format!("The extension sees no network traffic: an interface as on Lambda was refused ({reason})."))
         }
         JournalEvent::ProcessesShared { reason } => Some(format!(
             "Open files, threads and the runtime's name are all the machine's: processes of the sandbox's own were refused ({reason})."
@@ -193,7 +193,7 @@ fn notes(journal: &[Entry]) -> Vec<String> {
             Some(format!("Function and extensions run as you, not as Lambda's user: {reason}."))
         }
         JournalEvent::FiguresShared { reason } => {
-            Some(format!("Memory, CPUs and CPU time are told as the machine's: files of the sandbox's own were refused ({reason})."))
+            Some(format!("The extension sees the machine's memory, CPUs and CPU time: files of the sandbox's own were refused ({reason})."))
         }
         JournalEvent::CpuUnlimited { reason } => {
             Some(format!("The CPU share of the memory tier is not enforced ({reason})."))
@@ -249,7 +249,7 @@ mod tests {
     fn any_end_before_the_shutdown_is_a_crash() {
         let start = JournalEvent::ShutdownStarted { reason: "failure" };
         let crash = crash(&journal(&[exited("exit status: 0"), start])).unwrap();
-        assert_eq!(crash, "agent ended before it was told to (exit status: 0)");
+        assert_eq!(crash, "agent exited before SHUTDOWN (exit status: 0)");
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(ended, "agent ended its shutdown with exit status: 101");
         let later =
             crash(&journal(&[start(), exited("exit status: 0"), JournalEvent::ShutdownOver, exited("exit status: 1")]));
-        assert!(later.unwrap().contains("before it was told to"));
+        assert!(later.unwrap().contains("before SHUTDOWN"));
     }
 
     #[test]

@@ -110,12 +110,12 @@ mod tests {
             ]}]
         }]}"#;
         let events = events(&[(TAG.to_owned(), found.to_owned())].into());
-        let told: Vec<String> = events.iter().map(SecurityEvent::describe).collect();
+        let lines: Vec<String> = events.iter().map(SecurityEvent::describe).collect();
         let expected = [
             "crs-942-100 SQL injection: server.request.query.q.0: 1' OR '1'='1",
             "crs-942-100 SQL injection: server.request.body: x",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(lines, expected);
         assert!(events.iter().all(|event| event.kind == "sql_injection"));
     }
 

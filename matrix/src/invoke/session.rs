@@ -36,19 +36,19 @@ pub struct Load {
 ///
 /// The first Ctrl-C lets the present invocation end, with the flush that follows it; `noticed` is called then. The second one ends everything at once.
 pub fn run(setup: Setup, load: Load, noticed: impl Fn()) -> End {
-    let (tell, told) = channel();
+    let (messages_tx, messages_rx) = channel();
     let run = Arc::new(Run::default());
-    listen(tell.clone());
+    listen(messages_tx.clone());
     let worker = Arc::clone(&run);
     thread::spawn(move || {
-        let _ = tell.send(Message::Over(worker.work(setup, &load)));
+        let _ = messages_tx.send(Message::Over(worker.work(setup, &load)));
     });
-    follow(&run, &told, noticed)
+    follow(&run, &messages_rx, noticed)
 }
 
-fn follow(run: &Run, told: &Receiver<Message>, noticed: impl Fn()) -> End {
+fn follow(run: &Run, messages_rx: &Receiver<Message>, noticed: impl Fn()) -> End {
     loop {
-        match told.recv() {
+        match messages_rx.recv() {
             Ok(Message::Over(end)) => return end,
             Ok(Message::Interrupt) => {
                 if !run.interrupted.swap(true, Ordering::SeqCst) {
@@ -150,7 +150,7 @@ impl Run {
 }
 
 /// Reports every Ctrl-C, SIGTERM and SIGHUP from now on, which then do not end the process any more. Without a tokio runtime they still end the process.
-fn listen(tell: Sender<Message>) {
+fn listen(messages_tx: Sender<Message>) {
     thread::spawn(move || {
         let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
@@ -162,7 +162,7 @@ fn listen(tell: Sender<Message>) {
                     _ = terminate.recv() => {}
                     _ = hangup.recv() => {}
                 }
-                if tell.send(Message::Interrupt).is_err() {
+                if messages_tx.send(Message::Interrupt).is_err() {
                     return;
                 }
             }

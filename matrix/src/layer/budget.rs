@@ -1,4 +1,4 @@
-//! How large a layer may be: `layer-budgets.toml`.
+//! The size budgets of layers: `layer-budgets.toml`.
 
 use std::collections::BTreeMap;
 

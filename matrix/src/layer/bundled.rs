@@ -28,13 +28,13 @@ pub enum Error {
         .0.join(", ")
     )]
     Unknown(Vec<String>),
-    #[error("{} does not tell the version of {name}; correct where matrix/bundled.toml looks for it", place.display())]
+    #[error("{} does not name the version of {name}; correct where matrix/bundled.toml looks for it", place.display())]
     Version { name: &'static str, place: PathBuf },
     #[error(
-        "{name} in {key} is under {} by its own files, and matrix/bundled.toml says {told}; read those files and correct it",
+        "{name} in {key} is under {} by its own files, and matrix/bundled.toml says {declared}; read those files and correct it",
         found.iter().copied().collect::<Vec<_>>().join(", ")
     )]
-    Licence { name: &'static str, key: Key, told: &'static str, found: BTreeSet<&'static str> },
+    Licence { name: &'static str, key: Key, declared: &'static str, found: BTreeSet<&'static str> },
     #[error("{} cannot be read", path.display())]
     Read { path: PathBuf, source: io::Error },
 }
@@ -67,7 +67,7 @@ struct BundledLibrary {
     elsewhere: BTreeSet<String>,
 }
 
-/// Where the sources tell the version.
+/// The file and pattern that have the version in the sources.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Version {
@@ -122,7 +122,7 @@ impl BundledLibrary {
         let found = texts.iter().flat_map(|text| terms::identified(text)).collect::<BTreeSet<_>>();
         let elsewhere = self.elsewhere.iter().map(String::as_str);
         if found != terms::identifiers(&self.licence).into_iter().chain(elsewhere).collect() {
-            return Err(Error::Licence { name: &self.name, key: key.clone(), told: &self.licence, found });
+            return Err(Error::Licence { name: &self.name, key: key.clone(), declared: &self.licence, found });
         }
         Ok(Part {
             name: &self.name,
@@ -135,7 +135,7 @@ impl BundledLibrary {
         })
     }
 
-    /// Empty where the sources tell none.
+    /// Empty if the sources name none.
     fn version(&'static self, key: &Key, folder: &Path) -> Result<String, Error> {
         let (place, version) = match &self.version {
             None => return Ok(String::new()),
@@ -189,7 +189,7 @@ mod tests {
         packages
     }
 
-    fn told(packages: &Packages) -> Vec<(&'static str, String, &'static str)> {
+    fn components(packages: &Packages) -> Vec<(&'static str, String, &'static str)> {
         of(packages).unwrap().into_iter().map(|part| (part.name, part.version, part.licence)).collect()
     }
 
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn each_set_has_the_c_code_of_its_features() {
-        let named = |set: &str| told(&packages(set)).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
+        let named = |set: &str| components(&packages(set)).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
         assert_eq!(named("ship"), ["boringssl", "fiat-crypto", "zstd"]);
         assert_eq!(named("baseline"), ["boringssl", "fiat-crypto", "jemalloc", "zstd"]);
         assert_eq!(named("ship-fips"), ["aws-lc-fips", "zstd"], "rustls names aws-lc-sys, and nothing of it is linked");
@@ -207,12 +207,12 @@ mod tests {
     fn versions_are_those_of_the_crates_own_sources() {
         let baseline = packages("baseline");
         let key = baseline.0.keys().find(|key| key.name == "zstd-sys").unwrap();
-        let zstd = told(&baseline).into_iter().find(|(name, ..)| *name == ZSTD.0).unwrap();
+        let zstd = components(&baseline).into_iter().find(|(name, ..)| *name == ZSTD.0).unwrap();
         assert_eq!(zstd.2, ZSTD.1);
         assert!(key.version.ends_with(&format!("+zstd.{}", zstd.1)), "{} of {key}", zstd.1);
         let (jemalloc, linked) = (packages("seed"), |key: &&Key| key.name == "tikv-jemalloc-sys");
         let key = jemalloc.0.keys().find(linked).unwrap();
-        let version = told(&jemalloc).into_iter().find(|(name, ..)| *name == "jemalloc").unwrap().1;
+        let version = components(&jemalloc).into_iter().find(|(name, ..)| *name == "jemalloc").unwrap().1;
         assert!(key.version.contains(&format!("+{version}-")) && !version.contains('-'), "{version} of {key}");
     }
 
@@ -220,7 +220,7 @@ mod tests {
     fn the_fips_module_has_the_version_of_the_certificate() {
         let certified: toml::Table = toml::from_str(include_str!("../../fips.toml")).unwrap();
         let validated = packages("ship-fips");
-        let module = told(&validated).into_iter().find(|(name, ..)| *name == "aws-lc-fips").unwrap();
+        let module = components(&validated).into_iter().find(|(name, ..)| *name == "aws-lc-fips").unwrap();
         assert_eq!(certified["module"].as_str(), Some(format!("AWS-LC FIPS {}", module.1).as_str()));
         let other = validated.0.iter().find(|(key, _)| key.name == "aws-lc-sys").unwrap();
         assert!(!other.1.linked, "the other one is compiled only");
@@ -236,7 +236,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut packages = Packages::of(root, &recipe.features, &crate::target::plain()).unwrap();
         mark_replaced(&mut packages).unwrap();
-        let named: Vec<_> = told(&packages).into_iter().map(|(name, ..)| name).collect();
+        let named: Vec<_> = components(&packages).into_iter().map(|(name, ..)| name).collect();
         assert_eq!(named, ["aws-lc", "zstd"]);
     }
 
@@ -289,6 +289,6 @@ mod tests {
         let error = error.unwrap_err().to_string();
         assert!(error.starts_with("zstd in zstd-sys 1.0.0 is under GPL-2.0-only, MIT by its own files"), "{error}");
         let error = zstd(bsd, "#define ZSTD_VERSION_MAJOR 1\n").unwrap_err().to_string();
-        assert!(error.contains("zstd.h does not tell the version of zstd"), "{error}");
+        assert!(error.contains("zstd.h does not name the version of zstd"), "{error}");
     }
 }

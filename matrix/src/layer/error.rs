@@ -1,4 +1,4 @@
-//! Why there is no layer.
+//! Errors of `cargo matrix layer`.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::{flavour, plan, terminal};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "there can be no such layer; `cargo matrix list` shows every switch, with what it needs and what it excludes"
+        "the set of --set and --features is not possible; `cargo matrix list` shows what each switch needs and excludes"
     )]
     Plan(#[from] plan::Error),
     #[error(transparent)]
@@ -25,9 +25,9 @@ pub enum Error {
     Interrupted,
     #[error(transparent)]
     Flavour(#[from] flavour::Error),
-    #[error("--glibc-floor says nothing about musl, which is in the program: leave one of them out")]
+    #[error("--glibc-floor does not apply to --libc musl, which is linked into the program: leave one of them out")]
     FloorOfMusl,
-    #[error("no system of Lambda's has a glibc as new as {0}; Amazon Linux 2023 has {newest}", newest = crate::elf::newest())]
+    #[error("--glibc-floor {0}: the newest glibc on Lambda is {newest} (Amazon Linux 2023)", newest = crate::elf::newest())]
     Floor(Glibc),
     #[error("{}", .0.join("\n"))]
     WouldNotStart(Vec<String>),
@@ -52,10 +52,10 @@ pub enum Error {
     )]
     Moved { cell: String },
     #[error(
-        "the sources are not those of a commit ({sources}); build a checkout without changes, or leave out --refuse-dirty: the manifest of the layer tells it"
+        "the sources are not those of a commit ({sources}); build a checkout without changes, or leave out --refuse-dirty: the manifest of the layer then names the changes"
     )]
     Dirty { sources: String },
-    #[error("the time of the sources cannot be told")]
+    #[error("cannot read the time of the last commit")]
     Time(#[source] io::Error),
     #[error("{place} does not say what it is: {reason}")]
     Silent { place: String, reason: String },

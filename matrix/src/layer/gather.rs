@@ -1,4 +1,4 @@
-//! What a layer is made of, from where it lies.
+//! Collects the inputs of a layer from the workspace and its builds.
 
 use std::ffi::OsString;
 use std::fs;
@@ -25,7 +25,7 @@ use crate::workspace::{builds_directory, sources, target_directory};
 /// What decides a layer beside what its programs are built from: this tool, with the wrapper, and two texts.
 pub(crate) const SOURCES_BESIDE: [&str; 3] = ["matrix", "LICENSE", "NOTICE"];
 
-/// Everything for a cell that was built from the workspace in `root`.
+/// The inputs of the layer of a cell that was built from the workspace in `root`.
 pub(super) fn layer_inputs(
     root: &Path,
     manifest: &Manifest,
@@ -114,14 +114,14 @@ fn worker(root: &Path, cell: &Cell, tools: &Tools) -> Result<Option<Worker>, Err
     let built = waf::build(root, tools, &builds_directory(), &artefact, &|_| {});
     let built = built.map_err(|failure| Error::Failed { cell: waf::NAME.to_owned(), failure })?;
     let bytes = read(&built.program)?;
-    let told = waf::document(&bytes).map_err(|reason| Error::Silent { place: places::WAF.to_owned(), reason })?;
+    let build_info = waf::document(&bytes).map_err(|reason| Error::Silent { place: places::WAF.to_owned(), reason })?;
     let plain = |place: &str, bytes| File { place: place.to_owned(), bytes, executable: false };
     let failed = |source| Error::File { path: artefact.rules.clone(), source };
     let files = vec![
         plain(places::WAF_LIBRARY, read(&artefact.library)?),
         plain(places::WAF_RULES, artefact.compressed_rules().map_err(failed)?),
     ];
-    let program = Program { place: places::WAF.to_owned(), bytes, told };
+    let program = Program { place: places::WAF.to_owned(), bytes, build_info };
     Ok(Some(Worker { program, files, parts: artefact.parts()? }))
 }
 
@@ -152,14 +152,14 @@ fn unmoved(root: &Path, cell: &Cell, origin: &Origin) -> Result<(), Error> {
 }
 
 fn ask(place: &str, file: &Path) -> Result<Program, Error> {
-    let told = BuildReport::document(file).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
-    Ok(Program { place: place.to_owned(), bytes: read(file)?, told })
+    let build_info = BuildReport::document(file).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
+    Ok(Program { place: place.to_owned(), bytes: read(file)?, build_info })
 }
 
 fn look_at_launcher(place: &str, file: &Path) -> Result<Program, Error> {
     let bytes = read(file)?;
-    let told = launcher::document(&bytes).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
-    Ok(Program { place: place.to_owned(), bytes, told })
+    let build_info = launcher::document(&bytes).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
+    Ok(Program { place: place.to_owned(), bytes, build_info })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

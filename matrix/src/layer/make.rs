@@ -20,10 +20,10 @@ use crate::materials::parts;
 use crate::materials::parts::{Linker, Part};
 use crate::materials::system::Libraries;
 
-/// What starts managed runtimes.
+/// The exec wrapper for managed runtimes.
 pub const WRAPPER: &[u8] = include_bytes!("datadog_wrapper");
 
-/// Everything that decides what a layer becomes.
+/// The inputs of a layer; the same inputs give the same bytes.
 #[derive(Clone, Debug)]
 pub struct LayerInputs {
     /// The name of the cell, by which it has its budget.
@@ -32,7 +32,7 @@ pub struct LayerInputs {
     pub recipe: Recipe,
     pub target: Target,
     pub programs: Vec<Program>,
-    /// What programs need beside themselves.
+    /// Files that the programs read at run time.
     pub files: Vec<File>,
     pub packages: Packages,
     pub origin: Origin,
@@ -40,7 +40,7 @@ pub struct LayerInputs {
     pub c_compiler: String,
     /// What the linker has added to the programs, of what comes with it or with the packages.
     pub parts: Vec<Part>,
-    /// What static programs have their C library from.
+    /// The packages that the C library of static programs comes from.
     pub libraries: Libraries,
     /// The time of the sources.
     pub time: OffsetDateTime,
@@ -49,7 +49,7 @@ pub struct LayerInputs {
     pub texts: Texts,
 }
 
-/// For what a layer is.
+/// The target of a layer: flavour, processor, oldest glibc.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// By which it has its budget, together with the cell.
@@ -65,11 +65,11 @@ pub struct Target {
 /// A program of the layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
-    /// Where it stands below `/opt`.
+    /// Its path below `/opt`.
     pub place: String,
     pub bytes: Vec<u8>,
     /// Its `--version=json`; of the launcher, what its file tells.
-    pub told: Value,
+    pub build_info: Value,
 }
 
 /// Files of the workspace and of the toolchain.
@@ -81,11 +81,11 @@ pub struct Texts {
     pub notice: Vec<u8>,
     /// The terms of the standard library and of all that is in it.
     pub rust: Vec<u8>,
-    /// Where those stand below `/opt`.
+    /// Their path below `/opt`.
     pub rust_place: String,
 }
 
-/// What was made.
+/// A finished layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
     pub contents: Contents,
@@ -118,7 +118,7 @@ pub fn make(inputs: LayerInputs, budgets: &Budgets) -> Result<Layer, Error> {
 fn parts(inputs: &LayerInputs) -> Vec<Part> {
     // The launcher and the WAF worker have nothing in them but their packages.
     let has_parts =
-        |program: &&Program| !launcher::is_described_by(&program.told) && !waf::is_described_by(&program.told);
+        |program: &&Program| !launcher::is_build_info(&program.build_info) && !waf::is_build_info(&program.build_info);
     let programs: Vec<&[u8]> = inputs.programs.iter().filter(has_parts).map(|program| &*program.bytes).collect();
     let linker = Linker {
         compiler: &inputs.origin.compiler,
@@ -159,12 +159,12 @@ fn contents(inputs: &LayerInputs, parts: &[Part]) -> Contents {
             variables: recipe.env.clone(),
             profile: inputs.profile.clone(),
         },
-        programs: inputs.programs.iter().map(|program| (program.place.clone(), program.told.clone())).collect(),
+        programs: inputs.programs.iter().map(|program| (program.place.clone(), program.build_info.clone())).collect(),
         files: BTreeMap::new(),
     }
 }
 
-/// What is written about a layer.
+/// The bill of materials and licences of a layer.
 struct Documents {
     sbom: Vec<u8>,
     licences: String,

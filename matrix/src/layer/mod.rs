@@ -46,7 +46,7 @@ Examples:
   cargo matrix layer --libc musl
   cargo matrix layer --features -static,-fixed-address --glibc-floor 2.26
 
-The zip file has the extension, what a launcher executes, the exec wrapper `datadog_wrapper`, and in `bottlecap/` what it was made from: the build
+The zip file has the extension, the agent behind a launcher, the exec wrapper `datadog_wrapper`, and in `bottlecap/` what it was made from: the build
 manifest, a CycloneDX document of all that is in it, and the licences. The time in that document is that of the commit, or SOURCE_DATE_EPOCH. The same
 sources, toolchain and C library give the same bytes, wherever they are built; what builds which of them, and what that needs, is in
 matrix/flavours.toml. `cargo matrix inspect` checks it, `cargo matrix invoke --layer` runs a function with it. Standard output has the path; standard error
@@ -54,7 +54,7 @@ ends with the command that publishes it.
 
 Exit status:
   0    the layer is made
-  1    it would not start, is too large, or must not be passed on; the reason and the remedy are told
+  1    it would not start, is too large, or must not be passed on; the message names the reason and the remedy
   2    the command line asks for something that cannot be, such as switches that exclude each other
   3    it could not be built
   6    something is missing on this machine, is not the pinned toolchain, or a disk is full
@@ -101,7 +101,7 @@ pub struct Arguments {
     pub opt: Option<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the command and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match write(arguments) {
         Ok(path) => {

@@ -21,10 +21,10 @@ const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cargo {verb} does not say what the program is made of: {reason}")]
-    Cargo { verb: &'static str, reason: String },
-    #[error("cargo {verb} does not say what the program is made of")]
-    Unreadable { verb: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("cargo {cargo_command} does not say what the program is made of: {reason}")]
+    Cargo { cargo_command: &'static str, reason: String },
+    #[error("cargo {cargo_command} does not say what the program is made of")]
+    Unreadable { cargo_command: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the cargo home of isolated builds cannot be prepared")]
     Home(#[source] io::Error),
     #[error("Cargo.lock cannot be read")]
@@ -33,7 +33,7 @@ pub enum Error {
     Malformed(#[source] toml::de::Error),
     #[error("Cargo.lock does not have {0}")]
     NotLocked(String),
-    #[error("the packages of Cargo.lock cannot be told apart: {0}")]
+    #[error("Cargo.lock has ambiguous packages: {0}")]
     Ambiguous(String),
     #[error("cargo metadata knows nothing of {0}")]
     Unknown(String),
@@ -226,20 +226,20 @@ fn expression(licence: &str) -> String {
 
 fn cargo<'a>(
     workspace: &Path,
-    verb: &'static str,
+    cargo_command: &'static str,
     arguments: impl Iterator<Item = &'a str>,
     features: &[String],
 ) -> Result<String, Error> {
     let mut command: Command = workspace::cargo();
     environment::isolate(&mut command, workspace, &workspace::builds_directory()).map_err(Error::Home)?;
     let manifest = std::path::absolute(workspace.join("Cargo.toml")).map_err(Error::Home)?;
-    command.arg(verb).arg("--manifest-path").arg(manifest).args(arguments).args(features).stdin(Stdio::null());
-    let output = command.output().map_err(|error| Error::Unreadable { verb, source: error.into() })?;
+    command.arg(cargo_command).arg("--manifest-path").arg(manifest).args(arguments).args(features).stdin(Stdio::null());
+    let output = command.output().map_err(|error| Error::Unreadable { cargo_command, source: error.into() })?;
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Error::Cargo { verb, reason });
+        return Err(Error::Cargo { cargo_command, reason });
     }
-    String::from_utf8(output.stdout).map_err(|error| Error::Unreadable { verb, source: error.into() })
+    String::from_utf8(output.stdout).map_err(|error| Error::Unreadable { cargo_command, source: error.into() })
 }
 
 /// The part of `cargo metadata` that counts here.
@@ -260,7 +260,8 @@ struct DescribedPackage {
 
 impl CargoMetadata {
     fn read(text: &str) -> Result<Self, Error> {
-        serde_json::from_str(text).map_err(|error| Error::Unreadable { verb: "metadata", source: error.into() })
+        serde_json::from_str(text)
+            .map_err(|error| Error::Unreadable { cargo_command: "metadata", source: error.into() })
     }
 }
 

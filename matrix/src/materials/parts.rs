@@ -184,13 +184,13 @@ mod tests {
     fn a_dynamic_program_has_no_c_library_in_it() {
         let this = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let libraries = Libraries { c: None, compiler: Some(package("libgcc-12-dev", "12.2.0-14")) };
-        let told = |has_libgcc: bool| {
+        let titles = |has_libgcc: bool| {
             let compiler = "rustc 1.2.3 (abc 2026-01-01)";
             let linker = Linker { compiler, target: "x86_64-unknown-linux-gnu", libraries: &libraries, has_libgcc };
             of(&[&this], &linker).iter().map(Part::title).collect::<Vec<_>>()
         };
-        assert_eq!(told(false), ["rust-std 1.2.3"]);
-        assert_eq!(told(true), ["rust-std 1.2.3", "libgcc-12-dev 12.2.0-14"], "the switch static-libgcc");
+        assert_eq!(titles(false), ["rust-std 1.2.3"]);
+        assert_eq!(titles(true), ["rust-std 1.2.3", "libgcc-12-dev 12.2.0-14"], "the switch static-libgcc");
     }
 
     fn package(name: &str, version: &str) -> system::Package {

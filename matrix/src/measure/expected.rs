@@ -45,7 +45,7 @@ pub(super) fn undelivered(record: &SandboxRecord, sent: &[ExpectedMetric]) -> Op
     let invocations = ExpectedMetric { name: INVOCATIONS.to_owned(), points: 0, sum: float(ids.len()) };
     missing.extend(spans(record, &delivered));
     missing.extend(std::iter::once(&invocations).chain(sent).filter_map(|sent| lacks(&totals, sent)));
-    told(&missing)
+    missing_text(&missing)
 }
 
 /// The number of times each log text arrived.
@@ -122,7 +122,7 @@ fn lacks(totals: &BTreeMap<&str, (i64, f64)>, sent: &ExpectedMetric) -> Option<S
     (!is_whole).then(|| format!("{}: {sum} of {} in {points} points", sent.name, sent.sum))
 }
 
-fn told(missing: &[String]) -> Option<String> {
+fn missing_text(missing: &[String]) -> Option<String> {
     let named = missing.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
     let more = match missing.len().saturating_sub(NAMED) {
         0 => String::new(),

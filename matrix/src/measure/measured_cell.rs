@@ -50,8 +50,8 @@ impl MeasuredCell {
     pub(super) fn extension(&self, appsec: AppSec) -> Extension {
         let mut files = self.files.iter();
         let mut extension = Extension::new(super::AGENT, files.next().cloned().unwrap_or_default());
-        let companion = |file: &PathBuf| LayerFile { place: PathBuf::from(AGENT_PLACE), source: file.clone() };
-        extension.layer_files = files.map(companion).collect();
+        let layer_file = |file: &PathBuf| LayerFile { place: PathBuf::from(AGENT_PLACE), source: file.clone() };
+        extension.layer_files = files.map(layer_file).collect();
         extension.environment.clone_from(&self.environment);
         if appsec == AppSec::On {
             extension.layer_files.extend(self.waf.iter().cloned());

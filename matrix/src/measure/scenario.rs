@@ -27,7 +27,7 @@ const REGISTER: Duration = Duration::from_micros(2500);
 const SUBSCRIBE: Duration = Duration::from_millis(25);
 /// The delay of a platform with an injected fault.
 const SLOW: Duration = Duration::from_millis(20);
-/// The duration of an invocation of an extension at rest.
+/// The duration of an invocation of a settled extension.
 const WORK: Duration = Duration::from_millis(50);
 /// The function timeout, long enough for the smallest memory tier with a throttled init.
 const TIMEOUT: Duration = Duration::from_secs(30);

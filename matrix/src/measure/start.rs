@@ -1,7 +1,7 @@
 //! Makes one cold start, in two sandboxes, and in a third one where the program is an agent of ours.
 //!
 //! In the first sandbox the event follows the init at once, as on Lambda: work that the extension defers until then delays the invocation. In the second
-//! sandbox the extension is stopped at its first request for an event, to read what it has used by then. It then continues undisturbed until it is at rest: the
+//! sandbox the extension is stopped at its first request for an event, to read what it has used by then. It then continues undisturbed until it has settled: the
 //! CPU time used by then covers all of its initialization, deferred or not. Further events show what a later invocation costs. In the third sandbox its sockets are
 //! probed from the registration on, which costs the extension time, so that nothing else is measured there.
 //!
@@ -28,11 +28,11 @@ use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
 use crate::sandbox::{ExtensionGates, Function, Gates, Outcome, Sandbox, SandboxRecord, Setup};
 
-/// How long an extension has to use next to no CPU time to be at rest. A throttled one with work to do uses its share in every period.
+/// How long an extension has to use next to no CPU time to have settled. A throttled one with work to do uses its share in every period.
 const REST: Duration = PERIOD.saturating_mul(2);
 /// CPU time below which an extension counts as idle: a timer or two.
 const NEXT_TO_NOTHING: Duration = Duration::from_micros(100);
-/// How long to wait for the extension to be at rest.
+/// How long to wait until the extension has settled.
 const RESTLESS: Duration = Duration::from_secs(3);
 /// Interval at which the CPU time is checked.
 const LOOK: Duration = Duration::from_millis(4);
@@ -73,7 +73,7 @@ impl Failure {
 
     /// A failure of the sandbox or the operating system.
     pub(super) fn harness(error: &dyn std::error::Error) -> Self {
-        Self::Harness(told(error))
+        Self::Harness(error_chain(error))
     }
 }
 
@@ -203,7 +203,7 @@ impl StartResult {
         }
     }
 
-    /// Uses the second sandbox: init, a wait until the extension is at rest, and further invocations.
+    /// Uses the second sandbox: init, a wait until the extension has settled, and further invocations.
     fn rest(&mut self, cell: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
         prepare_page_cache(cell, scenario.condition.cache)?;
         scenario.clear_trace();
@@ -325,7 +325,7 @@ fn last_words(record: &SandboxRecord) -> String {
 }
 
 /// An error with all of its sources.
-fn told(error: &dyn std::error::Error) -> String {
+fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -1,4 +1,4 @@
-//! Measures what an invocation costs while the extension is at rest.
+//! Measures what an invocation costs once the extension has settled.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) struct SteadyState {
     pub next_after_done: Duration,
 }
 
-/// Measures invocations of a function whose extension is at rest.
+/// Measures invocations of a function whose extension has settled.
 pub(super) fn measure(sandbox: &Sandbox) -> Result<SteadyState, Failure> {
     let ended = || Failure::program("the extension ended while it was invoked");
     let used = || sandbox.cpu_time(AGENT).ok_or_else(ended);
@@ -39,7 +39,7 @@ fn invoke(sandbox: &Sandbox) -> Result<String, Failure> {
     let invocation = sandbox.invoke(EVENT).map_err(|error| Failure::harness(&error))?;
     match invocation.outcome {
         Outcome::Success => Ok(invocation.request_id),
-        other => Err(Failure::Program(format!("an invocation at rest did not succeed: {other:?}"))),
+        other => Err(Failure::Program(format!("an invocation of the settled extension did not succeed: {other:?}"))),
     }
 }
 

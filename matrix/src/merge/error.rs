@@ -18,7 +18,7 @@ pub enum Error {
     Overwrites(#[from] Overwrites),
     #[error("{} cannot be written", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("{}:{line} is not what this version writes there", path.display())]
+    #[error("{}:{line} is not a record of this version", path.display())]
     Content { path: PathBuf, line: usize, source: serde_json::Error },
     #[error("{} has schema {found}, and this version reads {SCHEMA}", path.display())]
     Schema { path: PathBuf, found: u32 },

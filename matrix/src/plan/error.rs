@@ -1,4 +1,4 @@
-//! Why there is no plan.
+//! Errors of `cargo matrix plan`.
 
 use std::io;
 use std::path::PathBuf;

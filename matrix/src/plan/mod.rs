@@ -23,7 +23,7 @@ pub use cells::one as cell;
 pub use error::Error;
 pub use shard::ShardIndex;
 
-/// The version of every file that the verbs exchange. A file of another version is refused, not guessed at.
+/// The version of every file that the commands exchange. A file of another version is refused, not guessed at.
 pub const SCHEMA: u32 = 3;
 
 /// The runtime of the starts that are not timed, and show what a cell delivers: see [`crate::measure`].

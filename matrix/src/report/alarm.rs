@@ -81,7 +81,7 @@ pub fn of_notes(experiment: &Experiment) -> Vec<Alarm> {
 
 /// The alarm that one of several conditions is invalid.
 pub fn of_invalid(found: &ConditionAnalysis) -> Alarm {
-    Alarm::broken(format!("Invalid run: nothing may be believed under {}.", describe(&found.condition)))
+    Alarm::broken(format!("Invalid run: do not use the numbers under {}.", describe(&found.condition)))
 }
 
 /// The alarms of one condition.
@@ -89,7 +89,7 @@ pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, referenc
     let mut alarms = Vec::new();
     if let Some(reason) = &found.invalid {
         alarms.push(Alarm::broken(format!(
-            "Invalid run: {}. Believe nothing below; the numbers are here only to find the cause.",
+            "Invalid run: {}. Do not use the numbers below; they are here only to find the cause.",
             reason.trim_end_matches('.')
         )));
     }
@@ -99,15 +99,16 @@ pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, referenc
         alarms.extend(found.cells.iter().filter_map(|cell| mismatch(found, cell, reference)));
     }
     // Failed starts have their own alarm below.
-    let is_told = |delivery: &&&Delivery| delivery.outcome == DeliveryOutcome::DidNotStart && delivery.failed > 0;
-    alarms.extend(judged.iter().filter(|delivery| !is_told(delivery)).filter_map(|delivery| of_delivery(delivery, "")));
+    let has_alarm = |delivery: &&&Delivery| delivery.outcome == DeliveryOutcome::DidNotStart && delivery.failed > 0;
+    alarms
+        .extend(judged.iter().filter(|delivery| !has_alarm(delivery)).filter_map(|delivery| of_delivery(delivery, "")));
     alarms.extend(found.cells.iter().filter_map(failed));
     if found.cells.is_empty() {
         alarms.push(Alarm::broken("No start counts under this condition, so there is nothing to compare.".to_owned()));
     }
     // The alarms about builds report identical programs once for all conditions.
-    let is_told = |name: &str| experiment.builds.iter().any(|built| built.cell == name && built.same_as.is_some());
-    for comparison in found.comparisons.iter().filter(|comparison| !is_told(&comparison.cell)) {
+    let has_alarm = |name: &str| experiment.builds.iter().any(|built| built.cell == name && built.same_as.is_some());
+    for comparison in found.comparisons.iter().filter(|comparison| !has_alarm(&comparison.cell)) {
         if has(comparison, Verdict::NoOp) {
             let (cell, reference) = (&comparison.cell, &comparison.reference);
             alarms.push(Alarm::note(format!("{cell} is a no-op: its program is the same as that of {reference}.")));

@@ -12,7 +12,7 @@ pub enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not {what}", path.display())]
     Content { path: PathBuf, what: &'static str, source: serde_json::Error },
-    #[error("{} has schema {found}; this program knows {known}: run the earlier verbs again", path.display())]
+    #[error("{} has schema {found}; this program knows {known}: run the earlier commands again", path.display())]
     Schema { path: PathBuf, found: u32, known: u32 },
     #[error("{} is not the analysis of {}: analyze its samples again", analysis.display(), plan.display())]
     OtherPlan { analysis: PathBuf, plan: PathBuf },

@@ -3,7 +3,7 @@
 use super::alarm::{Alarm, Severity};
 use super::sections::{ConditionSection, Kind, Report};
 use super::tables::{self, Table};
-use super::words::IDEAS;
+use super::words::DEFINITIONS;
 
 /// Writes the whole report.
 pub fn write(report: &Report) -> String {
@@ -18,8 +18,9 @@ pub fn write(report: &Report) -> String {
         page.section(section);
     }
     page.folded("How to read this", |page| {
-        let ideas: Vec<_> = IDEAS.iter().map(|idea| format!("- **{}**: {}", idea.name, idea.about)).collect();
-        page.block(&ideas.join("\n"));
+        let definitions: Vec<_> =
+            DEFINITIONS.iter().map(|definition| format!("- **{}**: {}", definition.name, definition.about)).collect();
+        page.block(&definitions.join("\n"));
     });
     page.aliases(report);
     page.out
@@ -70,7 +71,7 @@ impl Page {
         if aliases.is_empty() {
             return;
         }
-        self.folded("What this design cannot tell apart", |page| {
+        self.folded("Confounded effects", |page| {
             let line = |alias: &crate::plan::Alias| {
                 format!("- {} may also be {}", escaped(&alias.effect), escaped(&alias.with.join(", ")))
             };

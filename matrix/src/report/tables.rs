@@ -192,7 +192,7 @@ pub fn others(section: &ConditionSection) -> Table {
     }
 }
 
-/// A sentence that counts the pairs without a significant interaction and states what would have been found; `None` if there are none.
+/// A sentence that counts the pairs without a significant interaction and states the minimum detectable effect; `None` if there are none.
 pub fn quiet_pairs(section: &ConditionSection) -> Option<String> {
     let gate = GATES.into_iter().rev().find(|gate| section.about(Kind::Interaction, gate).next().is_some())?;
     let (found, quiet): (Vec<_>, Vec<_>) =
@@ -204,13 +204,13 @@ pub fn quiet_pairs(section: &ConditionSection) -> Option<String> {
     let all = number::counted(found.len() + open.len() + quiet.len(), "pair");
     let open = match open.len() {
         0 => String::new(),
-        open => format!(" Of {open} the run can't tell."),
+        open => format!(" {open} are inconclusive."),
     };
     Some(match (quiet.len(), open.is_empty()) {
         (0, true) => format!("All of {all} interact at the {}.", words::title(gate)),
         (0, false) => format!("{} of {all} interact at the {}.{open}", found.len(), words::title(gate)),
         (silent, _) => format!(
-            "{silent} of {all} show no detectable interaction at the {} (would have seen {seen}).{open}",
+            "{silent} of {all} show no detectable interaction at the {} (MDE {seen}).{open}",
             words::title(gate)
         ),
     })

@@ -5,7 +5,7 @@ use console::{Alignment, Style, measure_text_width, pad_str};
 use super::alarm::{Alarm, Severity};
 use super::sections::{ConditionSection, Kind, Report};
 use super::tables::{self, Field, FieldStyle, Table};
-use super::words::IDEAS;
+use super::words::DEFINITIONS;
 
 const GAP: &str = "  ";
 const WIDTH: usize = 100;
@@ -25,7 +25,7 @@ pub fn write(report: &Report, colours: bool) -> String {
     }
     text.aliases(report);
     // Definitions come last, because a terminal shows the end first.
-    text.ideas();
+    text.definitions();
     text.out
 }
 
@@ -35,10 +35,10 @@ struct Text {
 }
 
 impl Text {
-    fn ideas(&mut self) {
+    fn definitions(&mut self) {
         self.title("How to read this");
-        for idea in IDEAS {
-            self.paragraph(&format!("{}: {}", idea.name, idea.about));
+        for definition in DEFINITIONS {
+            self.paragraph(&format!("{}: {}", definition.name, definition.about));
         }
     }
 
@@ -79,7 +79,7 @@ impl Text {
         if aliases.is_empty() {
             return;
         }
-        self.title("What this design cannot tell apart");
+        self.title("Confounded effects");
         for alias in aliases {
             self.paragraph(&format!("{} may also be {}", alias.effect, alias.with.join(", ")));
         }

@@ -5,7 +5,7 @@ use crate::analyze::{Estimate, Verdict};
 use crate::measure::sample::MEASURES;
 
 /// The definitions that a reader of the report needs, one sentence each.
-pub const IDEAS: &[Definition] = &[
+pub const DEFINITIONS: &[Definition] = &[
     Definition {
         name: "Register gate",
         about: "The time from exec to the arrival of the extension's registration. Lambda starts no runtime before every \
@@ -18,24 +18,24 @@ pub const IDEAS: &[Definition] = &[
     },
     Definition {
         name: "Floor",
-        about: "The least an extension can do: a bare program that registers, binds, subscribes and asks for an event. \
+        about: "A minimal extension without a C library, which registers, binds, subscribes and asks for an event. \
                 Nothing that is started as a process of its own can be much faster.",
     },
     Definition {
         name: "Interval",
-        about: "“faster by 3.1 ms [1.9, 4.4]” means that 3.1 ms is the best guess, the 20\u{a0}% trimmed mean of paired differences, and that \
+        about: "“faster by 3.1 ms [1.9, 4.4]” means that 3.1 ms is the estimate, the 20\u{a0}% trimmed mean of paired differences, and that \
                 95 of 100 such experiments would give a bracket with the true difference inside.",
     },
     Definition {
         name: "No detectable change",
-        about: "The difference is too small for this run. “Would have seen 1.2 ms” is the smallest one that the run \
-                finds four times out of five; a smaller one may still be there.",
+        about: "The difference is too small for this run. “MDE 1.2 ms”, the minimum detectable effect, is the smallest one that \
+                the run finds four times out of five; a smaller one may still be there.",
     },
     Definition {
         name: "Inconclusive",
-        about: "The run can't tell: there are fewer than six blocks, or the interval is clear of zero only as long as nothing else \
-                is asked, or the cells do not tell the effect from others. “It takes 90 blocks” is what finds a difference of this size \
-                four times out of five.",
+        about: "The run cannot decide: there are fewer than six blocks, or the interval excludes zero only before the correction for \
+                multiple comparisons, or the cells do not separate the effect from others. “Needs 90 blocks” is the number that finds a \
+                difference of this size four times out of five.",
     },
     Definition {
         name: "Faster, slower",
@@ -45,7 +45,7 @@ pub const IDEAS: &[Definition] = &[
     },
     Definition {
         name: "Control",
-        about: "The same program under two names. If the two differ, the measurement is biased, and there is no verdict about that \
+        about: "The same program under two names (A/A). If the two differ, the measurement is biased, and there is no verdict about that \
                 measure. It does not show noise: noise makes intervals wide.",
     },
 ];
@@ -69,7 +69,7 @@ pub fn title(measure: &str) -> &str {
         "cpu_settled" => "CPU until settled",
         "cpu_invocation" => "CPU, one invocation",
         "next_after_done" => "next after the end",
-        "cpu_total" => "CPU, whole life",
+        "cpu_total" => "CPU, sandbox lifetime",
         "minor_faults" => "page faults",
         "faults_settled" => "page faults until settled",
         "major_faults" => "disk faults",
@@ -118,7 +118,7 @@ pub fn difference(measure: &str, estimate: &Estimate) -> String {
 pub fn interaction(measure: &str, estimate: &Estimate) -> String {
     match estimate.verdict {
         Verdict::Faster => format!("help each other by {}", bracket(measure, estimate, -1.0)),
-        Verdict::Slower => format!("get in each other's way by {}", bracket(measure, estimate, 1.0)),
+        Verdict::Slower => format!("interfere by {}", bracket(measure, estimate, 1.0)),
         _ => difference(measure, estimate),
     }
 }
@@ -145,7 +145,7 @@ pub fn signed(measure: &str, estimate: &Estimate) -> String {
 fn inconclusive(measure: &str, estimate: &Estimate) -> String {
     let found = bracket(measure, estimate, 1.0);
     match estimate.needed {
-        Some(needed) => format!("inconclusive: {found}; it takes {needed} blocks"),
+        Some(needed) => format!("inconclusive: {found}; needs {needed} blocks"),
         None => format!("inconclusive: {found}"),
     }
 }
@@ -153,7 +153,7 @@ fn inconclusive(measure: &str, estimate: &Estimate) -> String {
 fn nothing(measure: &str, estimate: &Estimate) -> String {
     let magnitude = estimate.detectable;
     let seen = Scale::of(unit(measure), magnitude, magnitude).quantity(magnitude);
-    format!("no detectable change (would have seen {seen})")
+    format!("no detectable change (MDE {seen})")
 }
 
 /// `3.1 ms [1.9, 4.4]`, with the sign reversed where a decrease is stated as a saving.
@@ -205,9 +205,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_found_says_what_would_have_been_found() {
+    fn no_detectable_change_states_the_mde() {
         let nothing = estimate(0.1, -0.6, 0.8, Verdict::NoDetectableChange);
-        assert_eq!(difference("ready", &nothing), "no detectable change (would have seen 1.2 ms)");
+        assert_eq!(difference("ready", &nothing), "no detectable change (MDE 1.2 ms)");
     }
 
     #[test]
@@ -227,7 +227,9 @@ mod tests {
     }
 
     #[test]
-    fn no_idea_and_no_sentence_uses_a_percentage_as_a_result() {
-        assert!(IDEAS.iter().all(|idea| !idea.about.replace("20\u{a0}% trimmed mean", "").contains('%')));
+    fn no_definition_uses_a_percentage_as_a_result() {
+        assert!(
+            DEFINITIONS.iter().all(|definition| !definition.about.replace("20\u{a0}% trimmed mean", "").contains('%'))
+        );
     }
 }

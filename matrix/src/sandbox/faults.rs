@@ -48,7 +48,7 @@ impl Endpoint {
     }
 }
 
-/// The calls of an endpoint that a fault affects, counted from 1 over the life of the sandbox and over all callers.
+/// The calls of an endpoint that a fault affects, counted from 1 over the sandbox lifetime and over all callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Calls {
     /// All of them.

@@ -167,7 +167,7 @@ impl Journal {
         self.wall + moment.saturating_duration_since(self.start)
     }
 
-    /// The monotonic moment of a time on the wall clock, since the epoch: within the sandbox's life, and not in the future.
+    /// The monotonic moment of a time on the wall clock, since the epoch: within the sandbox lifetime, and not in the future.
     pub(crate) fn moment(&self, wall: Duration) -> Instant {
         let since_start = OffsetDateTime::UNIX_EPOCH + wall - self.wall;
         let since_start = Duration::try_from(since_start).unwrap_or_default();

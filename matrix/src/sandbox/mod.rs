@@ -161,10 +161,10 @@ impl Sandbox {
         let directory = TemporaryDirectory::new();
         let directory = directory.map_err(|source| Error::System { what: "make a directory", source })?;
         let place = directory.path().to_owned();
-        let (told, started) = mpsc::sync_channel(1);
+        let (started_tx, started) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("sandbox".to_owned())
-            .spawn(move || thread::run(setup, &place, &told))
+            .spawn(move || thread::run(setup, &place, &started_tx))
             .map_err(|source| Error::System { what: "start the sandbox's thread", source })?;
         let started = started.recv().map_err(|_| Error::Gone)??;
         let thread::RunningSandbox { commands, platform, intake, datagrams } = started;
@@ -258,9 +258,9 @@ impl Sandbox {
 
     /// Runs `work` on a thread in the sandbox's network and returns its result. Nothing is thawed for it.
     pub fn within<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-        let (told, done) = mpsc::sync_channel(1);
+        let (done_tx, done) = mpsc::sync_channel(1);
         let work = Box::new(move || {
-            let _ = told.send(work());
+            let _ = done_tx.send(work());
         });
         self.send(Command::Within { work })?;
         done.recv().map_err(|_| Error::Gone)

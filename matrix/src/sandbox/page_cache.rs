@@ -44,9 +44,9 @@ fn pages_in_memory(file: impl AsFd, length: NonZeroUsize, page: usize) -> io::Re
     // which is exactly what `pages` has room for.
     unsafe {
         let mapping = mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, file, 0)?;
-        let told = nix::errno::Errno::result(libc::mincore(mapping.as_ptr(), length.get(), pages.as_mut_ptr()));
+        let result = nix::errno::Errno::result(libc::mincore(mapping.as_ptr(), length.get(), pages.as_mut_ptr()));
         munmap(mapping, length.get())?;
-        told?;
+        result?;
     }
     Ok(pages)
 }

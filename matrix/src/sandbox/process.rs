@@ -109,7 +109,7 @@ impl Process {
         let (executed, baseline_usage) = (before + stamp.elapsed, stamp.baseline_usage);
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the child ended before it was seen"))?;
-        let (tell, exit) = watch::channel(None);
+        let (exit_tx, exit) = watch::channel(None);
         let last_lines = Arc::clone(&pump);
         tokio::spawn(async move {
             let used = used_at_end(pid, baseline_usage).await;
@@ -118,7 +118,7 @@ impl Process {
             let _ = killpg(pid, Signal::SIGKILL);
             last_lines.end_line();
             exited(status, used);
-            let _ = tell.send(Some(status));
+            let _ = exit_tx.send(Some(status));
         });
         Ok(Self { pid, executed, baseline_usage, exit, pump })
     }

@@ -130,9 +130,9 @@ impl Setup {
             if self.extensions.iter().take(index).any(|other| other.name == extension.name) {
                 return refuse("two extensions have the same name");
             }
-            for companion in &extension.layer_files {
-                if !companion.place.components().all(|part| matches!(part, Component::Normal(_))) {
-                    return refuse("a companion's place is a path below /opt");
+            for file in &extension.layer_files {
+                if !file.place.components().all(|part| matches!(part, Component::Normal(_))) {
+                    return refuse("a layer file's place is a path below /opt");
                 }
             }
             for file in extension.files() {
@@ -209,9 +209,7 @@ impl Extension {
 
     /// The program and the other files of its layer.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(&self.program)
-            .chain(self.layer_files.iter().map(|companion| &companion.source))
-            .map(PathBuf::as_path)
+        std::iter::once(&self.program).chain(self.layer_files.iter().map(|file| &file.source)).map(PathBuf::as_path)
     }
 }
 

@@ -49,11 +49,11 @@ pub(crate) struct RunningSandbox {
 }
 
 /// Builds the sandbox, reports to the handle, and executes its commands until the handle is gone.
-pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result<RunningSandbox, Error>>) {
+pub(crate) fn run(setup: Setup, directory: &Path, started_tx: &mpsc::SyncSender<Result<RunningSandbox, Error>>) {
     let journal = Arc::new(Journal::start());
     let opt = match lay_out(&setup, directory) {
         Ok(opt) => opt,
-        Err(source) => return tell(told, Err(Error::System { what: "link the extensions", source })),
+        Err(source) => return send_started(started_tx, Err(Error::System { what: "link the extensions", source })),
     };
     let isolated = set_up_network(setup.network, &journal);
     let peer = if isolated { set_up_interface(&setup, &journal) } else { None };
@@ -65,7 +65,9 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
     }
     let settings_file = match SettingsFile::write(&setup, &directory.join("settings")) {
         Ok(file) => file,
-        Err(source) => return tell(told, Err(Error::System { what: "write the extension's settings", source })),
+        Err(source) => {
+            return send_started(started_tx, Err(Error::System { what: "write the extension's settings", source }));
+        }
     };
     let user = find_user(&setup);
     let system_files = write_system_files(&setup, directory, matches!(user, Some(Ok(_))), &journal);
@@ -82,12 +84,12 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
     let user = user
         .and_then(|user| set_up_user(user, disk.is_some(), processes.is_some() || !starts_programs(&setup), &journal));
     if let Some(reason) = isolation::refusal(&journal).filter(|_| isolation::is_required()) {
-        return tell(told, Err(Error::Isolation { reason }));
+        return send_started(started_tx, Err(Error::Isolation { reason }));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime.map_err(|source| Error::System { what: "build the sandbox's runtime", source }) {
         Ok(runtime) => runtime,
-        Err(error) => return tell(told, Err(error)),
+        Err(error) => return send_started(started_tx, Err(error)),
     };
     let resources = IsolationResources {
         journal,
@@ -104,8 +106,8 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
     };
     runtime.block_on(async {
         match SandboxRuntime::build(setup, resources).await {
-            Ok(runtime) => runtime.run(told).await,
-            Err(error) => tell(told, Err(error)),
+            Ok(runtime) => runtime.run(started_tx).await,
+            Err(error) => send_started(started_tx, Err(error)),
         }
     });
 }
@@ -127,8 +129,8 @@ struct IsolationResources {
     datagrams: Option<Arc<Datagrams>>,
 }
 
-fn tell(told: &mpsc::SyncSender<Result<RunningSandbox, Error>>, result: Result<RunningSandbox, Error>) {
-    let _ = told.send(result);
+fn send_started(started_tx: &mpsc::SyncSender<Result<RunningSandbox, Error>>, result: Result<RunningSandbox, Error>) {
+    let _ = started_tx.send(result);
 }
 
 /// Moves the thread into its own network. Returns whether that succeeded.
@@ -358,7 +360,7 @@ impl SandboxRuntime {
         Ok(Self { platform, intake, lifecycle, datagrams, _peer: peer })
     }
 
-    async fn run(mut self, told: &mpsc::SyncSender<Result<RunningSandbox, Error>>) {
+    async fn run(mut self, started_tx: &mpsc::SyncSender<Result<RunningSandbox, Error>>) {
         let limit = self.platform.setup.init_limit();
         let mut started = self.lifecycle.init(Phase::Init, limit).await;
         if started.is_ok() {
@@ -370,15 +372,15 @@ impl SandboxRuntime {
             Err(Failure::Timeout) => self.lifecycle.shutdown(Reason::Timeout).await,
             Err(Failure::Fatal(_)) => self.lifecycle.shutdown(Reason::Failure).await,
         }
-        let (commands, obeyed) = unbounded_channel();
+        let (commands, commands_rx) = unbounded_channel();
         let platform = Arc::clone(&self.platform);
         let (intake, datagrams) = (self.intake.clone(), self.datagrams.clone());
-        tell(told, Ok(RunningSandbox { commands, platform, intake, datagrams }));
-        self.obey(obeyed).await;
+        send_started(started_tx, Ok(RunningSandbox { commands, platform, intake, datagrams }));
+        self.handle_commands(commands_rx).await;
         self.lifecycle.abandon().await;
     }
 
-    async fn obey(&mut self, mut commands: UnboundedReceiver<Command>) {
+    async fn handle_commands(&mut self, mut commands: UnboundedReceiver<Command>) {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Invoke { event, attempt, answer } => {
@@ -408,10 +410,10 @@ fn lay_out(setup: &Setup, directory: &Path) -> io::Result<PathBuf> {
         if program != place {
             symlink(program, place)?;
         }
-        for companion in &extension.layer_files {
-            let place = opt.join(&companion.place);
+        for file in &extension.layer_files {
+            let place = opt.join(&file.place);
             place.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-            symlink(std::path::absolute(&companion.source)?, place)?;
+            symlink(std::path::absolute(&file.source)?, place)?;
         }
     }
     Ok(opt)

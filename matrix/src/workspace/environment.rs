@@ -162,8 +162,8 @@ pub fn pinned_toolchain(root: &Path) -> io::Result<String> {
 /// The toolchain of isolated builds of the workspace in `root`: `RUSTUP_TOOLCHAIN`, or what the nearest `rust-toolchain.toml` names. rustup finds that file from the
 /// workspace alone, and isolated builds run elsewhere.
 pub fn toolchain(root: &Path) -> Option<String> {
-    let told = std::env::var("RUSTUP_TOOLCHAIN").ok();
-    told.or_else(|| root.ancestors().find_map(|folder| pinned_toolchain(folder).ok()))
+    let from_rustup = std::env::var("RUSTUP_TOOLCHAIN").ok();
+    from_rustup.or_else(|| root.ancestors().find_map(|folder| pinned_toolchain(folder).ok()))
 }
 
 /// Where builds are made that only show whether something works, with the closed environment of all others.

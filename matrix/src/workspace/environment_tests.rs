@@ -159,9 +159,9 @@ fn where_crates_come_from_is_what_the_nearest_configuration_says() {
     fs::create_dir_all(home.join("git/db")).unwrap();
     prepare_cargo_home(&home, &root, Some(&another)).unwrap();
     assert!(home.join("git").is_symlink(), "cargo had made a folder of its own");
-    let told = ignored_config_tables(&root, Some(&users));
+    let tables = ignored_config_tables(&root, Some(&users));
     let expected = format!("[build] of {}", users.display());
-    assert!(told.contains(&expected) && !told.iter().any(|table| table.contains("[net]")), "{told:?}");
+    assert!(tables.contains(&expected) && !tables.iter().any(|table| table.contains("[net]")), "{tables:?}");
 }
 
 #[test]

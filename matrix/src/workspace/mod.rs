@@ -115,7 +115,7 @@ impl Profile {
     }
 
     /// The profile's name in cargo's `PROFILE` variable for build scripts.
-    pub fn told(self) -> &'static str {
+    pub fn build_script_name(self) -> &'static str {
         match self {
             Self::Dev => "debug",
             Self::Release => "release",

@@ -108,9 +108,10 @@ fn of_repository(git: &Git, root: &Path, beside: &[&'static str]) -> io::Result<
     })
 }
 
-fn of_folder(root: &Path, beside: &[&'static str], told: Option<String>) -> io::Result<String> {
+fn of_folder(root: &Path, beside: &[&'static str], recorded: Option<String>) -> io::Result<String> {
     let archived = || archived(root, "node: ", |byte| byte.is_ascii_hexdigit());
-    let commit = told.filter(|told| !told.is_empty()).or_else(archived).unwrap_or_else(|| "unknown".to_owned());
+    let commit =
+        recorded.filter(|recorded| !recorded.is_empty()).or_else(archived).unwrap_or_else(|| "unknown".to_owned());
     let mut all = Vec::new();
     for (name, metadata) in list_parts(root, beside)? {
         let path = root.join(&name);
@@ -176,8 +177,7 @@ fn list(root: &Path, name: &Path, files: &mut BTreeMap<PathBuf, Metadata>) -> io
 /// When the commit was made, in seconds since 1970; that of an archive of a commit is in it.
 pub fn commit_time(root: &Path) -> io::Result<String> {
     if !is_of_repository(root) {
-        let none =
-            "the sources have no history that would tell their time: set SOURCE_DATE_EPOCH to that of their release";
+        let none = "the sources have no commit to take their time from: set SOURCE_DATE_EPOCH to that of their release";
         return archived(root, "time: ", |byte| byte.is_ascii_digit()).ok_or_else(|| io::Error::other(none));
     }
     let commit = Git::of(root).head()?;

@@ -142,7 +142,7 @@ fn no_setting_of_git_hides_a_change() {
     let change = |root: &Path| fs::write(root.join("src/main.rs"), "2").unwrap();
     let flag = |root: &Path, flag: &str| drop(git(root, &["update-index", flag, "src/main.rs"]).unwrap());
     let write = |root: &Path, name: &str, text: &str| fs::write(root.join(".git/info").join(name), text).unwrap();
-    let hidings: [GitSetting<'_>; 7] = [
+    let settings: [GitSetting<'_>; 7] = [
         ("assume-unchanged", &|root| {
             flag(root, "--assume-unchanged");
             change(root);
@@ -181,7 +181,7 @@ fn no_setting_of_git_hides_a_change() {
     ];
     let scripts = tempfile::tempdir().unwrap();
     let script = build_script(scripts.path());
-    for (name, hide) in hidings {
+    for (name, hide) in settings {
         let folder = repository();
         let clean = state(folder.path(), &[]).unwrap();
         assert_eq!(told(&script, folder.path()), revision(folder.path()).unwrap());

@@ -26,7 +26,7 @@ use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
 /// What the program of these layers says of itself.
-pub fn told() -> Value {
+pub fn build_info() -> Value {
     let recipe = recipe();
     let switches: BTreeMap<&String, bool> = recipe.features.iter().map(|feature| (feature, true)).collect();
     json!({
@@ -57,7 +57,7 @@ pub fn program() -> Vec<u8> {
 
 /// The same, with further options of the compiler.
 pub fn compiled<S: AsRef<OsStr>>(options: &[S]) -> Vec<u8> {
-    answering(&format!("println!(\"{{}}\", {:?});", told().to_string()), options)
+    answering(&format!("println!(\"{{}}\", {:?});", build_info().to_string()), options)
 }
 
 /// A program that does this if it is asked what it is.
@@ -134,7 +134,7 @@ pub fn inputs(program: Vec<u8>) -> LayerInputs {
             architecture: Architecture::of_this_machine().to_string(),
             glibc_floor: "2.26".parse().unwrap(),
         },
-        programs: vec![Program { place: places::EXTENSION.to_owned(), bytes: program, told: told() }],
+        programs: vec![Program { place: places::EXTENSION.to_owned(), bytes: program, build_info: build_info() }],
         files: Vec::new(),
         packages: Packages(packages),
         origin: build::Origin { sources: REVISION.to_owned(), compiler: "rustc 9.9.9 (abc 2026-01-01)".to_owned() },

@@ -269,7 +269,7 @@ pub fn compiled<S: AsRef<OsStr>>(flags: &[S]) -> Vec<u8> {
 }
 
 /// What the compiler knows of its target with these flags.
-pub fn told<S: AsRef<OsStr>>(flags: &[S]) -> String {
+pub fn target_cfg<S: AsRef<OsStr>>(flags: &[S]) -> String {
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc
         .current_dir(env!("CARGO_MANIFEST_DIR"))

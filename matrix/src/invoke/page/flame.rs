@@ -23,7 +23,7 @@ const INKS: usize = 7;
 pub type Inks<'t> = BTreeMap<&'t str, usize>;
 
 /// The section of one trace.
-pub fn section(number: usize, trace: &Trace, inks: &Inks<'_>) -> Element {
+pub fn section(number: usize, trace: &Trace, colors: &Inks<'_>) -> Element {
     let root = trace.spans.first();
     let name = root.map_or_else(String::new, |span| format!("{} {}", span.service, span.name));
     let title = format!("Trace {}: {name}", number + 1);
@@ -36,7 +36,10 @@ pub fn section(number: usize, trace: &Trace, inks: &Inks<'_>) -> Element {
             Element::new("div")
                 .class("flame")
                 .child(
-                    Element::new("div").class("drawing").child(drawing(number, drawn, inks)).child(legend(drawn, inks)),
+                    Element::new("div")
+                        .class("drawing")
+                        .child(drawing(number, drawn, colors))
+                        .child(legend(drawn, colors)),
                 )
                 .child(details(number, drawn)),
         )
@@ -59,7 +62,7 @@ fn about(trace: &Trace) -> String {
     )
 }
 
-fn drawing(number: usize, spans: &[TraceSpan], inks: &Inks<'_>) -> Element {
+fn drawing(number: usize, spans: &[TraceSpan], colors: &Inks<'_>) -> Element {
     let rows = rows(spans);
     let ends = spans.iter().map(|span| span.starts_ms + span.duration_ms).fold(0.0, f64::max);
     let scale = Scale { from_ms: 0.0, to_ms: ends, left: 0.0, right: WIDTH };
@@ -73,8 +76,8 @@ fn drawing(number: usize, spans: &[TraceSpan], inks: &Inks<'_>) -> Element {
             .child(Element::new("text").class(anchor).at("x", x).at("y", 12.0).text(text))
     });
     let bars = spans.iter().zip(&rows).enumerate().filter_map(|(index, (span, row))| {
-        let ink = inks.get(span.service.as_str()).copied().unwrap_or_default();
-        bar(span, &id(number, index), (*row, ink), scale)
+        let color = colors.get(span.service.as_str()).copied().unwrap_or_default();
+        bar(span, &id(number, index), (*row, color), scale)
     });
     Element::new("svg")
         .with("viewBox", format!("0 0 {WIDTH} {bottom}"))
@@ -84,14 +87,14 @@ fn drawing(number: usize, spans: &[TraceSpan], inks: &Inks<'_>) -> Element {
         .children(bars)
 }
 
-fn bar(span: &TraceSpan, id: &str, (row, ink): (usize, usize), scale: Scale) -> Option<Element> {
+fn bar(span: &TraceSpan, id: &str, (row, color): (usize, usize), scale: Scale) -> Option<Element> {
     let (left, width) = scale.span(span.starts_ms, span.starts_ms + span.duration_ms)?;
     let top = TOP + f64::from(u32::try_from(row).unwrap_or(u32::MAX)) * ROW;
     let failed = if span.error { " failed" } else { "" };
     let attacked = if span.security_events.is_empty() { "" } else { ", attacked" };
     let about = format!("{} {}: {}{failed}{attacked}", span.service, span.name, milliseconds(span.duration_ms));
     let shape = Element::new("rect").at("x", left).at("y", top).at("width", width).at("height", ROW - 3.0);
-    let mark = Element::new("g").class(format!("mark bar span fill-{ink}{failed}")).with("tabindex", -1);
+    let mark = Element::new("g").class(format!("mark bar span fill-{color}{failed}")).with("tabindex", -1);
     let mark = mark.with("role", "button").with("aria-label", &about).with("data-tip", about).with("data-about", id);
     let text = if span.error { format!("! {}", span.name) } else { span.name.clone() };
     Some(mark.child(shape.with("rx", 2)).children(label(&text, width).map(|text| {
@@ -137,21 +140,21 @@ fn rows(spans: &[TraceSpan]) -> Vec<usize> {
 }
 
 /// A colour for each service of a run, in the order of their first spans.
-pub fn inks(traces: &[Trace]) -> Inks<'_> {
-    let mut inks = BTreeMap::new();
+pub fn colors(traces: &[Trace]) -> Inks<'_> {
+    let mut colors = BTreeMap::new();
     for span in traces.iter().flat_map(|trace| &trace.spans) {
-        let next = inks.len() % INKS;
-        inks.entry(span.service.as_str()).or_insert(next);
+        let next = colors.len() % INKS;
+        colors.entry(span.service.as_str()).or_insert(next);
     }
-    inks
+    colors
 }
 
 /// The colours of the services that a drawing has.
-fn legend(spans: &[TraceSpan], inks: &Inks<'_>) -> Element {
+fn legend(spans: &[TraceSpan], colors: &Inks<'_>) -> Element {
     let is_drawn = |service: &str| spans.iter().any(|span| span.service == service);
-    let entries = inks.iter().filter(|(service, _)| is_drawn(service)).map(|(service, ink)| {
+    let entries = colors.iter().filter(|(service, _)| is_drawn(service)).map(|(service, color)| {
         let swatch = Element::new("svg").class("swatch").with("viewBox", "0 0 12 12").with("aria-hidden", "true");
-        let shape = Element::new("rect").class(format!("fill-{ink}")).at("width", 12.0).at("height", 12.0);
+        let shape = Element::new("rect").class(format!("fill-{color}")).at("width", 12.0).at("height", 12.0);
         Element::new("li").child(swatch.child(shape)).child(Element::new("span").text(*service))
     });
     Element::new("ul").class("legend").children(entries)

@@ -48,8 +48,8 @@ fn header(title: &str, run_summary: &RunSummary) -> Element {
 
 fn main(run_summary: &RunSummary, timeline: &Timeline) -> Element {
     let notes = run_summary.notes.iter().map(|note| Element::new("p").class("alarm note").text(note));
-    let inks = flame::inks(&run_summary.traces);
-    let traces = run_summary.traces.iter().enumerate().map(|(number, trace)| flame::section(number, trace, &inks));
+    let colors = flame::colors(&run_summary.traces);
+    let traces = run_summary.traces.iter().enumerate().map(|(number, trace)| flame::section(number, trace, &colors));
     let beside = Element::new("div").class("beside");
     Element::new("main")
         .child(section("Timeline of the sandbox").child(lanes::drawing(timeline)))

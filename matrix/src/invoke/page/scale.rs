@@ -1,4 +1,4 @@
-//! From times to pixels.
+//! The linear scale from milliseconds to pixels.
 
 /// A horizontal axis of milliseconds.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! What the command line demands of a run.
+//! The assertions of the command line, such as `--expect-metric`.
 
 use super::{Log, Metric};
 

@@ -16,7 +16,7 @@ pub struct Matrix {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error(
-        "a full design of {0} factors has 2^{0} cells; use resolution-5, which also tells every pair, or --exclude some"
+        "a full design of {0} factors has 2^{0} cells; use resolution-5, which also estimates every pair, or --exclude some"
     )]
     FullTooBig(usize),
     #[error(
@@ -25,7 +25,7 @@ pub enum Error {
     FractionTooBig { resolution: u32, factors: usize, most: usize },
     #[error("plackett-burman takes at most 23 factors, not {0}; --exclude some")]
     ScreenTooBig(usize),
-    #[error("resolution {0} is none that is made here")]
+    #[error("resolution {0} is not supported; 4 and 5 are")]
     Resolution(u32),
     #[error("a design needs a factor that varies")]
     NoFactor,

@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::canvas::{WIDTH, canvas, cut_label, figure, horizontal, label, line, mark, polyline};
-use super::ink::CellColor;
+use super::color::CellColor;
 use crate::markup::Element;
 use crate::report::number::{self, Scale};
 use crate::report::sections::{ConditionSection, Row};
@@ -16,18 +16,18 @@ const LEAST_HEIGHT: f64 = 280.0;
 const STEPS: usize = 160;
 
 /// One chart for each gate.
-pub fn pictures(section: &ConditionSection, inks: &[CellColor]) -> Vec<(String, Element)> {
-    let picture = |gate: &str| Some((words::title(gate).to_owned(), picture(section, inks, gate)?));
+pub fn pictures(section: &ConditionSection, colors: &[CellColor]) -> Vec<(String, Element)> {
+    let picture = |gate: &str| Some((words::title(gate).to_owned(), picture(section, colors, gate)?));
     ["ready", "register"].into_iter().filter_map(picture).collect()
 }
 
-fn picture(section: &ConditionSection, inks: &[CellColor], gate: &str) -> Option<Element> {
+fn picture(section: &ConditionSection, colors: &[CellColor], gate: &str) -> Option<Element> {
     let values = |row: &Row| row.measure(gate).map(|summary| finite(&summary.values)).filter(|it| !it.is_empty());
     let mut series: Vec<Series> = section
         .rows
         .iter()
-        .zip(inks)
-        .filter_map(|(row, ink)| Some(Series { title: row.title(), ink, values: values(row)? }))
+        .zip(colors)
+        .filter_map(|(row, color)| Some(Series { title: row.title(), color, values: values(row)? }))
         .collect();
     if series.is_empty() {
         return None;
@@ -55,7 +55,7 @@ fn picture(section: &ConditionSection, inks: &[CellColor], gate: &str) -> Option
 /// The values of one cell.
 struct Series<'a> {
     title: String,
-    ink: &'a CellColor,
+    color: &'a CellColor,
     /// The values in ascending order, at least one.
     values: Vec<f64>,
 }
@@ -78,8 +78,8 @@ impl Series<'_> {
         let tip = format!("{}: half of the starts by {}", self.title, scale.quantity(self.median()));
         let right = WIDTH - RIGHT;
         mark(tip)
-            .class(format!("mark series {}", self.ink.class))
-            .with("data-series", &self.ink.series)
+            .class(format!("mark series {}", self.color.class))
+            .with("data-series", &self.color.series)
             .children(polyline("hit-line", &self.steps(x, y)))
             .children(polyline("series-line", &self.steps(x, y)))
             .child(line("series-line", (right + 18.0, place), (right + 42.0, place)))

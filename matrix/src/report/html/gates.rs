@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, cut_label, dot, figure, label, line, mark};
-use super::ink::CellColor;
+use super::color::CellColor;
 use crate::analyze::Summary;
 use crate::markup::Element;
 use crate::report::number::{self, Scale};
@@ -13,9 +13,9 @@ const RIGHT: f64 = 170.0;
 const TOP: f64 = 44.0;
 
 /// The chart; `None` if no gate was measured.
-pub fn picture(section: &ConditionSection, inks: &[CellColor]) -> Option<Element> {
+pub fn picture(section: &ConditionSection, colors: &[CellColor]) -> Option<Element> {
     let mut rows: Vec<(&Row, &CellColor)> =
-        section.rows.iter().zip(inks).filter(|(row, _)| key(row).is_finite()).collect();
+        section.rows.iter().zip(colors).filter(|(row, _)| key(row).is_finite()).collect();
     if rows.is_empty() {
         return None;
     }
@@ -31,8 +31,8 @@ pub fn picture(section: &ConditionSection, inks: &[CellColor]) -> Option<Element
         let x = axis.at(floor.p50);
         drawing = drawing.child(line("yardstick", (x, TOP - 6.0), (x, bottom)));
     }
-    for (index, (row, ink)) in rows.iter().enumerate() {
-        drawing = drawing.child(one(row, ink, &axis, TOP + step * (number::float(index) + 0.5)));
+    for (index, (row, color)) in rows.iter().enumerate() {
+        drawing = drawing.child(one(row, color, &axis, TOP + step * (number::float(index) + 0.5)));
     }
     let about = "The hollow dot is the register gate, which every function pays. The bar from there to the full dot, the \
                  ready gate, runs beside the runtime's own start. Thin lines are what 80 of 100 starts lie between; \
@@ -40,12 +40,12 @@ pub fn picture(section: &ConditionSection, inks: &[CellColor]) -> Option<Element
     Some(figure("The two gates", about, drawing))
 }
 
-fn one(row: &Row, ink: &CellColor, axis: &Axis, y: f64) -> Element {
+fn one(row: &Row, color: &CellColor, axis: &Axis, y: f64) -> Element {
     let (register, ready) = (row.measure("register"), row.measure("ready"));
     let scale = Scale::for_table("ms");
     let write = |gate: Option<&Summary>| gate.map_or_else(|| number::NOTHING.to_owned(), |it| scale.number(it.p50));
     let tip = format!("{}: registers at {} ms, ready at {} ms", row.name(), write(register), write(ready));
-    let mut group = mark(tip).class(format!("mark series {}", ink.class)).with("data-series", &ink.series);
+    let mut group = mark(tip).class(format!("mark series {}", color.class)).with("data-series", &color.series);
     group = group.child(cut_label("name end", LEFT - 14.0, y, &row.title(), LEFT - 24.0));
     for (gate, offset) in [(register, -3.0), (ready, 3.0)] {
         if let Some(gate) = gate {

@@ -2,11 +2,11 @@
 
 mod axis;
 mod canvas;
+mod color;
 mod ecdf;
 mod forest;
 mod gates;
 mod heat;
-mod ink;
 mod scatter;
 mod slack;
 mod waterfall;
@@ -14,7 +14,7 @@ mod waterfall;
 use super::alarm::{Alarm, Severity};
 use super::sections::{ConditionSection, GATES, Kind, Report};
 use super::tables::{self, FieldStyle, Table};
-use super::words::{self, IDEAS};
+use super::words::{self, DEFINITIONS};
 use crate::markup::{self, Element, tabs};
 
 /// Writes the whole page.
@@ -45,23 +45,23 @@ fn main(report: &Report) -> Element {
     });
     Element::new("main")
         .children(alarms(&report.alarms))
-        .child(ideas())
+        .child(definitions())
         .child(Element::new("div").class("chapters").with("data-tabs", "Condition").children(sections))
         .children(aliases(report))
 }
 
 fn section_parts(report: &Report, section: &ConditionSection) -> Vec<Element> {
-    let inks = ink::inks(section);
+    let colors = color::colors(section);
     let mut parts: Vec<Element> = alarms(&section.alarms).into_iter().collect();
     parts.extend(lede(section));
-    parts.extend(gates::picture(section, &inks));
+    parts.extend(gates::picture(section, &colors));
     parts.extend(measures(forest::pictures(section)));
     parts.extend(measures(heat::pictures(section, &report.experiment.plan.factors)));
     parts.extend(tables::quiet_pairs(section).map(|sentence| paragraph(&sentence)));
-    parts.extend(slack::picture(section, &inks));
+    parts.extend(slack::picture(section, &colors));
     parts.extend(waterfall::picture(section));
-    parts.extend(measures(ecdf::pictures(section, &inks)));
-    parts.extend(scatter::picture(section, &inks, &report.experiment.builds));
+    parts.extend(measures(ecdf::pictures(section, &colors)));
+    parts.extend(scatter::picture(section, &colors, &report.experiment.builds));
     let open = [tables::gates(section), tables::costs(section)];
     parts.extend(open.iter().filter(|table| !table.is_empty()).map(table));
     let folded = [Kind::Comparison, Kind::Effect, Kind::Interaction].map(|kind| tables::results(section, kind));
@@ -101,9 +101,11 @@ fn alarms(alarms: &[Alarm]) -> Option<Element> {
     (!alarms.is_empty()).then(|| Element::new("div").class("alarms").children(alarms.iter().map(one)))
 }
 
-fn ideas() -> Element {
-    let pairs = IDEAS.iter().map(|idea| {
-        Element::new("div").child(Element::new("dt").text(idea.name)).child(Element::new("dd").text(idea.about))
+fn definitions() -> Element {
+    let pairs = DEFINITIONS.iter().map(|definition| {
+        Element::new("div")
+            .child(Element::new("dt").text(definition.name))
+            .child(Element::new("dd").text(definition.about))
     });
     folded_part("How to read this", Element::new("dl").children(pairs)).with("open", "open")
 }
@@ -114,7 +116,7 @@ fn aliases(report: &Report) -> Option<Element> {
         Element::new("li").text(format!("{} may also be {}", alias.effect, alias.with.join(", ")))
     };
     let list = Element::new("ul").children(aliases.iter().map(item));
-    (!aliases.is_empty()).then(|| folded_part("What this design cannot tell apart", list))
+    (!aliases.is_empty()).then(|| folded_part("Confounded effects", list))
 }
 
 /// Several charts as tabs.

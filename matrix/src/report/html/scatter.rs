@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, dot, figure, horizontal, label, line, mark, vertical};
-use super::ink::CellColor;
+use super::color::CellColor;
 use crate::build::BuildRecord;
 use crate::markup::Element;
 use crate::report::number::Scale;
@@ -18,7 +18,7 @@ const HALF: f64 = 8.0;
 /// One cell.
 struct Point<'a> {
     title: String,
-    ink: &'a CellColor,
+    color: &'a CellColor,
     mebibytes: f64,
     low: f64,
     ready: f64,
@@ -41,9 +41,9 @@ impl Area {
 }
 
 /// The chart; `None` if no cell has both a size and a time.
-pub fn picture(section: &ConditionSection, inks: &[CellColor], builds: &[BuildRecord]) -> Option<Element> {
+pub fn picture(section: &ConditionSection, colors: &[CellColor], builds: &[BuildRecord]) -> Option<Element> {
     let points: Vec<Point> =
-        section.rows.iter().zip(inks).filter_map(|(row, ink)| Point::of(row, ink, builds)).collect();
+        section.rows.iter().zip(colors).filter_map(|(row, color)| Point::of(row, color, builds)).collect();
     if points.is_empty() {
         return None;
     }
@@ -75,7 +75,7 @@ pub fn picture(section: &ConditionSection, inks: &[CellColor], builds: &[BuildRe
 }
 
 impl<'a> Point<'a> {
-    fn of(row: &Row, ink: &'a CellColor, builds: &[BuildRecord]) -> Option<Self> {
+    fn of(row: &Row, color: &'a CellColor, builds: &[BuildRecord]) -> Option<Self> {
         let measured = row.measure("file_size").map(|size| size.p50);
         let built = || builds.iter().find(|built| built.cell == row.name() && built.program.is_some());
         let bytes = measured.or_else(|| {
@@ -85,7 +85,7 @@ impl<'a> Point<'a> {
         let ready = row.measure("ready")?;
         let point = Self {
             title: row.title(),
-            ink,
+            color,
             mebibytes: bytes * Scale::for_table("bytes").factor,
             low: ready.p10,
             ready: ready.p50,
@@ -99,8 +99,8 @@ impl<'a> Point<'a> {
         let size = Scale::for_table("bytes").quantity(self.mebibytes / Scale::for_table("bytes").factor);
         let tip = format!("{}: {size}, ready at {}", self.title, Scale::for_table("ms").quantity(self.ready));
         let group = mark(tip)
-            .class(format!("mark series {}", self.ink.class))
-            .with("data-series", &self.ink.series)
+            .class(format!("mark series {}", self.color.class))
+            .with("data-series", &self.color.series)
             .child(line("whisker", (across, y.at(self.low)), (across, y.at(self.high))))
             .child(dot("full", across, down, 5.5));
         let title = canvas::cut(&self.title, 200.0);

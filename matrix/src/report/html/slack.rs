@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, RootAxis, spread};
 use super::canvas::{WIDTH, canvas, cut_label, dot, figure, label, line, mark, polyline, vertical};
-use super::ink::CellColor;
+use super::color::CellColor;
 use crate::markup::Element;
 use crate::report::number::{self, Scale};
 use crate::report::sections::{ConditionSection, Row};
@@ -17,7 +17,7 @@ const LONGEST: f64 = 120.0;
 /// The median gates of one cell.
 struct Gates<'a> {
     title: String,
-    ink: &'a CellColor,
+    color: &'a CellColor,
     register: f64,
     ready: f64,
 }
@@ -35,12 +35,12 @@ impl Gates<'_> {
 }
 
 /// The chart; `None` if no cell has both gates.
-pub fn picture(section: &ConditionSection, inks: &[CellColor]) -> Option<Element> {
+pub fn picture(section: &ConditionSection, colors: &[CellColor]) -> Option<Element> {
     let gate = |row: &Row, gate: &str| row.measure(gate).map(|it| it.p50).filter(|ms| ms.is_finite());
-    let both = |(row, ink)| {
-        Some(Gates { title: Row::title(row), ink, register: gate(row, "register")?, ready: gate(row, "ready")? })
+    let both = |(row, color)| {
+        Some(Gates { title: Row::title(row), color, register: gate(row, "register")?, ready: gate(row, "ready")? })
     };
-    let cells: Vec<Gates> = section.rows.iter().zip(inks).filter_map(both).collect();
+    let cells: Vec<Gates> = section.rows.iter().zip(colors).filter_map(both).collect();
     if cells.is_empty() {
         return None;
     }
@@ -104,8 +104,8 @@ fn draw(cell: &Gates, x: &RootAxis, y: &Axis, place: f64) -> Element {
     let end = y.at(cell.added(LONGEST));
     let short = if slack > LONGEST { format!("> {LONGEST}") } else { scale.number(slack) };
     mark(tip)
-        .class(format!("mark series {}", cell.ink.class))
-        .with("data-series", &cell.ink.series)
+        .class(format!("mark series {}", cell.color.class))
+        .with("data-series", &cell.color.series)
         .children(polyline("hit-line", &points))
         .children(polyline("series-line", &points))
         .children((slack <= LONGEST).then(|| dot("full", x.at(knee), y.at(cell.added(knee)), 4.0)))
@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn a_long_runtime_leaves_only_the_register_gate() {
-        let ink = CellColor { class: String::new(), series: String::new() };
-        let gates = Gates { title: String::new(), ink: &ink, register: 4.0, ready: 10.0 };
+        let color = CellColor { class: String::new(), series: String::new() };
+        let gates = Gates { title: String::new(), color: &color, register: 4.0, ready: 10.0 };
         let near = |one: f64, other: f64| (one - other).abs() < 1e-9;
         assert!(near(gates.added(0.0), 10.0) && near(gates.added(6.0), 4.0) && near(gates.added(100.0), 4.0));
         let odd = Gates { ready: 3.0, ..gates };

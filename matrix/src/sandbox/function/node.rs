@@ -255,9 +255,9 @@ fn command(program: &str) -> Command {
     command
 }
 
-fn npm(verb: &str) -> Command {
+fn npm(subcommand: &str) -> Command {
     let mut npm = command("npm");
-    npm.args([verb, "--no-audit", "--no-fund"]);
+    npm.args([subcommand, "--no-audit", "--no-fund"]);
     npm
 }
 

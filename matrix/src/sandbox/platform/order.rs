@@ -23,7 +23,7 @@ impl Chains {
         })
     }
 
-    fn meet(&self, other: &Self) -> bool {
+    fn overlaps(&self, other: &Self) -> bool {
         self.0.iter().any(|chain| other.0.contains(chain))
     }
 }
@@ -37,7 +37,7 @@ pub(crate) fn shuffle<T>(items: Vec<T>, chains: impl Fn(&T) -> &Chains, seed: u6
         let free: Vec<usize> = waiting
             .iter()
             .enumerate()
-            .filter(|(place, item)| !waiting.iter().take(*place).any(|earlier| chains(earlier).meet(chains(item))))
+            .filter(|(place, item)| !waiting.iter().take(*place).any(|earlier| chains(earlier).overlaps(chains(item))))
             .map(|(place, _)| place)
             .collect();
         // The first remaining event is always free.

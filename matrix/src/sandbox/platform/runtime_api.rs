@@ -152,10 +152,10 @@ pub(crate) async fn restore_next(
 
 /// The error type from the header, otherwise from the body, otherwise Lambda's default.
 fn error_type(headers: &HeaderMap, body: &[u8]) -> String {
-    let named = headers.get(ERROR_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let told = || {
+    let in_header = headers.get(ERROR_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let in_body = || {
         let body: serde_json::Value = serde_json::from_slice(body).ok()?;
         body.get("errorType")?.as_str().map(str::to_owned)
     };
-    named.filter(|name| !name.is_empty()).or_else(told).unwrap_or_else(|| "Runtime.Unknown".to_owned())
+    in_header.filter(|name| !name.is_empty()).or_else(in_body).unwrap_or_else(|| "Runtime.Unknown".to_owned())
 }

@@ -111,11 +111,11 @@ impl EnvironmentLifecycle {
     async fn end_extensions(&mut self, began: Instant, deadline: Instant) {
         let members = std::mem::take(&mut self.extensions);
         let ends = members.into_iter().map(|member| {
-            let told = {
+            let is_notified = {
                 let state = self.platform.lock();
                 state.agents.iter().any(|agent| agent.wants.shutdown && *agent.name == *member.name)
             };
-            let deadline = if told { deadline } else { began };
+            let deadline = if is_notified { deadline } else { began };
             tokio::spawn(end(Arc::clone(&self.platform), member, began, deadline))
         });
         let ends: Vec<_> = ends.collect();

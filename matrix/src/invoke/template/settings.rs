@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::template_layers::Layers;
-use super::template_parameters::{self, Scalar};
-use super::templates::{Code, TemplateFunction, UnresolvedSetting};
+use super::layers::Layers;
+use super::parameters::{self, Scalar};
+use super::{Code, TemplateFunction, UnresolvedSetting};
 
 /// The path of a setting in a template, and its option.
 struct SettingPath {
@@ -142,7 +142,7 @@ fn find<'v>(
 fn look_up<'v>(value: &'v Value, path: &[&str]) -> Lookup<'v> {
     let mut value = value;
     for name in path {
-        if template_parameters::function(value).is_some() {
+        if parameters::function(value).is_some() {
             return Lookup::Unresolved;
         }
         let Some(next) = value.get(name) else { return Lookup::Nothing };

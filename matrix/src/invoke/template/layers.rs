@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::template_parameters::{self, Scalar, VARIABLES};
+use super::parameters::{self, Scalar, VARIABLES};
 
 /// The layers of a function, in the order in which Lambda lays them over each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Layers {
     }
 
     fn named(&mut self, list: &Value) -> Vec<LayerReference> {
-        self.is_unresolved |= template_parameters::function(list).is_some();
+        self.is_unresolved |= parameters::function(list).is_some();
         let Value::String(text) = list else {
             return list.as_array().into_iter().flatten().filter_map(LayerReference::of).collect();
         };
@@ -101,7 +101,7 @@ impl Layers {
 
 impl LayerReference {
     fn of(value: &Value) -> Option<Self> {
-        let Some((function, argument)) = template_parameters::function(value) else {
+        let Some((function, argument)) = parameters::function(value) else {
             return match Scalar::of(value) {
                 Scalar::Text(text) => Some(Self::Text(text)),
                 Scalar::Unresolved => value.as_str().map(|text| Self::Unresolved(text.to_owned())),
@@ -194,7 +194,7 @@ mod tests {
             "Parameters": {"Shared": {"Type": "CommaDelimitedList", "Default": format!("{ARN}, arn:other,shared/")}},
             "Globals": {"Function": {"Layers": {"Ref": "Shared"}}},
         });
-        template_parameters::resolve_stack(&mut root, template_parameters::Values::new());
+        parameters::resolve_stack(&mut root, parameters::Values::new());
         let directory = directory();
         let lists = root.pointer("/Globals/Function/Layers").into_iter();
         let layers = Layers::of_stack(lists, &root, directory.path());

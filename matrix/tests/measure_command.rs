@@ -1,4 +1,4 @@
-//! The verb: files in, files out, and an end that can be asked for. One test raises a signal, which is for the whole process.
+//! `cargo matrix bench`: files in, files out, and an end that can be asked for. One test raises a signal, which is for the whole process.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::fs;

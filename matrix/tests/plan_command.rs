@@ -1,4 +1,4 @@
-//! The verbs around a plan, as a person or a script calls them.
+//! The commands around a plan, as a person or a script calls them.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ fn planned(folder: &Path, arguments: &[&str]) -> Plan {
 }
 
 #[test]
-fn a_plan_is_written_for_the_other_verbs() {
+fn a_plan_is_written_for_the_other_commands() {
     let folder = tempfile::tempdir().unwrap();
     let plan = planned(folder.path(), &["sets", "--seed", "7", "--blocks", "12", "--memory", "128,1024"]);
     assert_eq!((plan.seed, plan.blocks, plan.conditions.len()), (7, 12, 2));
@@ -89,10 +89,10 @@ fn a_plan_that_does_not_fit_is_found_before_anything_is_built() {
     plan.cells[1].levels.insert("target-cpu".to_owned(), "x86-64-v3".to_owned());
     file::write(&plan, folder.path()).unwrap();
     let folder = folder.path().to_str().unwrap();
-    for verb in ["build", "check"] {
-        let output = matrix(&[verb, folder]);
+    for command in ["build", "check"] {
+        let output = matrix(&[command, folder]);
         let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(if verb == "build" { 2 } else { 1 }), "{said}");
+        assert_eq!(output.status.code(), Some(if command == "build" { 2 } else { 1 }), "{said}");
         assert!(said.contains("cell baseline: pipelined-next needs raw-control-plane"), "{said}");
         assert!(said.contains("SIGILL"), "{said}");
     }
@@ -132,7 +132,7 @@ fn a_plan_that_can_decide_nothing_warns_before_anything_is_built() {
     };
     let warning = "note: WARNING: every difference in time will be inconclusive";
     let few = shown(&["sets", "--blocks", "5"]);
-    assert!(few.contains(warning) && few.contains("before there are 6 blocks"), "{few}");
+    assert!(few.contains(warning) && few.contains("fewer than 6 blocks give no verdict"), "{few}");
     assert!(!shown(&["sets", "--blocks", "6"]).contains(warning));
     // What is started for its payloads alone has no times to compare.
     assert!(!shown(&["subsets", "--blocks", "1"]).contains(warning));

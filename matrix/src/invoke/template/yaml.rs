@@ -11,7 +11,7 @@ use std::rc::Rc;
 use serde_json::Value;
 use serde_saphyr::granit_parser::{self, Event, Marker, Parser, ScalarStyle, Tag};
 
-use super::template_scalars::{self, Schema};
+use super::scalars::{self, Schema};
 
 /// Maximum nesting depth, together with that of what aliases stand for. Walks of the tree are recursive.
 const DEPTH: usize = 100;
@@ -125,7 +125,7 @@ impl Node {
 
     fn value(&self, schema: Schema) -> Value {
         match self {
-            Self::Plain(text) => template_scalars::resolved(text, schema),
+            Self::Plain(text) => scalars::resolved(text, schema),
             Self::Text(text) => Value::String(text.clone()),
             Self::List(items) => items.iter().map(|item| item.value(schema)).collect(),
             Self::Mapping(entries) => {
@@ -353,5 +353,5 @@ impl Entries {
 const NOT_MERGED: &str = "`<<` takes a mapping or a list of mappings";
 
 #[cfg(test)]
-#[path = "template_yaml_tests.rs"]
+#[path = "yaml_tests.rs"]
 mod tests;

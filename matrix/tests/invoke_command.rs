@@ -1,4 +1,4 @@
-//! `cargo matrix invoke` from its command line to its exit status, with an extension that behaves as it is told.
+//! `cargo matrix invoke` from its command line to its exit status, with an extension that behaves as a mode says.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,7 +40,7 @@ impl TestDirectory {
         executable::write(&self.path().join(name), content).unwrap();
     }
 
-    /// The verb for a function, with the extension in one of its modes.
+    /// `cargo matrix invoke` for a function, with the extension in one of its modes.
     fn invoke(&self, function: &str, mode: &str) -> Command {
         let mut command = matrix(&["invoke", function]);
         command.arg("--extension").arg(self.path().join("bottlecap"));
@@ -133,11 +133,7 @@ fn a_failing_function_and_a_crashing_extension_have_their_own_status() {
 
     let output = directory.invoke(HELLO, "crash").output().unwrap();
     assert_eq!(status(&output), 4, "{}", stdout(&output));
-    assert!(
-        stdout(&output).contains("datadog-agent ended before it was told to (exit status: 1)"),
-        "{}",
-        stdout(&output)
-    );
+    assert!(stdout(&output).contains("datadog-agent exited before SHUTDOWN (exit status: 1)"), "{}", stdout(&output));
 }
 
 #[test]

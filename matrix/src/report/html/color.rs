@@ -14,9 +14,9 @@ pub struct CellColor {
 const COLOURS: usize = 7;
 
 /// The styles of the rows of a section. If there are more cells than colours, dashes tell them apart.
-pub fn inks(section: &ConditionSection) -> Vec<CellColor> {
+pub fn colors(section: &ConditionSection) -> Vec<CellColor> {
     let mut next = 0;
-    let ink = |(index, role): (usize, Role)| {
+    let color = |(index, role): (usize, Role)| {
         let class = match role {
             Role::Floor => "ink-floor".to_owned(),
             Role::Reference => "ink-reference".to_owned(),
@@ -27,5 +27,5 @@ pub fn inks(section: &ConditionSection) -> Vec<CellColor> {
         };
         CellColor { class, series: index.to_string() }
     };
-    section.rows.iter().map(|row| row.role).enumerate().map(ink).collect()
+    section.rows.iter().map(|row| row.role).enumerate().map(color).collect()
 }

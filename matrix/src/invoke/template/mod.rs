@@ -1,5 +1,12 @@
 //! Reads functions from `template.yaml` of AWS SAM and `CloudFormation`, and from `serverless.yml`.
 
+mod events;
+pub mod layers;
+pub mod parameters;
+mod scalars;
+mod settings;
+mod yaml;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -7,12 +14,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::template_events;
-use super::template_layers::Layers;
-use super::template_parameters::{self, VARIABLES, Values};
-use super::template_scalars::Schema;
-use super::template_settings::{self, SettingPaths, Settings};
-use super::template_yaml::{self, Document};
+use layers::Layers;
+use parameters::{VARIABLES, Values};
+use scalars::Schema;
+use settings::{SettingPaths, Settings};
+use yaml::Document;
 
 /// The files that are looked for in a function's directory.
 const FILES: [&str; 4] = ["template.yaml", "template.yml", "serverless.yml", "serverless.yaml"];
@@ -27,7 +33,7 @@ pub enum Error {
     #[error("the template {} has more than 16 MB; a deployment takes 1 MB", .0.display())]
     Large(PathBuf),
     #[error("the template {} cannot be read as YAML", path.display())]
-    Syntax { path: PathBuf, source: template_yaml::Refusal },
+    Syntax { path: PathBuf, source: yaml::Refusal },
     #[error("the template {} has a key twice, which the Serverless Framework refuses: {keys}", path.display())]
     RepeatedKeys { path: PathBuf, keys: String },
     #[error("the template {} has no function", .0.display())]
@@ -141,14 +147,14 @@ fn read(path: &Path, values: Values) -> Result<Vec<TemplateFunction>, Error> {
             return Err(Error::RepeatedKeys { path: path.to_owned(), keys: document.repeated_keys.join(", ") });
         }
         let mut root = document.value(Schema::Yaml12);
-        template_parameters::resolve_service(&mut root, &values);
+        parameters::resolve_service(&mut root, &values);
         if let Some(variable) = variable_of_functions(&root) {
             return Err(Error::UnresolvedFunctions { path: path.to_owned(), variable: variable.to_owned() });
         }
         return Ok(of_service(&root, directory));
     }
     let mut root = document.value(Schema::Yaml11);
-    template_parameters::resolve_stack(&mut root, values);
+    parameters::resolve_stack(&mut root, values);
     let functions = of_stack(&root, directory).into_iter();
     Ok(functions
         .map(|function| TemplateFunction { repeated_keys: document.repeated_keys.clone(), ..function })
@@ -180,9 +186,9 @@ fn of_stack(root: &Value, directory: &Path) -> Vec<TemplateFunction> {
         let settings = Settings {
             of: [globals, own],
             name,
-            code: template_settings::code_of_stack(own, globals, directory),
+            code: settings::code_of_stack(own, globals, directory),
             layers: Layers::of_stack(lists, root, directory),
-            triggers: template_events::of_sam(own),
+            triggers: events::of_sam(own),
         };
         settings.template_function(&SettingPaths::OF_STACK)
     };
@@ -209,7 +215,7 @@ fn of_service(root: &Value, directory: &Path) -> Vec<TemplateFunction> {
             name,
             code: Code::Place(directory.to_owned()),
             layers: Layers::of_service(layers, root, directory),
-            triggers: template_events::of_serverless(own),
+            triggers: events::of_serverless(own),
         };
         settings.template_function(&SettingPaths::OF_SERVICE)
     };
