@@ -60,9 +60,9 @@ fn a_build_with_a_validated_module_says_so_and_what_is_sent_past_it() {
 #[test]
 fn no_log_level_hides_what_is_sent_past_the_module() {
     for level in ["off", "error", "warn", "info"] {
-        let life = live(setup_with(Function::null(), &[("DD_LOG_LEVEL", level)]), 1);
-        life.assert_unharmed();
-        let own = life.own_lines();
+        let run = run_sandbox(setup_with(Function::null(), &[("DD_LOG_LEVEL", level)]), 1);
+        run.assert_unharmed();
+        let own = run.own_lines();
         let told = |part: &str| own.lines().filter(|line| line.contains(part)).count();
         // The sandbox's intake has no TLS, so the line about the module speaks of connections that have it.
         for part in [

@@ -162,7 +162,7 @@ impl CargoCommand {
 
     /// What its linker is to write down: of a program with names, which is linked once more.
     fn link_report(&self) -> Option<LinkReport> {
-        let directory = self.release_directory().filter(|_| self.named && self.verb == "build")?;
+        let directory = self.release_directory().filter(|_| self.named && self.subcommand == "build")?;
         let folder = self.manifest.parent().unwrap_or(&self.manifest).to_owned();
         Some(LinkReport { file: directory.join(format!("{}.linked", self.binary)), folder })
     }

@@ -49,7 +49,7 @@ fn names_are_kept_by_the_last_step_alone() {
     assert_eq!(of_rustc, format!("-C strip=none -Clink-arg=-Xlinker {option}"));
     let direct = CargoCommand { is_linker_called_directly: true, ..call().named() }.shell();
     assert!(direct.ends_with(&format!(" -C strip=none {option}")), "{direct}");
-    let by_zig = CargoCommand { verb: "zigbuild", ..call().named() };
+    let by_zig = CargoCommand { subcommand: "zigbuild", ..call().named() };
     assert!(call().link_report().is_none() && by_zig.link_report().is_none());
 }
 

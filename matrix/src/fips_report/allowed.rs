@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::build::{launcher, waf};
 use crate::materials::packages::{Key, Package, Packages, ROOT};
+use crate::target::Architecture;
 
 /// The list, relative to the root of the workspace.
 pub const FILE: &str = "matrix/fips-packages.toml";
@@ -87,6 +88,9 @@ pub struct PackageAllowlist {
     pub worker: BTreeMap<String, String>,
     /// Those with code in other languages than Rust, by name, each with what that code is.
     pub foreign: BTreeMap<String, String>,
+    /// Those of the lists above that builds for one processor alone have, each with that processor.
+    #[serde(default)]
+    pub only: BTreeMap<String, Architecture>,
     /// Our own files that are more than Rust, by their places below the root, each with what it is for.
     #[serde(default)]
     pub own: BTreeMap<String, String>,
@@ -96,6 +100,19 @@ impl PackageAllowlist {
     /// What this program was built with.
     pub fn embedded() -> Result<Self, toml::de::Error> {
         Self::read(TEXT)
+    }
+
+    /// The same for builds for this processor.
+    pub fn embedded_for(architecture: Architecture) -> Result<Self, toml::de::Error> {
+        Self::embedded().map(|list| list.of_architecture(architecture))
+    }
+
+    fn of_architecture(mut self, architecture: Architecture) -> Self {
+        let only = &self.only;
+        for list in [&mut self.linked, &mut self.build, &mut self.launcher, &mut self.worker] {
+            list.retain(|name, _| only.get(name).is_none_or(|its| *its == architecture));
+        }
+        self
     }
 
     /// From the text of such a file.
@@ -168,6 +185,13 @@ impl PackageAllowlist {
         for (name, _) in names.into_iter().filter(|(name, package)| !is_ours(name) && foreign(package)) {
             let about = self.foreign.get(name).map_or("", String::as_str);
             let _ = writeln!(text, "{name} = \"{about}\"");
+        }
+        text += "\n[only]\n";
+        let of_list = |name: &String| {
+            [agent, launcher, worker].iter().any(|packages| packages.0.keys().any(|key| key.to_string() == *name))
+        };
+        for (name, architecture) in self.only.iter().filter(|(name, _)| of_list(name)) {
+            let _ = writeln!(text, "\"{name}\" = \"{architecture}\"");
         }
         text += "\n[own]\n";
         for (file, about) in &self.own {
@@ -307,6 +331,22 @@ mod tests {
         fs::remove_file(folder.path().join("src/code.S")).unwrap();
         fs::write(folder.path().join("Cargo.toml"), "[package]\nlinks = \"z\"\n").unwrap();
         assert!(is_foreign(&package));
+    }
+
+    #[test]
+    fn packages_of_another_processor_are_neither_needed_nor_allowed() {
+        let only = BTreeMap::from([("c-sys 1.0.0".to_owned(), Architecture::X86_64)]);
+        let list = |architecture| PackageAllowlist { only: only.clone(), ..list() }.of_architecture(architecture);
+        let problems = |architecture, them: &[(&str, bool, &str)]| {
+            list(architecture).problems(Program::Agent, &packages(them), |package| package.linked)
+        };
+        assert_eq!(problems(Architecture::X86_64, &GOOD), [""; 0]);
+        assert_eq!(problems(Architecture::Arm64, &[GOOD[0], GOOD[2]]), [""; 0]);
+        assert_eq!(problems(Architecture::X86_64, &[GOOD[0], GOOD[2]]).len(), 1);
+        assert_eq!(
+            problems(Architecture::Arm64, &GOOD),
+            ["c-sys 1.0.0 is not on the list of packages that are linked"]
+        );
     }
 
     #[test]

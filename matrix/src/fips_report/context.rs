@@ -144,6 +144,11 @@ impl Context<'_> {
         })
     }
 
+    /// The packages that this report allows for its processor.
+    fn allowlist(&self) -> Result<PackageAllowlist, Error> {
+        PackageAllowlist::embedded_for(self.tools().flavour.architecture).map_err(Error::Allowed)
+    }
+
     pub(super) fn dependencies(&self, packages: &Packages) -> Result<Proof, Error> {
         let recipe = self.recipe();
         let command = format!(
@@ -153,7 +158,7 @@ impl Context<'_> {
             self.tools().flavour.triple,
             recipe.features.join(",")
         );
-        let allowed = PackageAllowlist::embedded().map_err(Error::Allowed)?;
+        let allowed = self.allowlist()?;
         Ok(graph::judge(packages, &self.certified, &allowed, allowed::is_foreign, &command))
     }
 
@@ -225,7 +230,7 @@ impl Context<'_> {
         let targets = launcher.into_iter().chain(named.worker.as_ref().map(|worker| &worker.target));
         let calls = targets.map(|target| Call { workspace: beside.clone(), target: target.clone() });
         let calls: Vec<Call> = [agent].into_iter().chain(calls).collect();
-        let allowed = PackageAllowlist::embedded().map_err(Error::Allowed)?;
+        let allowed = self.allowlist()?;
         compiled::look(&calls, &self.root, packages, &allowed).map_err(Error::Directory)
     }
 
@@ -251,7 +256,7 @@ impl Context<'_> {
             module: &self.certified.module,
             command: &build::launcher::command(&self.root, tools, &self.builds),
         };
-        Ok(Some(launcher::judge(&evidence, &PackageAllowlist::embedded().map_err(Error::Allowed)?)))
+        Ok(Some(launcher::judge(&evidence, &self.allowlist()?)))
     }
 
     /// That what the agent starts for `AppSec` is the WAF worker, and what is beside it; none without one.
@@ -271,7 +276,7 @@ impl Context<'_> {
             module: &self.certified.module,
             command: &worker.command,
         };
-        let allowed = PackageAllowlist::embedded().map_err(Error::Allowed)?;
+        let allowed = self.allowlist()?;
         Ok(Some(worker::judge(&evidence, &allowed, &waf::pinned()?)))
     }
 

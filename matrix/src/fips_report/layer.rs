@@ -290,7 +290,7 @@ mod tests {
             assert_eq!(error.status(), terminal::SETUP_FAILED, "{error:?}");
             assert!(error.to_string().contains("run the same as root"), "{error}");
         }
-        let error = Error::of(Path::new("l.zip"), inspect::Error::Unknown);
+        let error = Error::of(Path::new("l.zip"), inspect::Error::Unknown("l.zip".to_owned()));
         assert_eq!((error.status(), error.to_string().as_str()), (terminal::REFUSED, "l.zip is no layer"));
     }
 
