@@ -169,12 +169,11 @@ pub(crate) fn unsigned(sink: &mut impl Sink, field: u64, value: u64) {
 #[expect(clippy::inline_always, reason = "the tag is a constant of each caller")]
 #[inline(always)]
 fn tagged(sink: &mut impl Sink, tag: u64, value: u64) {
-    match u8::try_from(tag) {
-        Ok(short @ ..0x80) => sink.tagged(short, value),
-        _ => {
-            sink.varint(tag);
-            sink.varint(value);
-        }
+    if let Ok(short @ ..0x80) = u8::try_from(tag) {
+        sink.tagged(short, value);
+    } else {
+        sink.varint(tag);
+        sink.varint(value);
     }
 }
 

@@ -99,21 +99,21 @@ fn write(value: &Value, bytes: &mut Vec<u8>) {
             bytes.extend(number.to_be_bytes());
         }
         Value::Text(text) => {
-            head(text.len(), Head { own: Some((0xa0, 31)), byte: Some(0xd9), two_bytes: 0xda }, bytes);
+            head(text.len(), &Head { own: Some((0xa0, 31)), byte: Some(0xd9), two_bytes: 0xda }, bytes);
             bytes.extend_from_slice(text.as_bytes());
         }
         Value::Bytes(content) => {
-            head(content.len(), Head { own: None, byte: Some(0xc4), two_bytes: 0xc5 }, bytes);
+            head(content.len(), &Head { own: None, byte: Some(0xc4), two_bytes: 0xc5 }, bytes);
             bytes.extend_from_slice(content);
         }
         Value::List(elements) => {
-            head(elements.len(), Head { own: Some((0x90, 15)), byte: None, two_bytes: 0xdc }, bytes);
+            head(elements.len(), &Head { own: Some((0x90, 15)), byte: None, two_bytes: 0xdc }, bytes);
             for element in elements {
                 write(element, bytes);
             }
         }
         Value::Map(entries) => {
-            head(entries.len(), Head { own: Some((0x80, 15)), byte: None, two_bytes: 0xde }, bytes);
+            head(entries.len(), &Head { own: Some((0x80, 15)), byte: None, two_bytes: 0xde }, bytes);
             for (key, value) in entries {
                 write(key, bytes);
                 write(value, bytes);
@@ -132,7 +132,7 @@ struct Head {
 }
 
 /// Of more elements or bytes than the format can count, as many as it can are counted.
-fn head(length: usize, head: Head, bytes: &mut Vec<u8>) {
+fn head(length: usize, head: &Head, bytes: &mut Vec<u8>) {
     let byte = u8::try_from(length);
     if let (Some((marker, max)), Ok(length)) = (head.own, byte)
         && length <= max
