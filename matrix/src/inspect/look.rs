@@ -159,7 +159,7 @@ impl Document {
             Some(Ok(contents)) => self.hold_to(contents, &entries, run)?,
             Some(Err(reason)) => self.problems.push(format!("its manifest cannot be used: {reason}")),
             None => {
-                self.notes.push("there is no manifest in it, so its sources and later changes are unknown".to_owned())
+                self.notes.push("there is no manifest in it, so its sources and later changes are unknown".to_owned());
             }
         }
         Ok(self)
