@@ -37,7 +37,7 @@ const STD: [&str; 22] = [
 ];
 
 /// Paths of two names after `std` that are pure although what they are in is not.
-const STD_PARTS: [[&str; 2]; 2] = [["io", "Write"], ["net", "Ipv6Addr"]];
+const STD_PARTS: [[&str; 2]; 3] = [["io", "Write"], ["net", "Ipv6Addr"], ["ptr", "eq"]];
 
 /// Crates, and the names of lints, that neither read a clock nor reach out.
 const CRATES: [&str; 10] =

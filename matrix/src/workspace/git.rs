@@ -81,8 +81,8 @@ impl Git {
         if found == id {
             return Ok(bytes);
         }
-        let told = format!("git gives a {} with the id {found} for {id}; look at it with git fsck", kind.as_str());
-        Err(io::Error::other(told))
+        let message = format!("git gives a {} with the id {found} for {id}; look at it with git fsck", kind.as_str());
+        Err(io::Error::other(message))
     }
 
     /// Where the sources are in the repository.

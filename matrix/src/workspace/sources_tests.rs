@@ -73,12 +73,12 @@ fn build_script(folder: &Path) -> PathBuf {
 }
 
 /// What it says of the sources in this folder.
-fn told(script: &Path, root: &Path) -> String {
-    told_with(script, root, None)
+fn recorded(script: &Path, root: &Path) -> String {
+    recorded_with(script, root, None)
 }
 
 /// The same with another path to look for programs.
-fn told_with(script: &Path, root: &Path, path: Option<&OsStr>) -> String {
+fn recorded_with(script: &Path, root: &Path, path: Option<&OsStr>) -> String {
     let mut command = Command::new(script);
     command.current_dir(root).env_remove(TOLD).envs(path.map(|path| ("PATH", path)));
     let output = command.output().unwrap();
@@ -96,7 +96,7 @@ fn forge(root: &Path) {
     let doctored = line(root, &["rev-parse", &format!("{whole}:src")]);
     let object = |id: &str| root.join(".git/objects").join(&id[..2]).join(&id[2..]);
     fs::remove_file(object(&genuine)).unwrap();
-    fs::copy(object(&doctored), object(&genuine)).unwrap();
+    fs::write(object(&genuine), fs::read(object(&doctored)).unwrap()).unwrap();
     let blob = line(root, &["hash-object", "src/main.rs"]);
     assert!(line(root, &["ls-tree", "-r", "HEAD"]).contains(&blob), "git has seen it");
 }
@@ -112,9 +112,9 @@ fn another_program_in_the_place_of_git_hides_no_change() {
     commit(root);
     let scripts = tempfile::tempdir().unwrap();
     let script = build_script(scripts.path());
-    let told = |liar: &Path| {
+    let recorded = |liar: &Path| {
         let path = std::env::join_paths([liar.parent().unwrap(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
-        told_with(&script, root, Some(&path))
+        recorded_with(&script, root, Some(&path))
     };
     for (number, lie) in [
         // The old commit's name for the new one, whatever is asked.
@@ -132,7 +132,7 @@ fn another_program_in_the_place_of_git_hides_no_change() {
         crate::executable::write(&liar, text).unwrap();
         let state = of_repository(&Git::with(&liar, root), root, &[]);
         assert!(!state.as_ref().is_ok_and(|state| is_clean(state)), "{lie}: {state:?}");
-        assert!(!told(&liar).starts_with(&revision) || told(&liar).ends_with(DIRTY), "{lie}: {}", told(&liar));
+        assert!(!recorded(&liar).starts_with(&revision) || recorded(&liar).ends_with(DIRTY), "{lie}: {}", recorded(&liar));
     }
 }
 
@@ -184,13 +184,13 @@ fn no_setting_of_git_hides_a_change() {
     for (name, hide) in settings {
         let folder = repository();
         let clean = state(folder.path(), &[]).unwrap();
-        assert_eq!(told(&script, folder.path()), revision(folder.path()).unwrap());
+        assert_eq!(recorded(&script, folder.path()), revision(folder.path()).unwrap());
         hide(folder.path());
         let hidden = state(folder.path(), &[]).unwrap();
         assert!(is_clean(&clean) && hidden.starts_with(&format!("{clean}+")), "{name}: {clean} {hidden}");
         // Both say the same, and that the sources have changed.
         let revision = revision(folder.path()).unwrap();
-        assert!(told(&script, folder.path()) == revision && revision.ends_with(DIRTY), "{name}: {revision}");
+        assert!(recorded(&script, folder.path()) == revision && revision.ends_with(DIRTY), "{name}: {revision}");
     }
 }
 
@@ -228,11 +228,11 @@ fn sources_without_a_history_are_named_by_all_that_is_in_them() {
     let write = |name: &str, text: &str| fs::write(root.join(name), text).unwrap();
     write("src/deep/main.rs", "1");
     write("README.md", "not built");
-    let of = |told: Option<&str>| of_folder(root, &[], told.map(str::to_owned)).unwrap();
+    let of = |recorded: Option<&str>| of_folder(root, &[], told.map(str::to_owned)).unwrap();
     let plain = state(root, &[]).unwrap();
     assert_eq!(plain, of(None));
     assert!(plain.starts_with("unknown+all-") && !is_clean(&plain), "{plain}");
-    let told = of(Some("abc"));
+    let recorded = of(Some("abc"));
     assert_eq!(
         told.split_once('+').map(|(commit, changes)| (commit, remark(Some(changes)))),
         Some(("abc", " without history"))
