@@ -228,13 +228,13 @@ fn sources_without_a_history_are_named_by_all_that_is_in_them() {
     let write = |name: &str, text: &str| fs::write(root.join(name), text).unwrap();
     write("src/deep/main.rs", "1");
     write("README.md", "not built");
-    let of = |recorded: Option<&str>| of_folder(root, &[], told.map(str::to_owned)).unwrap();
+    let of = |recorded: Option<&str>| of_folder(root, &[], recorded.map(str::to_owned)).unwrap();
     let plain = state(root, &[]).unwrap();
     assert_eq!(plain, of(None));
     assert!(plain.starts_with("unknown+all-") && !is_clean(&plain), "{plain}");
     let recorded = of(Some("abc"));
     assert_eq!(
-        told.split_once('+').map(|(commit, changes)| (commit, remark(Some(changes)))),
+        recorded.split_once('+').map(|(commit, changes)| (commit, remark(Some(changes)))),
         Some(("abc", " without history"))
     );
     assert_eq!((remark(None), remark(Some("00ff"))), ("", " with changes"));
