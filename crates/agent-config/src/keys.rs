@@ -136,8 +136,14 @@ keys! { KEYS
         yaml: Some("org_uuid"), kind: Kind::Text, default: "", example: "01234567-89ab-cdef-0123-456789abcdef",
         reader: "intake",
         meaning: "Organization that gives its API key to the function's role, which is proven by a signature of AWS's \
-                  (delegated authentication). It is asked where metrics go. Beats every other way to a key.",
+                  (delegated authentication). The site's API is asked for it. Beats every other way to a key.",
         set: |builder, given, _| taken(given.non_empty().map(|text| builder.secrets.organization = text.map(Into::into))),
+    }
+    Datadog DELEGATED_AUTH_URL {
+        yaml: None, kind: Kind::Url, default: "https://api.datadoghq.com", example: "https://api.internal.example",
+        reader: "intake",
+        meaning: "Base URL of the API that is asked for the key of `DD_ORG_UUID`. The default follows the site, whatever the URL of metrics is.",
+        set: |builder, given, _| taken(given.url().map(|url| builder.urls.delegated_auth = url)),
     }
     Datadog KMS_API_KEY {
         yaml: Some("kms_api_key"), kind: Kind::Text, default: "", example: "AQICAHiZ0123456789abcdef==",
@@ -276,7 +282,7 @@ keys! { KEYS
         yaml: Some("proxy.no_proxy"), kind: Kind::List, default: "", example: "internal.example,10.0.0.0/8",
         reader: "intake",
         meaning: "Hosts, domains, address ranges or `*` to be reached without the proxy, besides those of `NO_PROXY`.",
-        set: |builder, given, _| Ok(list(&mut builder.config.http.no_proxy, given.list()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.config.http.no_proxy, given.list()?, &mut builder.skipped)),
     }
     Shared HTTPS_PROXY {
         yaml: None, kind: Kind::Url, default: "", example: "http://proxy.internal:3128",
@@ -288,7 +294,7 @@ keys! { KEYS
         yaml: None, kind: Kind::List, default: "", example: "169.254.169.254,.internal.example",
         reader: "intake",
         meaning: "Hosts, domains, address ranges or `*` to be reached without a proxy.",
-        set: |builder, given, _| Ok(list(&mut builder.proxies.shared_exceptions, given.list()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.proxies.shared_exceptions, given.list()?, &mut builder.skipped)),
     }
     Datadog HTTP_PROTOCOL {
         yaml: Some("http_protocol"), kind: Kind::Protocol, default: "auto", example: "http1",
@@ -437,7 +443,7 @@ keys! { KEYS
         yaml: Some("lambda_customer_metrics_exclude_tags"), kind: Kind::List, default: "",
         example: "function_arn,region", reader: "intake",
         meaning: "Keys of the function's tags that metrics from DogStatsD do without.",
-        set: |builder, given, _| Ok(list(&mut builder.config.metrics.excluded_tags, given.list()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.config.metrics.excluded_tags, given.list()?, &mut builder.skipped)),
     }
     Datadog STATSD_METRIC_NAMESPACE {
         yaml: None, kind: Kind::Namespace, default: "", example: "shop",
@@ -492,4 +498,10 @@ fn list<T>(field: &mut Vec<T>, items: Vec<T>) -> Effect {
     }
     *field = items;
     Effect::Taken
+}
+
+/// The same with texts, some of which were unusable.
+fn texts(field: &mut Vec<String>, parsed: ParsedList<String>, skipped: &mut usize) -> Effect {
+    *skipped = parsed.skipped;
+    list(field, parsed.items)
 }
