@@ -147,6 +147,7 @@ pub async fn run(parts: Components) {
         flusher,
         telemetry: parts.telemetry,
         awaits_runtime: false,
+        silent_since_loss: None,
         pending: Vec::new().into_iter(),
         config: parts.config,
     };
