@@ -6,9 +6,9 @@
 mod apm;
 mod appsec;
 mod otlp;
+mod setters;
 mod triggers;
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::builder::{ConfigBuilder, OurProxy, SourcedSwitch};
 use super::read::{Effect, ParsedList, RawValue, Reason};
 use super::types::{ApiKey, DEFAULT_SITE};
 use super::warning::Source;
+use setters::{ZSTD, list, name, taken, texts};
 
 /// A setting.
 pub(super) struct Key {
@@ -477,31 +478,4 @@ keys! { KEYS
             taken(given.integer(&(1..=1_048_576)).map(|size| builder.config.dogstatsd.queue_size = size))
         },
     }
-}
-
-/// Zstandard levels: 1 to 22, 0 for the library's default, and the fast negative levels that still compress.
-const ZSTD: RangeInclusive<i32> = -7..=22;
-
-fn taken(read: Result<(), Reason>) -> Result<Effect, Reason> {
-    read.map(|()| Effect::Taken)
-}
-
-fn name(field: &mut Option<String>, text: Option<&str>) -> Effect {
-    let Some(text) = text else { return Effect::Unset };
-    *field = Some(text.to_owned());
-    Effect::Taken
-}
-
-fn list<T>(field: &mut Vec<T>, items: Vec<T>) -> Effect {
-    if items.is_empty() {
-        return Effect::Unset;
-    }
-    *field = items;
-    Effect::Taken
-}
-
-/// The same with texts, some of which were unusable.
-fn texts(field: &mut Vec<String>, parsed: ParsedList<String>, skipped: &mut usize) -> Effect {
-    *skipped = parsed.skipped;
-    list(field, parsed.items)
 }

@@ -177,8 +177,7 @@ impl<'a> Candidate<'a> {
 }
 
 /// A variable with its text; with `None` where that is not UTF-8.
-fn readable<V: AsRef<OsStr> + ?Sized>(variable: Variable<&V>) -> Variable<Option<Cow<'_, str>>> {
-    let Variable { key, prefix, value } = variable;
+fn readable<V: AsRef<OsStr> + ?Sized>(Variable { key, prefix, value }: Variable<&V>) -> Variable<Option<Cow<'_, str>>> {
     Variable { key, prefix, value: value.as_ref().to_str().map(read::unquoted) }
 }
 
