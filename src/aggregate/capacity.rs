@@ -34,6 +34,11 @@ impl Capacity {
         fits
     }
 
+    /// Whether three quarters of the entries or of the bytes are reserved.
+    pub fn is_nearly_taken(&self) -> bool {
+        self.entries >= MAX_ENTRIES / 4 * 3 || self.bytes >= MAX_BYTES / 4 * 3
+    }
+
     /// Number of reserved bytes.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {

@@ -108,6 +108,11 @@ impl Contexts {
         self.refused += refused;
     }
 
+    /// Whether there will soon be no room for further buckets.
+    pub fn is_nearly_full(&self) -> bool {
+        self.capacity.is_nearly_taken()
+    }
+
     /// Removes and returns all metrics, sorted, so that equal metrics produce equal payloads.
     pub fn drain(&mut self) -> AggregatedMetrics {
         self.capacity = Capacity::default();

@@ -9,7 +9,7 @@ use super::{
     Sketch,
     capacity::{self, BIN_BYTES, Capacity},
 };
-use crate::process::metric::Point;
+use crate::process::metric::{MAX_POINT_AGE_MS, Point};
 
 /// Width of a bucket in milliseconds: the resolution of Datadog's backend.
 const BUCKET_MS: i64 = 10_000;
@@ -48,7 +48,7 @@ pub struct Points {
 impl Points {
     /// Merges a point into its series.
     pub fn push(&mut self, point: &Point) {
-        let second = point.time.div_euclid(BUCKET_MS) * (BUCKET_MS / 1000);
+        let second = bucket(point.time);
         let series = Series { name: point.name, tags: point.tags.clone(), second };
         let capacity = &mut self.capacity;
         let sketch = match self.series.entry(series) {
@@ -67,10 +67,22 @@ impl Points {
         }
     }
 
-    /// Removes and returns all distributions, sorted, so that equal points produce equal payloads.
-    pub fn drain(&mut self) -> Vec<Distribution> {
+    /// Whether there will soon be no room for further series.
+    pub fn is_nearly_full(&self) -> bool {
+        self.capacity.is_nearly_taken()
+    }
+
+    /// Removes and returns all distributions, sorted, so that equal points produce equal payloads. `now`: milliseconds since the epoch. A report comes with the
+    /// next event, which may be hours later: older points get the time of [`MAX_POINT_AGE_MS`] ago, because Datadog would not accept them.
+    pub fn drain(&mut self, now: i64) -> Vec<Distribution> {
         self.capacity = Capacity::default();
-        let mut all: Vec<_> = self.series.drain().map(|(series, sketch)| Distribution { series, sketch }).collect();
+        let oldest = bucket(now.saturating_sub(MAX_POINT_AGE_MS));
+        let mut accepted: HashMap<Series, Sketch> = HashMap::with_capacity(self.series.len());
+        for (mut series, sketch) in self.series.drain() {
+            series.second = series.second.max(oldest);
+            accepted.entry(series).or_default().merge(sketch);
+        }
+        let mut all: Vec<_> = accepted.into_iter().map(|(series, sketch)| Distribution { series, sketch }).collect();
         all.sort_by(|left, right| left.series.cmp(&right.series));
         all
     }
@@ -79,6 +91,11 @@ impl Points {
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
+}
+
+/// Start of the bucket of a time in milliseconds, in seconds.
+fn bucket(time: i64) -> i64 {
+    time.div_euclid(BUCKET_MS) * (BUCKET_MS / 1000)
 }
 
 #[cfg(test)]
@@ -99,7 +116,7 @@ mod tests {
         points.push(&point("a", "x:1", 20_000, 5.0));
         points.push(&point("a", "x:2", 19_999, 7.0));
         let told: Vec<_> = points
-            .drain()
+            .drain(0)
             .into_iter()
             .map(|it| {
                 format!(
@@ -113,7 +130,20 @@ mod tests {
             })
             .collect();
         assert_eq!(told, ["ax:1@10 n=2 sum=4", "ax:1@20 n=1 sum=5", "ax:2@10 n=1 sum=7"]);
-        assert!(points.drain().is_empty());
+        assert!(points.drain(0).is_empty());
+    }
+
+    #[test]
+    fn points_older_than_55_minutes_leave_with_the_oldest_accepted_time() {
+        let mut points = Points::default();
+        let now = 10_000_000;
+        let oldest = now - MAX_POINT_AGE_MS;
+        for (time, value) in [(0, 1.0), (20_000, 3.0), (oldest, 5.0), (oldest + 10_000, 7.0)] {
+            points.push(&point("a", "x", time, value));
+        }
+        let left = points.drain(now);
+        let left: Vec<_> = left.iter().map(|it| (it.series.second, it.sketch.sum(), it.sketch.min())).collect();
+        assert_eq!(left, [(oldest / 1000, 9.0, 1.0), (oldest / 1000 + 10, 7.0, 7.0)]);
     }
 
     #[test]
@@ -124,7 +154,7 @@ mod tests {
         }
         points.push(&point("a", "0", 0, 1.0));
         assert_eq!(points.take_dropped(), 1);
-        let all = points.drain();
+        let all = points.drain(0);
         assert_eq!(all.len(), 10_240);
         assert_eq!(all.iter().map(|it| it.sketch.count()).sum::<u64>(), 10_241);
     }
@@ -151,7 +181,7 @@ mod tests {
             assert!(points.series.len() <= 10_240 && points.capacity.bytes() <= 10 << 20);
         }
         let dropped = points.take_dropped();
-        let kept = points.drain().iter().map(|it| it.sketch.count()).sum::<u64>();
+        let kept = points.drain(0).iter().map(|it| it.sketch.count()).sum::<u64>();
         assert!(dropped > 0 && kept > 0, "{dropped} {kept}");
         assert_eq!(dropped + kept, 60_000);
         assert_eq!(points.capacity.bytes(), 0);

@@ -46,6 +46,25 @@ impl Sketch {
         self.trim();
     }
 
+    /// Adds all values of another distribution.
+    pub fn merge(&mut self, other: Self) {
+        if self.count == 0 {
+            *self = other;
+            return;
+        }
+        if other.count == 0 {
+            return;
+        }
+        for (key, count) in other.bins {
+            let bin = self.bins.entry(key).or_default();
+            *bin = bin.saturating_add(count);
+        }
+        (self.min, self.max) = (self.min.min(other.min), self.max.max(other.max));
+        self.count = self.count.saturating_add(other.count);
+        self.sum = (self.sum + other.sum).clamp(f64::MIN, f64::MAX);
+        self.trim();
+    }
+
     /// Whether adding this value would take more memory.
     pub fn grows_with(&self, value: f64) -> bool {
         self.bins.len() < MAX_BINS && !self.bins.contains_key(&key(value))

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use tokio::time::Instant;
 
-use super::send_queue::{Limit, MAX_AGE, MAX_FLUSHES, MAX_UNANSWERED};
+use super::send_queue::{Limit, MAX_FLUSHES, MAX_UNANSWERED};
 use crate::intake::{Kind, Payload};
 
 /// Counts of dropped data.
@@ -100,7 +100,7 @@ pub enum DropReason {
     Oversized(usize),
     /// The memory budget was exceeded.
     Memory,
-    /// It was not sent within [`MAX_AGE`].
+    /// It was not sent within the maximum age of its kind.
     Age,
     /// Sending it failed in [`MAX_FLUSHES`] flushes.
     Flushes,
@@ -127,7 +127,7 @@ impl fmt::Display for DropReason {
             Self::Aggregates => f.write_str("there is no room for more of them until a flush"),
             Self::Oversized(limit) => write!(f, "each is larger than {limit} bytes"),
             Self::Memory => write!(f, "more than {} MiB wait to be sent", super::MAX_BYTES >> 20),
-            Self::Age => write!(f, "they could not be sent within {} minutes", MAX_AGE.as_secs() / 60),
+            Self::Age => f.write_str("they could not be sent before they were too old"),
             Self::Flushes => write!(f, "sending them failed in {MAX_FLUSHES} flushes"),
             Self::Unanswered => {
                 write!(f, "{MAX_UNANSWERED} requests with them got no answer in time and may have arrived")

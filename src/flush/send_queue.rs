@@ -7,10 +7,18 @@ use tokio::time::Instant;
 use super::DropCounts;
 use crate::intake::{Kind, Payload};
 
-/// Maximum age of a payload. Datadog accepts no older points.
+/// Maximum age of a payload of this kind.
 ///
-/// Source: Datadog API reference, "Submit metrics": timestamps are at most an hour in the past.
-pub const MAX_AGE: Duration = Duration::from_hours(1);
+/// Source: Datadog API reference: "Submit metrics" accepts points of the last hour, "Send logs" logs of the last 18 hours. For the others no limit is
+/// documented; what is older than four hours is of little use where it arrives, and keeps memory from what is new.
+pub fn max_age(kind: Kind) -> Duration {
+    match kind {
+        Kind::Sketches | Kind::Series => Duration::from_hours(1),
+        Kind::Logs => Duration::from_hours(18),
+        Kind::Traces | Kind::Stats | Kind::Proxied(_) => Duration::from_hours(4),
+    }
+}
+
 /// Maximum number of flushes in which sending a payload fails. The payload itself may be the reason.
 pub const MAX_FLUSHES: u32 = 16;
 /// Maximum number of requests with a payload that were written and not answered in time. Each may have arrived, so each retry may count its data
@@ -49,7 +57,7 @@ impl DropOrder {
 /// The limit that a payload has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// [`MAX_AGE`].
+    /// [`max_age`].
     Age,
     /// [`MAX_FLUSHES`].
     Flushes,
@@ -70,8 +78,12 @@ impl QueuedPayload {
         } else if self.failed_flushes >= MAX_FLUSHES {
             Some(Limit::Flushes)
         } else {
-            (now - self.since > MAX_AGE).then_some(Limit::Age)
+            self.is_expired(now).then_some(Limit::Age)
         }
+    }
+
+    fn is_expired(&self, now: Instant) -> bool {
+        now - self.since > max_age(self.payload.kind)
     }
 
     /// When it gives way.
@@ -123,9 +135,9 @@ impl SendQueue {
         self.0.remove(index)
     }
 
-    /// Removes the oldest payload if it exceeds the maximum age.
+    /// Removes the oldest payload if it exceeds the maximum age of its kind. All payloads of a destination are of one kind.
     pub fn pop_expired(&mut self, now: Instant) -> Option<QueuedPayload> {
-        self.0.pop_front_if(|oldest| now - oldest.since > MAX_AGE)
+        self.0.pop_front_if(|oldest| oldest.is_expired(now))
     }
 
     /// Removes all payloads with this body.
@@ -167,7 +179,7 @@ mod tests {
     fn queued(sequence: u64, since: Instant) -> QueuedPayload {
         let body = vec![0; 1].into();
         let payload =
-            Payload { kind: Kind::Logs, to: Target::Primary, head: None, body, compressed: false, items: sequence };
+            Payload { kind: Kind::Series, to: Target::Primary, head: None, body, compressed: false, items: sequence };
         QueuedPayload::new(payload, sequence, since)
     }
 
@@ -209,6 +221,17 @@ mod tests {
         assert_eq!(QueuedPayload { unanswered: 1, ..queued(1, now) }.limit(now), None);
         let unanswered = QueuedPayload { unanswered: 2, ..queued(1, now) };
         assert_eq!(unanswered.limit(now), Some(Limit::Unanswered));
+    }
+
+    #[test]
+    fn the_maximum_age_is_that_of_the_kind() {
+        let now = Instant::now();
+        for (kind, hours) in [(Kind::Series, 1), (Kind::Sketches, 1), (Kind::Logs, 18), (Kind::Traces, 4)] {
+            let mut payload = queued(1, now);
+            payload.payload.kind = kind;
+            assert_eq!(payload.limit(now + HOUR * hours), None, "{kind}");
+            assert_eq!(payload.limit(now + HOUR * hours + Duration::from_secs(1)), Some(Limit::Age), "{kind}");
+        }
     }
 
     #[test]

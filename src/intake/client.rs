@@ -82,7 +82,7 @@ impl Client {
         let key = match (known, config.secret.clone()) {
             (Some(key), _) => Key::Plain(key),
             (None, Some(secret)) => {
-                let datadog = Datadog { http: http.clone(), url: metrics_url.clone() };
+                let datadog = Datadog { http: http.clone(), url: config.delegated_auth_url.clone() };
                 Key::Secret(Resolver::new(aws(config, &mut warnings)?, datadog, secret, function))
             }
             (None, None) => return Err(Error::NoKey),

@@ -4,6 +4,11 @@ use std::sync::Arc;
 
 use super::event::{ReportMetrics, Timestamp};
 
+/// Maximum age of an enhanced metric that leaves, in milliseconds. Datadog accepts points of the last hour, and a payload needs time to arrive.
+///
+/// Source: Datadog API reference, "Submit metrics".
+pub const MAX_POINT_AGE_MS: i64 = 55 * 60 * 1000;
+
 /// A metric point: one value of a distribution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {

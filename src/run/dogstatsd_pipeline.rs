@@ -58,6 +58,11 @@ impl DogStatsdPipeline {
         }
     }
 
+    /// Whether there will soon be no room for further metrics.
+    pub fn is_nearly_full(&self) -> bool {
+        self.contexts.is_nearly_full()
+    }
+
     /// Processes all datagrams sent before this call, and returns all aggregated metrics.
     pub fn drain(&mut self) -> AggregatedMetrics {
         if let Some(queue) = self.queue.take() {

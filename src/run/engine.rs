@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{dogstatsd_pipeline::DogStatsdPipeline, traces::TracePipeline, usage_metrics::UsageMetrics};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     },
     platform::RequestId,
     process::{
-        event::{Batch, Event},
+        event::{Batch, Event, Platform, Record},
         invocation::{AttemptId, Output, Processor, call::Call},
         log::LogEncoder,
         runtime,
@@ -46,6 +46,8 @@ pub struct Engine {
     pub telemetry: Option<Batches>,
     /// An invocation is over, and what the runtime has sent at its end is not decoded yet.
     pub awaits_runtime: bool,
+    /// Time of the last telemetry since Lambda dropped some in this invocation; `None` if it dropped none.
+    pub silent_since_loss: Option<Instant>,
     /// Events of the last telemetry batch that are not ingested yet.
     pub pending: std::vec::IntoIter<Event>,
     pub config: Config,
@@ -77,6 +79,13 @@ impl Engine {
     /// memory is full and can be expected to be freed, telemetry waits with the platform, and tracers for their answers.
     pub async fn progress(&mut self) -> Progress {
         let has_room = self.flusher.has_room();
+        if !has_room {
+            // Lambda is not silent but waits.
+            self.note_telemetry();
+        }
+        if has_room && self.start_full_metrics() {
+            return Progress::Metrics;
+        }
         if has_room && self.is_ingesting() {
             self.ingest();
             return Progress::Telemetry;
@@ -137,9 +146,13 @@ impl Engine {
     fn ingest(&mut self) {
         // What was reported during an invocation comes before the events of its end.
         self.take_calls();
+        self.note_telemetry();
         while let Some(event) = self.pending.next() {
             if event.record.is_of_invocation() {
                 self.name_runtime();
+            }
+            if matches!(event.record, Record::Platform(Platform::LogsDropped(_))) {
+                self.silent_since_loss = Some(Instant::now());
             }
             // Stored one by one: what a line was is gone before the next one needs room.
             let mut produced = Output::default();
@@ -219,10 +232,36 @@ impl Engine {
         may_start
     }
 
+    /// Telemetry has come, or has not been taken in although it may have come.
+    fn note_telemetry(&mut self) {
+        if let Some(since) = &mut self.silent_since_loss {
+            *since = Instant::now();
+        }
+    }
+
+    /// Metrics that have nearly no room left need not wait for a flush, in which there would be no more of them. Whether any were started.
+    fn start_full_metrics(&mut self) -> bool {
+        let is_full = self.points.is_nearly_full() || self.dogstatsd_pipeline.is_nearly_full();
+        if is_full {
+            let payloads = self.take_metrics();
+            self.flusher.start(payloads);
+        }
+        is_full
+    }
+
+    fn take_metrics(&mut self) -> Vec<UnsealedPayload> {
+        let enhanced = self.points.drain(clock::epoch_ms());
+        let measured = MetricSnapshot { enhanced, custom: self.dogstatsd_pipeline.drain() };
+        intake::metrics::unsealed(&measured, &self.log_encoder.tags().list(), &self.config.metrics)
+            .into_iter()
+            .collect()
+    }
+
     /// The function has been invoked. Gives the attempt at the request that this is.
     pub fn invoked(&mut self, id: &RequestId) -> AttemptId {
         self.name_runtime();
         self.take_calls();
+        self.silent_since_loss = None;
         self.process(|processor, out| processor.invoke(id, clock::epoch_ms(), out))
     }
 
@@ -248,8 +287,7 @@ impl Engine {
         self.ingest_waiting();
         let logs = self.logs.drain().into_iter().map(|batch| intake::logs::unsealed(batch, &self.config.logs));
         let mut payloads: Vec<UnsealedPayload> = logs.collect();
-        let measured = MetricSnapshot { enhanced: self.points.drain(), custom: self.dogstatsd_pipeline.drain() };
-        payloads.extend(intake::metrics::unsealed(&measured, &self.log_encoder.tags().list(), &self.config.metrics));
+        payloads.extend(self.take_metrics());
         let sketches = self.points.take_dropped();
         let batches = self.telemetry.as_mut().map_or(0, Batches::take_lost);
         let dropped = DropCounts { sketches, batches, ..self.dogstatsd_pipeline.take_dropped() };

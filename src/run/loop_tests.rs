@@ -98,6 +98,7 @@ pub fn engine() -> (Engine, Sender) {
         flusher: Flusher::new(None, None),
         telemetry: Some(receiver),
         awaits_runtime: false,
+        silent_since_loss: None,
         pending: Vec::new().into_iter(),
         config,
     };
@@ -154,6 +155,36 @@ async fn a_long_invocation_flushes_once_an_interval_after_its_beginning() {
     assert_eq!(left_after(40).await, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn race_timer_starts_no_flush_while_another_is_under_way() {
+    let (mut engine, _telemetry) = engine();
+    engine.config.flush_strategy = FlushStrategy::EndPeriodically(Duration::from_millis(20));
+    let (flusher, building) = waiting_to_be_built();
+    engine.flusher = flusher;
+    engine.logs.push(b"{}");
+    let began = Instant::now();
+    let (next, _requests) = platform(move |_| (began.elapsed() >= Duration::from_secs(3)).then_some(SHUTDOWN)).await;
+    on_demand::run(&mut engine, next).await;
+    assert_eq!(engine.logs.drain().len(), 1, "the client is being built all the time");
+    drop(building);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_with_little_room_left_leave_at_once_without_loss() {
+    let (mut engine, _telemetry) = engine();
+    for number in 0..20_000 {
+        let tags = Arc::from([number.to_string()]);
+        engine.points.push(&Point { name: "m", value: 1.0, time: 0, tags });
+        if engine.points.is_nearly_full() {
+            assert_eq!(engine.progress().await, Progress::Metrics);
+            assert!(!engine.points.is_nearly_full());
+        }
+    }
+    assert_eq!(engine.points.take_dropped(), 0);
+    // Sent data is dropped and counted here, because there is no client.
+    assert_eq!(engine.flusher.drop_unconfirmed().sketches, 15_360);
+}
+
 fn log_line() -> Batch {
     parse(br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "function", "record": "hello"}]"#, 0)
 }
@@ -165,7 +196,7 @@ async fn points_that_do_not_fit_are_counted_with_the_next_flush() {
         let tags = Arc::from([number.to_string()]);
         engine.points.push(&Point { name: "m", value: 1.0, time: 0, tags });
     }
-    engine.points.drain();
+    engine.points.drain(0);
     engine.start_flush();
     assert_eq!(engine.flusher.drop_unconfirmed(), DropCounts { sketches: 2, ..DropCounts::default() });
 }

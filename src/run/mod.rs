@@ -127,6 +127,7 @@ pub async fn run(components: Components) {
         flusher,
         telemetry: components.telemetry,
         awaits_runtime: false,
+        silent_since_loss: None,
         pending: Vec::new().into_iter(),
         config,
     };

@@ -25,6 +25,9 @@ const LONGEST_HOLD: Duration = Duration::from_secs(5);
 /// The same for intakes that fail or did not answer in time before: the function is not to pay for an outage again and again.
 const HOLD_WHILE_FAILING: Duration = Duration::from_millis(100);
 
+/// Time without telemetry after which an invocation counts as ended whose end Lambda may have dropped with other telemetry.
+const SILENCE_AFTER_LOSS: Duration = Duration::from_secs(1);
+
 /// Why the next event is not being asked for, if it is not.
 enum State {
     /// `next` was sent and no event is running.
@@ -40,7 +43,10 @@ impl State {
     fn until(&self, engine: &Engine) -> Option<Instant> {
         match self {
             Self::Polling => None,
-            Self::Running { until, .. } => Some(*until),
+            // An event that Lambda has dropped does not come.
+            Self::Running { until, .. } => {
+                Some(engine.silent_since_loss.map_or(*until, |since| (since + SILENCE_AFTER_LOSS).min(*until)))
+            }
             Self::Flushing { until, .. } if engine.flusher.hold() == Hold::Full => Some(*until),
             Self::Flushing { until_if_failing, .. } => Some(*until_if_failing),
         }
@@ -85,7 +91,8 @@ pub async fn run(engine: &mut Engine, mut next: NextPoller) -> Shutdown {
                 }
                 state = time_up(engine, &state);
             }
-            _ = long_invocation.tick() => engine.start_flush(),
+            // What comes while a flush is under way leaves with the next one, as one payload.
+            _ = long_invocation.tick(), if !engine.flusher.is_flushing() => engine.start_flush(),
             _ = engine.progress() => {}
         }
         state = advance(engine, state);
@@ -94,9 +101,11 @@ pub async fn run(engine: &mut Engine, mut next: NextPoller) -> Shutdown {
 
 /// The next event is not put off any longer. What is ready leaves although spans of the invocation are still processed.
 fn time_up(engine: &mut Engine, state: &State) -> State {
-    if let State::Running { id, .. } = state
-        && engine.processor.is_done(id)
-    {
+    let State::Running { id, until } = state else { return State::Polling };
+    if Instant::now() < *until {
+        return flush(engine, *until);
+    }
+    if engine.processor.is_done(id) {
         engine.start_flush();
     }
     State::Polling
@@ -187,6 +196,29 @@ mod tests {
         assert!(telemetry.send(parse(done, 0)).await);
         assert_eq!(engine.progress().await, Progress::Telemetry);
         assert!(matches!(advance(&mut engine, state), State::Polling), "there is nothing to wait for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_logs_dropped_a_second_of_silence_ends_the_wait_with_a_flush() {
+        let (mut engine, telemetry) = engine();
+        let now = Instant::now();
+        let state = State::Running { id: engine.invoked(&"r".into()), until: now + HOUR };
+        assert_eq!(state.until(&engine), Some(now + HOUR));
+        let dropped = br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "platform.logsDropped", "record": {}}]"#;
+        assert!(telemetry.send(parse(dropped, 0)).await);
+        assert_eq!(engine.progress().await, Progress::Telemetry);
+        assert_eq!(state.until(&engine), Some(now + SILENCE_AFTER_LOSS));
+        tokio::time::advance(SILENCE_AFTER_LOSS / 2).await;
+        let line = br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "function", "record": "a"}]"#;
+        assert!(telemetry.send(parse(line, 0)).await);
+        assert_eq!(engine.progress().await, Progress::Telemetry);
+        assert_eq!(state.until(&engine), Some(now + SILENCE_AFTER_LOSS / 2 * 3), "telemetry still comes");
+        engine.logs.push(b"{}");
+        tokio::time::advance(SILENCE_AFTER_LOSS).await;
+        assert!(matches!(time_up(&mut engine, &state), State::Polling));
+        assert!(engine.flusher.drop_unconfirmed().logs > 0, "flushed, and dropped for want of a client");
+        engine.invoked(&"s".into());
+        assert_eq!(state.until(&engine), Some(now + HOUR), "the loss was of another invocation");
     }
 
     /// An engine with an invocation that is over, and whose spans take a thread.

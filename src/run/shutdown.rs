@@ -99,7 +99,8 @@ async fn await_telemetry(engine: &mut Engine, until: Instant, before_report: Dur
     let mut last = Instant::now();
     // The time is checked in every iteration, because under a flood of metrics the timeout never fires.
     while engine.telemetry.is_some() && Instant::now() < until {
-        let silence = if engine.processor.awaits_report() { before_report } else { SILENCE_AFTER_REPORT };
+        let silence =
+            if engine.processor.awaits_report(clock::epoch_ms()) { before_report } else { SILENCE_AFTER_REPORT };
         let end = last.checked_add(silence).map_or(until, |end| end.min(until));
         match timeout_at(end, engine.progress()).await {
             Ok(Progress::Telemetry) => last = Instant::now(),

@@ -7,6 +7,7 @@ use matrix::sandbox::{
     Extension, Setup,
     setup::{Delivery, Initialization, LayerFile, Order},
 };
+use serde_json::json;
 
 use crate::support::{agent, echo, has_short_order, run_sandbox, setup, setup_with};
 
@@ -53,6 +54,28 @@ fn a_launched_agent_still_leaves_out_logs_that_are_not_wanted() {
     run.assert_unharmed();
     assert!(run.intake.logs().is_empty());
     assert_eq!(run.count("invocations"), 3);
+}
+
+#[test]
+fn logs_off_in_the_environment_limits_the_launchers_subscription_to_platform() {
+    if !has_short_order("the launcher") {
+        return;
+    }
+    let types = |initialization, variables: &[(&str, &str)]| {
+        let setup = Setup { extensions: vec![launched()], initialization, ..setup_with(echo(), variables) };
+        let run = run_sandbox(setup, 1);
+        run.assert_unharmed();
+        let subscription = run.ending.telemetry.iter().find(|event| event["type"] == "platform.telemetrySubscription");
+        subscription.unwrap()["record"]["types"].clone()
+    };
+    let all = json!(["platform", "extension", "function"]);
+    for initialization in [Initialization::OnDemand, Initialization::ManagedInstances] {
+        assert_eq!(types(initialization, &[]), all, "{initialization:?}");
+        let off = [("DD_SERVERLESS_LOGS_ENABLED", "false")];
+        assert_eq!(types(initialization, &off), json!(["platform"]), "{initialization:?}");
+        let one_on = [("DD_SERVERLESS_LOGS_ENABLED", "false"), ("DATADOG_LOGS_ENABLED", "true")];
+        assert_eq!(types(initialization, &one_on), all, "{initialization:?}");
+    }
 }
 
 /// Only where the switch `init-trace` is on.

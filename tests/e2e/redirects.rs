@@ -75,7 +75,7 @@ fn key_from(code: u16, ports: [u16; 2], variables: &[(&str, &str)]) -> (Run, Arc
     }));
     let function = Function::InProcess(Arc::new(EchoWithServers(vec![redirecting.clone(), other.clone()])));
     let url = format!("http://127.0.0.1:{port}");
-    let own = [("DD_API_KEY", ""), ("AWS_ENDPOINT_URL", url.as_str()), ("DD_DD_URL", url.as_str())];
+    let own = [("DD_API_KEY", ""), ("AWS_ENDPOINT_URL", url.as_str()), ("DD_DELEGATED_AUTH_URL", url.as_str())];
     let run = run_sandbox(setup_with(function, &[&own, variables].concat()), 1);
     assert_not_followed(&run, &other, other_port);
     (run, redirecting)

@@ -133,7 +133,7 @@ fn a_parameter_is_asked_for_in_its_own_region() {
     assert!(call.authorization.contains("/eu-west-3/ssm/aws4_request"), "{call:?}");
 }
 
-/// The calls for a key among those that were heard: metrics go to the same place.
+/// The calls for a key among those that were heard.
 fn for_a_key(heard: &[AwsCall]) -> Vec<&AwsCall> {
     heard.iter().filter(|call| call.path == "/api/v2/intake-key").collect()
 }
@@ -144,7 +144,8 @@ fn an_organization_that_trusts_the_functions_role_gives_its_key() {
         "/api/v2/intake-key" => Some((200, json!({"data": {"attributes": {"api_key": KEY}}}))),
         _ => Some((202, json!({}))),
     });
-    let variables = [("DD_ORG_UUID", "org-1"), ("DD_DD_URL", "http://127.0.0.1:28138"), ("DD_KMS_API_KEY", "unasked")];
+    let variables =
+        [("DD_ORG_UUID", "org-1"), ("DD_DELEGATED_AUTH_URL", "http://127.0.0.1:28138"), ("DD_KMS_API_KEY", "unasked")];
     let run = datadog.run_sandbox(&variables, Initialization::OnDemand, 2);
     run.assert_unharmed();
     assert_eq!(run.count_messages("REPORT "), 2, "{}", run.own_lines());
@@ -158,7 +159,7 @@ fn an_organization_that_trusts_the_functions_role_gives_its_key() {
 #[test]
 fn rejected_delegated_auth_leaves_function_unharmed() {
     let datadog = Aws::new(28_139, |_, _| Some((403, json!({"errors": ["no such role"]}))));
-    let variables = [("DD_ORG_UUID", "org-1"), ("DD_DD_URL", "http://127.0.0.1:28139")];
+    let variables = [("DD_ORG_UUID", "org-1"), ("DD_DELEGATED_AUTH_URL", "http://127.0.0.1:28139")];
     let run = datadog.run_sandbox(&variables, Initialization::OnDemand, 2);
     run.assert_unharmed();
     assert!(run.intake.requests().is_empty() && !for_a_key(&datadog.heard()).is_empty());
@@ -371,7 +372,7 @@ fn an_answer_without_end_is_not_read_to_its_end() {
     let own = run.own_lines();
     assert!(own.contains("Error decrypting key: ssm: an answer of more than 524288 bytes"), "{own}");
     let datadog = Aws::replying(28_163, endless);
-    let variables = [("DD_ORG_UUID", "org-1"), ("DD_DD_URL", "http://127.0.0.1:28163")];
+    let variables = [("DD_ORG_UUID", "org-1"), ("DD_DELEGATED_AUTH_URL", "http://127.0.0.1:28163")];
     let run = datadog.run_sandbox(&variables, Initialization::OnDemand, 2);
     run.assert_unharmed();
     let own = run.own_lines();

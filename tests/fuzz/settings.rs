@@ -6,8 +6,9 @@ use bottlecap::config::{self, Config, LoadedConfig};
 
 /// The fields that each setting is about, with the group that they are in.
 #[rustfmt::skip]
-const FIELDS: [(&str, &[&str]); 94] = [
+const FIELDS: [(&str, &[&str]); 95] = [
     ("DD_ORG_UUID", &[".secret"]),
+    ("DD_DELEGATED_AUTH_URL", &[".delegated_auth_url"]),
     ("DD_KMS_API_KEY", &[".secret"]),
     ("DD_API_KEY_SECRET_ARN", &[".secret"]),
     ("DD_API_KEY_SSM_ARN", &[".secret"]),
@@ -16,7 +17,7 @@ const FIELDS: [(&str, &[&str]); 94] = [
     ("AWS_ENDPOINT_URL_KMS", &["aws.kms_url"]),
     ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &["aws.secrets_manager_url"]),
     ("AWS_ENDPOINT_URL_SSM", &["aws.ssm_url"]),
-    ("DD_SITE", &[".site", "apm.url", "logs.url", "metrics.url"]),
+    ("DD_SITE", &[".site", ".delegated_auth_url", "apm.url", "logs.url", "metrics.url"]),
     ("DD_LOG_LEVEL", &[".log_level"]),
     ("DD_FLUSH_TIMEOUT", &[".flush_timeout", "http.timeout"]),
     ("DD_SERVERLESS_FLUSH_STRATEGY", &[".flush_strategy"]),

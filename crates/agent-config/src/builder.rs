@@ -43,6 +43,7 @@ pub(super) struct Urls {
     pub(super) logs: Option<String>,
     pub(super) worker: Option<String>,
     pub(super) apm: Option<String>,
+    pub(super) delegated_auth: Option<String>,
 }
 
 /// The places where an API key may be stored, in order of precedence.
@@ -140,6 +141,7 @@ impl ConfigBuilder {
         ];
         Config {
             secret: places.into_iter().flatten().next(),
+            delegated_auth_url: urls.delegated_auth.unwrap_or_else(|| types::api_url(&config.site)),
             aws: Aws { proxy: proxies.shared.clone(), no_proxy: proxies.shared_exceptions, ..config.aws },
             http: Http {
                 proxy: match proxies.ours {
@@ -160,7 +162,7 @@ impl ConfigBuilder {
                 ..config.logs
             },
             metrics: Metrics {
-                url: urls.metrics.or(urls.fallback_metrics).unwrap_or_else(|| types::metrics_url(&config.site)),
+                url: urls.metrics.or(urls.fallback_metrics).unwrap_or_else(|| types::api_url(&config.site)),
                 compression_level: level(levels.metrics),
                 ..config.metrics
             },

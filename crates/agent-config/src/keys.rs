@@ -6,9 +6,9 @@
 mod apm;
 mod appsec;
 mod otlp;
+mod setters;
 mod triggers;
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::builder::{ConfigBuilder, OurProxy, SourcedSwitch};
 use super::read::{Effect, ParsedList, RawValue, Reason};
 use super::types::{ApiKey, DEFAULT_SITE};
 use super::warning::Source;
+use setters::{ZSTD, list, name, taken, texts};
 
 /// A setting.
 pub(super) struct Key {
@@ -136,8 +137,14 @@ keys! { KEYS
         yaml: Some("org_uuid"), kind: Kind::Text, default: "", example: "01234567-89ab-cdef-0123-456789abcdef",
         reader: "intake",
         meaning: "Organization that gives its API key to the function's role, which is proven by a signature of AWS's \
-                  (delegated authentication). It is asked where metrics go. Beats every other way to a key.",
+                  (delegated authentication). The site's API is asked for it. Beats every other way to a key.",
         set: |builder, given, _| taken(given.non_empty().map(|text| builder.secrets.organization = text.map(Into::into))),
+    }
+    Datadog DELEGATED_AUTH_URL {
+        yaml: None, kind: Kind::Url, default: "https://api.datadoghq.com", example: "https://api.internal.example",
+        reader: "intake",
+        meaning: "Base URL of the API that is asked for the key of `DD_ORG_UUID`. The default follows the site, whatever the URL of metrics is.",
+        set: |builder, given, _| taken(given.url().map(|url| builder.urls.delegated_auth = url)),
     }
     Datadog KMS_API_KEY {
         yaml: Some("kms_api_key"), kind: Kind::Text, default: "", example: "AQICAHiZ0123456789abcdef==",
@@ -276,7 +283,7 @@ keys! { KEYS
         yaml: Some("proxy.no_proxy"), kind: Kind::List, default: "", example: "internal.example,10.0.0.0/8",
         reader: "intake",
         meaning: "Hosts, domains, address ranges or `*` to be reached without the proxy, besides those of `NO_PROXY`.",
-        set: |builder, given, _| Ok(list(&mut builder.config.http.no_proxy, given.list()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.config.http.no_proxy, given.list()?, &mut builder.skipped)),
     }
     Shared HTTPS_PROXY {
         yaml: None, kind: Kind::Url, default: "", example: "http://proxy.internal:3128",
@@ -288,7 +295,7 @@ keys! { KEYS
         yaml: None, kind: Kind::List, default: "", example: "169.254.169.254,.internal.example",
         reader: "intake",
         meaning: "Hosts, domains, address ranges or `*` to be reached without a proxy.",
-        set: |builder, given, _| Ok(list(&mut builder.proxies.shared_exceptions, given.list()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.proxies.shared_exceptions, given.list()?, &mut builder.skipped)),
     }
     Datadog HTTP_PROTOCOL {
         yaml: Some("http_protocol"), kind: Kind::Protocol, default: "auto", example: "http1",
@@ -437,7 +444,7 @@ keys! { KEYS
         yaml: Some("lambda_customer_metrics_exclude_tags"), kind: Kind::List, default: "",
         example: "function_arn,region", reader: "intake",
         meaning: "Keys of the function's tags that metrics from DogStatsD do without.",
-        set: |builder, given, _| Ok(list(&mut builder.config.metrics.excluded_tags, given.list()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.config.metrics.excluded_tags, given.list()?, &mut builder.skipped)),
     }
     Datadog STATSD_METRIC_NAMESPACE {
         yaml: None, kind: Kind::Namespace, default: "", example: "shop",
@@ -471,25 +478,4 @@ keys! { KEYS
             builder.number(given, &(1..=1_048_576), |builder, size| builder.config.dogstatsd.queue_size = size)
         },
     }
-}
-
-/// Zstandard levels: 1 to 22, 0 for the library's default, and the fast negative levels that still compress.
-const ZSTD: RangeInclusive<i32> = -7..=22;
-
-fn taken(read: Result<(), Reason>) -> Result<Effect, Reason> {
-    read.map(|()| Effect::Taken)
-}
-
-fn name(field: &mut Option<String>, text: Option<&str>) -> Effect {
-    let Some(text) = text else { return Effect::Unset };
-    *field = Some(text.to_owned());
-    Effect::Taken
-}
-
-fn list<T>(field: &mut Vec<T>, items: Vec<T>) -> Effect {
-    if items.is_empty() {
-        return Effect::Unset;
-    }
-    *field = items;
-    Effect::Taken
 }

@@ -22,7 +22,10 @@ mod destination_tests;
 mod docs;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod value_tests;
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 
 use serde_json::{Map, Value};
@@ -64,6 +67,7 @@ pub fn load(
     let environment: Vec<_> = environment.into_iter().collect();
     let mut variables = environment::relevant(environment.iter().map(|(name, value)| (name, value)));
     variables.sort_by_key(|variable| variable.prefix);
+    let variables: Vec<_> = variables.into_iter().map(readable).collect();
     let mut loader = ConfigLoader::default();
     let document = yaml.map(|source| loader.parse(source)).unwrap_or_default();
     for (index, key) in all().enumerate() {
@@ -137,7 +141,7 @@ pub fn log_level(environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl 
         if !name.eq_ignore_ascii_case("LOG_LEVEL") {
             continue;
         }
-        let level = value.as_ref().to_str().and_then(|text| RawValue::Text(text.trim()).level().ok());
+        let level = value.as_ref().to_str().and_then(|text| RawValue::Text(&read::unquoted(text)).level().ok());
         match (prefix, level) {
             (Prefix::Dd, Some(level)) => return level,
             (Prefix::Datadog, Some(level)) => level_of_agent = Some(level),
@@ -163,13 +167,18 @@ struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    fn from_variable(key: &Key, variable: &'a Variable<impl AsRef<OsStr>>) -> Self {
+    fn from_variable(key: &Key, variable: &'a Variable<Option<Cow<'_, str>>>) -> Self {
         Self {
             label: format!("{}{}", variable.prefix.text(), key.name),
             source: Source::Environment,
-            given: variable.value.as_ref().to_str().map(|text| RawValue::Text(text.trim())),
+            given: variable.value.as_deref().map(RawValue::Text),
         }
     }
+}
+
+/// A variable with its text; with `None` where that is not UTF-8.
+fn readable<V: AsRef<OsStr> + ?Sized>(Variable { key, prefix, value }: Variable<&V>) -> Variable<Option<Cow<'_, str>>> {
+    Variable { key, prefix, value: value.as_ref().to_str().map(read::unquoted) }
 }
 
 impl ConfigLoader {

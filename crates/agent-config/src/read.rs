@@ -44,6 +44,15 @@ pub(super) const NO_SWITCH: Reason = "must be true or false";
 /// Maximum length in bytes of a value that a warning about a switch shows.
 const MAX_SHOWN: usize = 12;
 
+/// A variable's text, trimmed. A JSON string in it counts as its content: `docker --env-file` and `jsonencode` of Terraform leave the quotes.
+pub(super) fn unquoted(text: &str) -> Cow<'_, str> {
+    let text = text.trim();
+    match serde_json::from_str::<String>(text) {
+        Ok(content) if text.starts_with('"') => Cow::Owned(content.trim().to_owned()),
+        _ => Cow::Borrowed(text),
+    }
+}
+
 impl<'a> RawValue<'a> {
     pub(super) fn from_value(value: &'a Value) -> Self {
         match value {
@@ -185,27 +194,24 @@ impl<'a> RawValue<'a> {
     }
 
     /// Comma-separated text or a YAML list of texts: trimmed, without blank items.
-    pub(super) fn list(self) -> Result<Vec<String>, Reason> {
-        Ok(self.items(|c| c == ',')?.into_iter().map(str::to_owned).collect())
+    pub(super) fn list(self) -> Result<ParsedList<String>, Reason> {
+        self.items(|c| c == ',', no_entry)
     }
 
     /// Text separated by blanks, or a YAML list of texts: trimmed, without the blank ones.
-    pub(super) fn words(self) -> Result<Vec<String>, Reason> {
-        Ok(self.items(char::is_whitespace)?.into_iter().map(str::to_owned).collect())
+    pub(super) fn words(self) -> Result<ParsedList<String>, Reason> {
+        self.items(char::is_whitespace, no_entry)
     }
 
     /// `key:value` pairs separated by commas or blanks, or a YAML list of them, and whether all items were pairs.
     pub(super) fn tags(self) -> Result<ParsedList<Tag>, Reason> {
-        let items = match self {
-            Self::Text(_) => self.items(|c| c == ',' || c == ' ')?,
-            Self::Tree(_) => self.items(|_| false)?,
-        };
+        let items = self.items(|c| c == ',' || c == ' ', pair_entry)?;
         let pair = |item: &str| {
             let (key, value) = item.split_once(':')?;
             let (key, value) = (key.trim(), value.trim());
             (!key.is_empty() && !value.is_empty()).then(|| Tag { key: key.to_owned(), value: value.to_owned() })
         };
-        ParsedList::collect(items.into_iter().map(pair)).ok_or("has no key:value pair in it")
+        items.parsed(pair).ok_or("has no key:value pair in it")
     }
 
     /// `from:to` pairs separated by commas, or a YAML list or mapping of them. What follows a second colon is ignored, as Datadog's tracers do.
@@ -219,7 +225,7 @@ impl<'a> RawValue<'a> {
             Self::Tree(Value::Object(entries)) => {
                 ParsedList::collect(entries.iter().map(|(from, to)| pair(&format!("{from}:{}", to.as_str()?))))
             }
-            _ => ParsedList::collect(self.items(|c| c == ',')?.into_iter().map(pair)),
+            _ => self.items(|c| c == ',', pair_entry)?.parsed(pair),
         };
         parsed.ok_or("has no from:to pair in it")
     }
@@ -228,7 +234,7 @@ impl<'a> RawValue<'a> {
     pub(super) fn styles(self) -> Result<ParsedList<PropagationStyle>, Reason> {
         let style =
             |item: &str| STYLES.iter().find(|(name, _)| name.eq_ignore_ascii_case(item)).map(|(_, style)| *style);
-        ParsedList::collect(self.items(|c| c == ',')?.into_iter().map(style)).ok_or("has no known style in it")
+        self.items(|c| c == ',', no_entry)?.parsed(style).ok_or("has no known style in it")
     }
 
     /// Rules: a JSON list in text, or a YAML list, of `{type, name, pattern, replace_placeholder}`.
@@ -288,16 +294,47 @@ impl<'a> RawValue<'a> {
         }
     }
 
-    fn items(self, separator: impl Fn(char) -> bool) -> Result<Vec<&'a str>, Reason> {
-        let items: Vec<&str> = match self {
-            Self::Text(text) => text.split(separator).collect(),
+    /// The items of a list, trimmed, without blank ones: parts of a text, or a YAML list, which may be in a text as JSON. Items that are no text are skipped,
+    /// except for mappings of one text to another where `entry` makes a text of them.
+    fn items(
+        self,
+        separator: impl Fn(char) -> bool,
+        entry: fn(&str, &str) -> Option<String>,
+    ) -> Result<ParsedList<String>, Reason> {
+        let item = |item: &Value| match item {
+            Value::String(text) => Some(text.clone()),
+            Value::Object(pair) => {
+                let (key, value) = pair.iter().next().filter(|_| pair.len() == 1)?;
+                entry(key, value.as_str()?)
+            }
+            _ => None,
+        };
+        let mut parsed = match self {
+            Self::Text(text) => {
+                let texts = if text.starts_with('[') { serde_json::from_str(text).ok() } else { None };
+                let items = texts.unwrap_or_else(|| text.split(separator).map(str::to_owned).collect());
+                ParsedList { items, skipped: 0 }
+            }
             Self::Tree(Value::Array(items)) => {
-                items.iter().map(|item| item.as_str().ok_or("must be a list of texts")).collect::<Result<_, _>>()?
+                ParsedList::collect(items.iter().map(item)).ok_or("must be a list of texts")?
             }
             Self::Tree(_) => return Err("must be a list"),
         };
-        Ok(items.into_iter().map(str::trim).filter(|item| !item.is_empty()).collect())
+        parsed.items =
+            parsed.items.iter().map(|item| item.trim()).filter(|item| !item.is_empty()).map(str::to_owned).collect();
+        Ok(parsed)
     }
+}
+
+/// A mapping counts as no item.
+fn no_entry(_: &str, _: &str) -> Option<String> {
+    None
+}
+
+/// `key: value`, written as a mapping although it is an item of `key:value`.
+#[expect(clippy::unnecessary_wraps, reason = "the other kind of entry is none")]
+fn pair_entry(key: &str, value: &str) -> Option<String> {
+    Some(format!("{key}:{value}"))
 }
 
 /// The usable items of a list.
@@ -324,6 +361,14 @@ impl<T> ParsedList<T> {
             }
         }
         (!parsed.items.is_empty() || parsed.skipped == 0).then_some(parsed)
+    }
+}
+
+impl ParsedList<String> {
+    /// The same with parsed items. `None` if there are items and none is usable.
+    fn parsed<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Option<ParsedList<T>> {
+        let unusable = (0..self.skipped).map(|_| None);
+        ParsedList::collect(self.items.iter().map(|item| parse(item)).chain(unusable))
     }
 }
 

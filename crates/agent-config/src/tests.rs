@@ -214,6 +214,7 @@ fn an_empty_variable_replaces_texts_but_not_names_and_lists() {
         site: default.site,
         http: Http { proxy: None, tls_cert_file: None, ..given.http.clone() },
         logs: Logs { url: default.logs.url, ..given.logs.clone() },
+        delegated_auth_url: default.delegated_auth_url,
         metrics: default.metrics,
         apm: default.apm,
         ..given

@@ -19,6 +19,8 @@ pub struct Config {
     pub api_key: Option<ApiKey>,
     /// Where the API key is stored instead. Takes precedence over the key in plain text.
     pub secret: Option<Secret>,
+    /// Base URL of the API for delegated authentication, without a path.
+    pub delegated_auth_url: String,
     /// Age at which a key from [`Config::secret`] is resolved again; at least one second.
     pub secret_reload: Option<Duration>,
     /// Proxy and endpoints for AWS services.
@@ -55,6 +57,7 @@ impl Default for Config {
         Self {
             api_key: None,
             secret: None,
+            delegated_auth_url: api_url(DEFAULT_SITE),
             secret_reload: None,
             aws: Aws::default(),
             site: DEFAULT_SITE.to_owned(),
@@ -83,7 +86,7 @@ impl Default for Config {
                 durable_invocations: 0,
             },
             metrics: Metrics {
-                url: metrics_url(DEFAULT_SITE),
+                url: api_url(DEFAULT_SITE),
                 enhanced: true,
                 usage: true,
                 compression_level: DEFAULT_COMPRESSION_LEVEL,
@@ -110,7 +113,8 @@ pub(super) fn logs_url(site: &str) -> String {
     format!("https://http-intake.logs.{site}")
 }
 
-pub(super) fn metrics_url(site: &str) -> String {
+/// The base URL of the site's API, which takes metrics, too.
+pub(super) fn api_url(site: &str) -> String {
     format!("https://api.{site}")
 }
 

@@ -10,7 +10,7 @@ use core::{
     ptr, slice,
 };
 
-use extension_protocol::ascii;
+use extension_protocol::{ascii, wants_logs};
 use rustix::{fd::BorrowedFd, io::Errno};
 
 /// Numbers of system calls. Source: the kernel's tables of each processor.
@@ -70,6 +70,11 @@ impl Process {
     pub fn variable(&self, name: &str) -> Option<&'static str> {
         let value = self.variables().find_map(|variable| value_of(variable.to_bytes(), name))?;
         ascii::text(value)
+    }
+
+    /// Whether the variables leave logs on.
+    pub fn wants_logs(&self) -> bool {
+        wants_logs(self.variables().map(CStr::to_bytes))
     }
 
     fn variables(&self) -> impl Iterator<Item = &'static CStr> + use<'_> {

@@ -78,8 +78,8 @@ fn register_and_become_agent(
     let registered = process::monotonic_ns();
     let PendingRegistration { api, initialization, buffer, id, account_id, .. } = registration;
     let id = id.as_str();
-    // The agent drops log lines that are not wanted; asking for them here would need all of the settings.
-    let (logs, initialization) = (true, *initialization);
+    // Whether datadog.yaml alone turns logs off is not known here; the agent drops the lines then.
+    let (logs, initialization) = (process.wants_logs(), *initialization);
     let subscription = listeners.telemetry_port().map(|port| Subscription { port, logs, initialization });
     let sent = subscribe_and_send_next(&mut connection, api, id, subscription);
     let next_sent = process::monotonic_ns();

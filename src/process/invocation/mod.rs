@@ -32,6 +32,11 @@ use sandbox_state::SandboxState;
 use spans::SpanBuilder;
 pub use spans::{InvocationTrace, MAX_HELD_BYTES, SpanSettings};
 
+/// Maximum timeout of a function in milliseconds.
+///
+/// Source: AWS Lambda developer guide, "Lambda quotas".
+const MAX_TIMEOUT_MS: Timestamp = 15 * 60 * 1000;
+
 /// Settings that decide how events are processed.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact or a wish of its own")]
@@ -216,9 +221,15 @@ impl Processor {
         self.contexts.find(id).is_none_or(Context::is_done)
     }
 
-    /// Whether the `platform.report` of an invocation is missing.
-    pub fn awaits_report(&self) -> bool {
-        self.contexts.iter().any(|context| !context.has(Input::Report))
+    /// Whether the `platform.report` of an invocation is missing that may still come: of the newest invocation, because Lambda reports one before it starts the
+    /// next. On a managed instance: of those that have started within the longest timeout of a function.
+    pub fn awaits_report(&self, now: Timestamp) -> bool {
+        let lacks_report = |context: &Context| !context.has(Input::Report);
+        if self.settings.managed {
+            let may_run = |context: &Context| context.begun_at().is_some_and(|begun| now - begun <= MAX_TIMEOUT_MS);
+            return self.contexts.iter().any(|context| lacks_report(context) && may_run(context));
+        }
+        self.contexts.iter().next_back().is_some_and(lacks_report)
     }
 
     fn line(&mut self, text: Text, time: Timestamp, out: &mut Output) {

@@ -180,8 +180,11 @@ impl Processor {
     fn send_once_metrics(&mut self, out: &mut Output) {
         let tags = self.sandbox.tags(self.sandbox.first());
         let metrics = [(metric::INIT_DURATION, self.init.take()), (metric::RESTORE_DURATION, self.restore.take())];
+        // A sandbox may be started, or its snapshot made, days before its first invocation, and Datadog accepts points of the last hour.
+        let began = self.sandbox.first_at().unwrap_or(Timestamp::MIN);
         for (name, held) in metrics {
             if let Some(DurationMeasurement { seconds, time }) = held {
+                let time = if time < began.saturating_sub(metric::MAX_POINT_AGE_MS) { began } else { time };
                 self.point(name, seconds, time, &tags, out);
             }
         }

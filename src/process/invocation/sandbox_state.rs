@@ -82,6 +82,11 @@ impl SandboxState {
         self.first.map(|_| self.start_kind(true))
     }
 
+    /// The time of the first invocation, if there was one.
+    pub fn first_at(&self) -> Option<Timestamp> {
+        self.first
+    }
+
     /// The start kind of the latest invocation, if there was one.
     pub fn latest(&self) -> Option<StartKind> {
         self.first.map(|_| self.start_kind(!self.reused))

@@ -300,9 +300,9 @@ fn a_runtime_that_was_not_measured_still_ends_its_invocation() {
     }
     bench.platform(1, unmeasured);
     assert!(bench.is_done("r", 1));
-    assert!(bench.processor.awaits_report());
+    assert!(bench.processor.awaits_report(0));
     bench.report("r", 2, Status::Failure);
-    assert!(!bench.processor.awaits_report());
+    assert!(!bench.processor.awaits_report(0));
     assert_eq!(bench.count(metric::POST_RUNTIME_DURATION), 0);
     assert_eq!(bench.count(metric::ERRORS), 1);
 }
@@ -367,7 +367,7 @@ fn managed_instances_count_from_start_and_report_and_guess_no_request_id() {
             "b: REPORT RequestId: b Runtime Duration: 9.00 ms Task timed out after 0.01 seconds",
         ]
     );
-    assert!(!bench.processor.awaits_report());
+    assert!(!bench.processor.awaits_report(0));
 }
 
 mod attempts;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::read::ParsedList;
 #[cfg(test)]
 use super::{Doc, Kind, beside};
-use super::{Key, Scope, ZSTD, keys, list, taken};
+use super::{Key, Scope, ZSTD, keys, list, taken, texts};
 
 keys! { KEYS
     Datadog APM_DD_URL {
@@ -43,7 +43,7 @@ keys! { KEYS
         beside: "DD_TRACE_EXPERIMENTAL_FEATURES_ENABLED=true", reader: "process",
         meaning: "Keys of tags that tell groups of trace statistics apart besides those that always do, at most 16. Counts only together with \
                   `DD_TRACE_EXPERIMENTAL_FEATURES_ENABLED`.",
-        set: |builder, given, _| Ok(list(&mut builder.config.apm.additional_stats_tags, given.list()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.config.apm.additional_stats_tags, given.list()?, &mut builder.skipped)),
     }
     Datadog TRACE_STATS_ADDITIONAL_TAGS_CARDINALITY_LIMIT {
         yaml: None, kind: Kind::Integer { from: 1, to: 7000 }, default: "", example: "50",
@@ -124,22 +124,22 @@ keys! { KEYS
         yaml: None, kind: Kind::Words, default: "", example: "env:prod team", reader: "process",
         meaning: "Drop every trace unless its root span has all of these tags: `key:value`, or `key` for any value. `name`, `service`, `resource` \
                   and `type` mean those of the span where it has no such tag. Numeric tags count as decimal text: `http.status_code:404`.",
-        set: |builder, given, _| Ok(list(&mut builder.config.apm.filters.require, given.words()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.config.apm.filters.require, given.words()?, &mut builder.skipped)),
     }
     Datadog APM_FILTER_TAGS_REJECT {
         yaml: None, kind: Kind::Words, default: "", example: "resource:healthcheck", reader: "process",
         meaning: "Drop every trace whose root span has any of these tags.",
-        set: |builder, given, _| Ok(list(&mut builder.config.apm.filters.reject, given.words()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.config.apm.filters.reject, given.words()?, &mut builder.skipped)),
     }
     Datadog APM_FILTER_TAGS_REGEX_REQUIRE {
         yaml: None, kind: Kind::Words, default: "", example: "env:^prod", reader: "process",
         meaning: "As `DD_APM_FILTER_TAGS_REQUIRE`, with a regular expression that has to match a part of the value.",
-        set: |builder, given, _| Ok(list(&mut builder.config.apm.filters.regex_require, given.words()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.config.apm.filters.regex_require, given.words()?, &mut builder.skipped)),
     }
     Datadog APM_FILTER_TAGS_REGEX_REJECT {
         yaml: None, kind: Kind::Words, default: "", example: "http.url:/health$", reader: "process",
         meaning: "As `DD_APM_FILTER_TAGS_REJECT`, with a regular expression that has to match a part of the value.",
-        set: |builder, given, _| Ok(list(&mut builder.config.apm.filters.regex_reject, given.words()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.config.apm.filters.regex_reject, given.words()?, &mut builder.skipped)),
     }
     Datadog APM_PROFILING_DD_URL {
         yaml: Some("apm_config.profiling_dd_url"), kind: Kind::Url, default: "",

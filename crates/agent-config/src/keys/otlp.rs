@@ -3,7 +3,7 @@
 use super::super::read::ParsedList;
 #[cfg(test)]
 use super::{Doc, Kind, beside};
-use super::{Key, Scope, keys, list, taken};
+use super::{Key, Scope, keys, list, taken, texts};
 
 keys! { KEYS
     Datadog OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT {
@@ -68,6 +68,6 @@ keys! { KEYS
         example: "disable_operation_and_resource_name_logic_v2", reader: "process",
         meaning: "Feature flags of the Agent. Two count, for OTLP spans: `disable_operation_and_resource_name_logic_v2` brings back the first version of the \
                   rules for operation names; `enable_otlp_compute_top_level_by_span_kind` marks roots, servers and consumers as top-level.",
-        set: |builder, given, _| Ok(list(&mut builder.config.apm.features, given.list()?)),
+        set: |builder, given, _| Ok(texts(&mut builder.config.apm.features, given.list()?, &mut builder.skipped)),
     }
 }

@@ -159,3 +159,31 @@ fn the_machine_is_looked_at_once_in_each_phase_of_an_invocation() {
     };
     assert_eq!(moments(Settings { managed: true, ..ON_DEMAND }, &managed), [begun(), done, reported, ending]);
 }
+
+#[test]
+fn init_duration_of_an_old_init_has_the_time_of_the_first_invocation() {
+    const HOUR: Timestamp = 3_600_000;
+    for (invoked, expected) in [(60_000, 5), (HOUR, HOUR)] {
+        let mut bench = Bench::new(ON_DEMAND);
+        let report = InitReport { initialization_type: None, duration_ms: Some(80.0) };
+        bench.platform(4, init_start("python:3.13.v7")).platform(5, Platform::InitReport(report)).invoke("r", invoked);
+        let point = bench.out.points.iter().find(|point| point.name == metric::INIT_DURATION).unwrap();
+        assert_eq!(point.time, expected);
+    }
+}
+
+#[test]
+fn only_the_newest_invocation_awaits_its_report_unless_several_may_run() {
+    const QUARTER: Timestamp = 15 * 60 * 1000;
+    let mut bench = Bench::new(ON_DEMAND);
+    bench.invoke("lost", 0).start("lost", 1).done("lost", 2, Status::Success);
+    assert!(bench.processor.awaits_report(3));
+    whole(&mut bench, "s", 10);
+    assert!(!bench.processor.awaits_report(20), "Lambda reports an invocation before the next one starts");
+
+    let mut bench = Bench::new(Settings { managed: true, ..ON_DEMAND });
+    bench.start("lost", 0);
+    whole(&mut bench, "s", 10);
+    assert!(bench.processor.awaits_report(QUARTER));
+    assert!(!bench.processor.awaits_report(QUARTER + 1), "it has reached the longest timeout");
+}
