@@ -72,7 +72,7 @@ fn fuzz(corpus: &[&[u8]], mut check: impl FnMut(&[u8], &mut Mutations)) {
 }
 
 #[test]
-fn a_line_of_dogstatsd_counts_whatever_stands_around_it() {
+fn valid_dogstatsd_line_is_parsed_among_malformed_ones() {
     let corpus: [&[u8]; 8] = [
         b"page.views:1|c",
         b"fuel.level:0.5|g|#env:prod,team:a",
@@ -107,7 +107,7 @@ const TELEMETRY: [&[u8]; 6] = [
 ];
 
 #[test]
-fn an_event_of_telemetry_counts_whatever_its_neighbours_are() {
+fn telemetry_event_is_parsed_among_malformed_ones() {
     fuzz(&TELEMETRY, |input, _| {
         let batch = event::parse(input, 7);
         let text = String::from_utf8_lossy(input);
@@ -153,7 +153,7 @@ fn line_of(text: &str) -> Value {
 }
 
 #[test]
-fn a_document_of_settings_disturbs_no_setting_of_the_environment() {
+fn malformed_settings_file_leaves_environment_settings_intact() {
     let corpus: [&[u8]; 6] = [
         b"site: datadoghq.eu\nenv: prod\nversion: 1.10\ntags:\n  - team:a\n  - layer:b\nlogs_config:\n  use_compression: false\n  processing_rules:\n    - type: mask_sequences\n      name: n\n      pattern: \\d+\n      replace_placeholder: x\n",
         b"# a comment\nproxy: {https: 'http://p:3128', no_proxy: [a, b]}\nadditional_endpoints:\n  https://x.example: [k1, k2]\n",
@@ -177,7 +177,7 @@ fn a_document_of_settings_disturbs_no_setting_of_the_environment() {
 }
 
 #[test]
-fn a_value_in_the_environment_disturbs_no_other_setting() {
+fn malformed_variable_leaves_other_settings_intact() {
     let keys = settings::documented();
     assert!(keys.len() > 40);
     let corpus: [&[u8]; 9] = [
@@ -215,7 +215,7 @@ fn assert_usable(config: &Config) {
 }
 
 #[test]
-fn the_platforms_answers_read_the_same_in_whatever_pieces_they_come() {
+fn platform_responses_parse_equally_from_pieces_of_any_size() {
     let corpus: [&[u8]; 5] = [
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nLambda-Extension-Identifier: id-1\r\n\r\nOK",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nO\r\n1;ext=1\r\nK\r\n0\r\nx: y\r\n\r\n",

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_is_an_input_is_found_by_whatever_name() {
+    fn output_equal_to_an_input_is_found_by_any_path() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("plan.json"), "").unwrap();

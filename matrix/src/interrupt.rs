@@ -24,7 +24,7 @@ fn listen() {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
         while tokio::signal::ctrl_c().await.is_ok() {
-            if tell_everybody() {
+            if notify_all() {
                 eprintln!("Interrupted: what is under way is finished first.");
             } else {
                 end();
@@ -42,7 +42,7 @@ fn end() {
 }
 
 /// Sets all flags. Returns whether there were any.
-fn tell_everybody() -> bool {
+fn notify_all() -> bool {
     let mut listeners = LISTENERS.lock().unwrap_or_else(PoisonError::into_inner);
     listeners.retain(|listener| match listener.upgrade() {
         Some(interrupted) => {
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_listener_is_notified_until_it_is_dropped() {
         let interrupted = watch();
-        assert!(tell_everybody() && interrupted.load(Ordering::SeqCst));
+        assert!(notify_all() && interrupted.load(Ordering::SeqCst));
         let other = watch();
         assert!(!other.load(Ordering::SeqCst), "only what follows counts");
     }

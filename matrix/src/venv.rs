@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_venv_module_is_told_from_other_failures() {
+    fn missing_venv_module_has_an_error_of_its_own() {
         let directory = tempfile::tempdir().unwrap();
         let bare = python(directory.path(), "echo 'ensurepip is not available.'; exit 1");
         let error = ensure(&bare, directory.path()).unwrap_err();

@@ -288,7 +288,7 @@ fn simulated_truths_hold_the_error_rate_with_and_without_a_missing_cell() {
 }
 
 #[test]
-fn a_missing_cell_of_a_screen_costs_certainty_and_no_truth() {
+fn missing_cell_of_a_screening_design_widens_intervals_only() {
     let rows = signs(&screen(11).unwrap());
     let plan = designed(&rows.iter().map(String::as_str).collect::<Vec<_>>(), 20);
     let mut samples = Machine::new(3).run(&plan, &["ready"], |cell, _| planted(cell, &["a*b"]));

@@ -58,7 +58,7 @@ fn a_counter_that_never_differs_has_no_difference() {
 }
 
 #[test]
-fn a_counter_that_hardly_varies_has_an_interval_and_never_a_number_that_is_none() {
+fn nearly_constant_counter_has_a_finite_interval() {
     for odd in 1..12 {
         let faults = |block: u32| 1000.0 + f64::from(u8::from(block.is_multiple_of(odd)));
         let analysis = analyze(&pair(12), &[], &counted(12, "minor_faults", |_| 1200.0, faults), RESAMPLES);
@@ -313,7 +313,7 @@ fn what_is_twice_or_of_another_plan_is_left_out_and_named() {
 }
 
 #[test]
-fn the_same_files_give_the_same_analysis_whatever_their_order() {
+fn analysis_does_not_depend_on_file_order() {
     let plan = plan(vec![cell("baseline"), cell("one"), cell("two")], 15);
     let mut samples = Machine::new(3).run(&plan, &["ready", "register"], |_, _| 3.0);
     let one = analyze(&plan, &[], &samples, RESAMPLES);

@@ -223,7 +223,7 @@ fn the_bytes_of_launcher_and_std_floor_are_those_of_what_is_built_here() {
 }
 
 #[test]
-fn what_is_said_of_the_published_table_follows_from_it() {
+fn statements_about_the_published_table_follow_from_it() {
     let text = read("docs/cold-start.md");
     let number = |text: &str| text.trim().parse::<f64>().unwrap();
     let gates = |cell: &str| cell.split('/').map(number).collect::<Vec<_>>();

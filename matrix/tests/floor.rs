@@ -190,7 +190,7 @@ fn without_a_registration_it_ends() {
 }
 
 #[test]
-fn it_lives_as_long_as_its_environment() {
+fn in_process_runtime_ends_with_its_environment() {
     let fault = |calls, effect| Fault { endpoint: Endpoint::ExtensionNext, calls, effect };
     let faults = vec![fault(Calls::Only(2), Effect::Reset), fault(Calls::Only(4), Effect::Close)];
     let extensions = vec![Extension::new("datadog-agent", yardstick::for_tests().unwrap())];

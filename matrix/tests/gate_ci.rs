@@ -72,7 +72,7 @@ fn what_is_stable_on_a_noisy_machine_has_a_budget_too() {
 }
 
 #[test]
-fn a_measure_that_the_run_cannot_tell_is_inconclusive_and_one_with_a_bias_invalid() {
+fn underpowered_measure_is_inconclusive_and_biased_one_invalid() {
     let (status, said) = judged(&grown("cpu_settled", 30.0, 0.1, 6.0), &budget("cpu_settled", 0.5));
     assert_eq!(status, 11, "{said}");
     let (status, said) = judged(&calm(&usual()), &budget("cpu_settled", 0.5));
@@ -168,7 +168,7 @@ fn junit_has_a_test_case_for_each_candidate_condition_and_gate() {
 }
 
 #[test]
-fn what_the_run_cannot_tell_is_skipped_and_an_invalid_run_is_an_error() {
+fn inconclusive_run_is_skipped_and_invalid_run_is_an_error() {
     let counts = |samples: &[Sample], budgets: &str, status: i32| {
         let run = analyzed(&usual(), samples, budgets);
         let (ended, said) = run.gate(&[&SIDES[..], &["--junit", "gate.xml"]].concat());

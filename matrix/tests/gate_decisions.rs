@@ -260,7 +260,7 @@ fn what_is_stored_is_what_the_next_run_is_held_to() {
 }
 
 #[test]
-fn what_cannot_be_decided_ends_with_status_2_and_says_what_is_missing() {
+fn undecidable_gate_exits_2_and_names_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let analysis = left(folder.path(), &samples(&planned(), 1, 0.0), &[]);
     let budgets = budgets(folder.path(), 3.0, 1.5);

@@ -139,7 +139,7 @@ fn forget_instrument(path: &Path) {
 }
 
 #[test]
-fn a_run_of_another_version_is_neither_stored_nor_held_to_a_baseline() {
+fn run_of_another_instrument_version_is_refused_by_baselines() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let [now, before, unrecorded] = ["now", "before", "unrecorded"]

@@ -40,7 +40,7 @@ fn agents_are_compared_without_the_launchers_that_hide_them() {
 }
 
 #[test]
-fn the_gate_runs_whatever_became_of_the_jobs_before_and_fails_first_of_all() {
+fn gate_job_runs_after_failed_jobs_and_fails_for_them() {
     let text = workflow("ablation.github.yml");
     let gate = block(&text, "  gate:");
     let key = |name: &str| gate.iter().find_map(|line| line.strip_prefix(&format!("    {name}: "))).unwrap();

@@ -237,7 +237,7 @@ fn errors_say_what_to_do_next() {
 }
 
 #[test]
-fn an_interrupted_run_still_says_what_arrived() {
+fn interrupted_run_reports_what_arrived() {
     let directory = TestDirectory::new();
     let code = "import time\n\ndef handler(event, context):\n    print('asleep')\n    time.sleep(60)\n";
     fs::write(directory.path().join("app.py"), code).unwrap();

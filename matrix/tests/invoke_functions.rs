@@ -491,7 +491,7 @@ fn nothing_is_executed_from_a_cache_that_another_user_owns() {
 }
 
 #[test]
-fn without_an_extension_nothing_is_said_to_have_arrived() {
+fn without_an_extension_nothing_arrives() {
     let output =
         Command::new(env!("CARGO_BIN_EXE_matrix")).args(["invoke", "null", "--no-extension"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

@@ -61,7 +61,7 @@ fn layer() -> Vec<u8> {
 }
 
 #[test]
-fn a_layer_of_ours_is_what_it_says() {
+fn layer_contents_match_its_manifest() {
     let file = InspectedFile::new("layer.zip", &layer());
     let (status, page) = file.page(&[]);
     assert_eq!(status, 0, "{page}");
@@ -128,7 +128,7 @@ fn a_worker_starts_beside_its_library_and_is_not_left_alone() {
 }
 
 #[test]
-fn a_layer_for_another_processor_is_told_without_being_able_to_start_it() {
+fn inspect_describes_a_layer_for_another_processor_without_executing_it() {
     let mut inputs = inputs(arm64_program());
     inputs.target.architecture = "arm64".to_owned();
     inputs.target.flavour = "arm64".to_owned();
@@ -146,7 +146,7 @@ fn a_layer_for_another_processor_is_told_without_being_able_to_start_it() {
 
 /// Where a program of a layer can neither be written nor be started.
 #[test]
-fn a_machine_that_cannot_start_a_program_says_nothing_about_the_layer() {
+fn unstartable_program_leaves_the_layer_unjudged() {
     let good = InspectedFile::new("layer.zip", &layer());
     let changed =
         rewritten(&layer(), |name, bytes| Some(if name == "bottlecap/LICENSE" { b"mine".into() } else { bytes }));
@@ -188,7 +188,7 @@ const ANSWER: &str = r#"
 "#;
 
 #[test]
-fn programs_are_started_by_run_only_as_nobody_and_without_a_network() {
+fn run_starts_programs_as_an_unprivileged_user_without_network() {
     let file = InspectedFile::new("layer.zip", &made(inputs(answering::<&str>(ANSWER, &[]))).unwrap().zip);
     let (_, document) = file.document();
     assert_eq!(document["programs"][0]["told"], Value::Null, "nothing is started");
@@ -246,7 +246,7 @@ fn only_mode_755_and_644_are_accepted() {
 }
 
 #[test]
-fn directories_that_not_everybody_can_enter_are_refused() {
+fn directories_without_world_execute_bits_are_refused() {
     let with = |zip: &[u8], mode: u32| {
         let zip = with_directory(zip, "extensions/");
         InspectedFile::new("layer.zip", &with_modes(&zip, |name| (name == "extensions/").then_some(mode)))
@@ -387,7 +387,7 @@ fn a_file_that_was_changed_is_named_and_its_program_is_not_started() {
 }
 
 #[test]
-fn a_file_that_has_come_or_gone_is_named() {
+fn added_and_removed_files_are_named() {
     let without = rewritten(&layer(), |name, bytes| (name != "bottlecap/NOTICE").then_some(bytes));
     let (status, document) = InspectedFile::new("layer.zip", &without).document();
     assert_eq!(
@@ -417,7 +417,7 @@ fn a_second_entry_of_the_same_name_is_found_wherever_it_stands() {
 }
 
 #[test]
-fn a_manifest_that_tells_of_other_switches_is_found_out() {
+fn manifest_with_other_switches_is_refused() {
     let lying = rewritten(&layer(), |name, bytes| {
         if name != "bottlecap/manifest.json" {
             return Some(bytes);
@@ -441,7 +441,7 @@ fn a_manifest_of_another_version_is_not_guessed_at() {
 }
 
 #[test]
-fn a_layer_of_somebody_else_is_told_as_far_as_it_can_be() {
+fn inspect_describes_a_foreign_layer() {
     let zip = foreign(&[("extensions/other", &dynamic_program()), ("python/module.py", b"pass")]);
     let file = InspectedFile::new("foreign.zip", &zip);
     let (status, page) = file.page(&[]);
@@ -465,7 +465,7 @@ fn a_layer_of_somebody_else_is_told_as_far_as_it_can_be() {
 }
 
 #[test]
-fn a_program_by_itself_is_told_as_well() {
+fn inspect_describes_a_bare_program() {
     let (status, document) = InspectedFile::new("datadog-agent", &program()).document_with(&["--run"]);
     assert_eq!((status, &document["kind"], &document["programs"][0]["told"]), (0, &"program".into(), &build_info()));
     let (status, page) = InspectedFile::new("other", &dynamic_program()).page(&[]);

@@ -66,7 +66,7 @@ fn everything_stands_where_lambda_looks_for_it() {
 }
 
 #[test]
-fn the_manifest_tells_everything_that_the_layer_was_made_from() {
+fn manifest_names_everything_that_the_layer_is_made_from() {
     let mut inputs = inputs(program());
     inputs.origin.sources = "0123456789+fedcba".to_owned();
     let layer = made(inputs).unwrap();
@@ -307,7 +307,7 @@ fn a_layer_beyond_its_budget_is_refused_with_what_grew() {
 }
 
 #[test]
-fn a_cell_without_a_budget_is_held_to_the_general_one() {
+fn cell_without_a_budget_of_its_own_uses_the_general_one() {
     let small = made(inputs(program())).unwrap();
     let budgets = format!(
         "[general]\nzipped = {}\nunzipped = {}\n[general.more.launcher]\nzipped = 0\nunzipped = 10",

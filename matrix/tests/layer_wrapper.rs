@@ -124,7 +124,7 @@ fn appsec_has_its_defaults() {
 }
 
 #[test]
-fn what_it_does_is_told_at_the_level_debug_alone() {
+fn actions_are_logged_at_debug_only() {
     let opt = Opt::with(&["java/lib/dd-java-agent.jar"]);
     let java = ("AWS_EXECUTION_ENV", "AWS_Lambda_java21");
     let loud = opt.start(&["Main"], &[java, ("DD_LOG_LEVEL", "DeBug")]);

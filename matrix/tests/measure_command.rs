@@ -96,7 +96,7 @@ fn a_user_without_privileges_measures_what_namespaces_make_possible() {
 }
 
 #[test]
-fn a_run_is_asked_to_end_and_goes_on_from_there() {
+fn interrupted_run_resumes_where_it_ended() {
     let out = directory();
     let directory = out.path().to_str().unwrap();
     assert_eq!(run(&arguments(&["--out", directory])), ExitCode::from(6), "there is no plan");

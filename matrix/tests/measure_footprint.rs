@@ -153,7 +153,7 @@ fn a_slow_platform_stops_the_extension_no_longer_than_it_has_to() {
 }
 
 #[test]
-fn an_extension_that_was_stopped_lives_on_like_any_other() {
+fn stopped_extension_continues_normally() {
     let directory = tempfile::tempdir().unwrap();
     let extensions = vec![python(&program(&directory), "beside", "threads")];
     let sandbox = Sandbox::start(Setup { extensions, footprints: true, ..Setup::default() }).unwrap();

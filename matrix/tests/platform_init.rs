@@ -40,7 +40,7 @@ fn the_runtime_starts_after_every_registration_and_init_ends_after_every_next() 
 /// "Using the Lambda Extensions API to create extensions", Register: the answer names the function, and the account when the
 /// extension accepts that.
 #[test]
-fn the_registration_tells_about_the_function_and_the_account_only_on_request() {
+fn registration_reply_has_function_and_account_on_request() {
     let mut curious = scripted("curious", "register loop");
     curious.environment.insert("FEATURES".to_owned(), "other, accountId".to_owned());
     let sandbox = start(with(vec![scripted("plain", "register loop"), curious]));
@@ -262,7 +262,7 @@ fn a_runtime_that_cannot_be_executed_fails_the_init() {
 }
 
 #[test]
-fn everyone_is_pointed_to_the_intake() {
+fn every_destination_is_the_fake_intake() {
     let intake = Some(matrix::sandbox::intake::Plan::default());
     let sandbox = start(Setup { intake, ..with(vec![scripted("env", "environment register loop")]) });
     let url = format!("http://{}", sandbox.intake().unwrap().address());

@@ -122,7 +122,7 @@ fn a_refusal_that_passes_loses_nothing() {
 
 /// A backlog without room drops what comes on top, and says so.
 #[test]
-fn a_subscriber_that_falls_behind_is_told_what_it_missed() {
+fn slow_subscriber_gets_logs_dropped_with_counts() {
     let file = fresh_file("behind");
     let function = Function::from_fn(|call| {
         for _ in 0..50 {
@@ -239,7 +239,7 @@ fn json_lines_are_objects_only_in_the_json_format() {
 /// "Lambda Managed Instances": extensions only hear of SHUTDOWN, nothing freezes, timeouts are reported and not enforced, and a
 /// report takes the place of `platform.runtimeDone`.
 #[test]
-fn managed_instances_are_told_by_telemetry_alone() {
+fn managed_instances_take_invocations_from_telemetry_alone() {
     let file = fresh_file("managed");
     let function = Function::from_fn(|call| {
         call.print("in handler");

@@ -126,7 +126,7 @@ fn what_was_analyzed_comes_back_from_json_unchanged() {
 }
 
 #[test]
-fn what_is_wrong_is_said_in_every_format_for_people() {
+fn problems_appear_in_every_readable_format() {
     let experiment = report_support::troubled();
     let sentences = [
         "Invalid run: do not use the numbers under 128 MB",
@@ -165,7 +165,7 @@ fn a_cell_that_delivers_something_else_is_named_without_any_comparison() {
 }
 
 #[test]
-fn an_effect_that_was_not_found_says_what_would_have_been() {
+fn undetected_effect_has_its_minimum_detectable_effect() {
     let text = written(&report_support::plausible(), Format::Text);
     assert!(text.contains("eager-binding (off → on)      no detectable change (MDE 0.17 ms)"), "{text}");
     assert!(text.contains("of 66 pairs show no detectable interaction at the ready gate"), "{text}");
@@ -278,7 +278,7 @@ fn every_format_prints_the_notes_of_the_analysis() {
 }
 
 #[test]
-fn inconclusive_says_what_it_takes_and_what_it_may_be_instead() {
+fn inconclusive_verdict_names_needed_blocks_and_alternatives() {
     let mut experiment = report_support::plausible();
     let effect = &mut experiment.analysis.conditions[0].effects[0];
     effect.aliases = ["tag-cache*lazy-intake".to_owned()].to_vec();

@@ -56,7 +56,7 @@ fn assert_unwritten(output: &Output, words: &[&str]) {
 }
 
 #[test]
-fn a_full_disk_leaves_the_file_of_before_or_none() {
+fn full_disk_keeps_the_previous_file_or_none() {
     for there in [false, true] {
         for (words, name) in writers() {
             let run = run();

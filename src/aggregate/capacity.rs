@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neither_bound_is_exceeded_whatever_sizes_are_taken() {
+    fn no_reservation_exceeds_either_bound() {
         let mut random = StdRng::seed_from_u64(12);
         for longest in [10, 1_000, 100_000, 10 << 20] {
             let (mut capacity, mut entries, mut bytes) = (Capacity::default(), 0, 0);

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_memory_is_left_only_values_that_need_none_are_taken() {
+    fn exhausted_memory_takes_only_values_without_allocation() {
         let mut points = Points::default();
         points.push(&point("a", "x", 0, 1.0));
         points.capacity = Capacity::with_bytes_left(BIN_BYTES);

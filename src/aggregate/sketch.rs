@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bin_that_overflows_comes_in_pieces() {
+    fn overflowing_bin_is_split() {
         let mut sketch = Sketch::default();
         sketch.insert_times(1.0, 65_535 * 2);
         for _ in 0..3 {

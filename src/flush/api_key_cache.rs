@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_given_is_never_asked_for() {
+    fn configured_api_key_is_never_resolved() {
         let mut cache = ApiKeyCache::new(Key::Plain(key("k")), Some(RELOAD));
         assert_eq!(cache.key(), Some(&key("k")));
         assert!(cache.start_resolving(Instant::now() + RELOAD * 100).is_none() && !cache.is_awaited());

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sandbox_that_cannot_send_says_so_once() {
+    fn undeliverable_sandbox_warns_once() {
         let (mut log, now) = (DropLog::default(), Instant::now());
         assert_eq!(log.record(DropReason::NoClient, logs(1), now), Some(logs(1)));
         assert_eq!(log.record(DropReason::NoClient, logs(1), now + LOG_INTERVAL * 100), None);

@@ -107,7 +107,7 @@ async fn a_failing_destination_gets_one_request_with_one_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_destination_costs_another_neither_requests_nor_time() {
+async fn silent_destination_delays_no_other() {
     let intake = TestIntake::start(Reply::Status(202)).await;
     let silent = TestIntake::start(Reply::Silence).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);
@@ -186,7 +186,7 @@ async fn recovered_intake_gets_what_waits_although_requests_hang_that_were_froze
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_the_intake_asks_for_is_kept() {
+async fn retry_waits_for_retry_after() {
     let intake = TestIntake::start(Reply::RetryAfter(5)).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start([named("a")]);

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_never_ends_is_given_up_though_something_always_comes() {
+    async fn trickling_body_is_aborted_at_the_deadline() {
         let body = Body::new(Trickle(tokio::time::interval(Duration::from_secs(1))));
         let limits = Limits { total: Duration::from_secs(15), ..up_to(1000) };
         let began = tokio::time::Instant::now();

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_alone_costs_no_compression() {
+    fn single_worker_still_compresses() {
         let payload = payload(&settings(Some("http://worker"), &[]));
         assert!(!payload.is_compressed() && payload.total_items() == 2);
     }

@@ -273,7 +273,7 @@ async fn request_may_have_arrived_if_the_connection_breaks_after_the_body() {
 }
 
 #[tokio::test]
-async fn a_pause_is_asked_for_in_whole_seconds() {
+async fn retry_after_has_whole_seconds() {
     crate::intake::tls::install_provider();
     for (status, header, expected) in [
         (429, "retry-after: 7", Some(7)),

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_system_has_a_size_and_nothing_has_none() {
+    fn disk_usage_has_a_size_and_a_missing_path_has_none() {
         let space = space().unwrap();
         assert!(space.size > 0 && space.used <= space.size, "{space:?}");
         assert_eq!(space_of(Path::new("/nonexistent")), None);

@@ -152,7 +152,7 @@ async fn the_raw_client_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn a_blocking_connection_goes_on_where_it_got_to() {
+async fn blocking_connection_resumes_a_partial_exchange() {
     use crate::platform::raw::blocking::Connection;
     for pipelined in [false, true] {
         let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], false).await;

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn invoke_and_shutdown_are_told_apart_and_unknown_fields_ignored() {
+    fn invoke_and_shutdown_are_parsed_and_unknown_fields_ignored() {
         assert_eq!(parse(&invoke()), Ok(Event::Invoke(Invoke { deadline_ms: 7, request_id: "r".into() })));
         let shutdown_reason = "timeout".to_owned();
         assert_eq!(parse(&shutdown()), Ok(Event::Shutdown(Shutdown { shutdown_reason, deadline_ms: 8 })));
@@ -130,7 +130,7 @@ mod tests {
 
     /// Any single field replaced by null or another type, or removed: the event stays what it is, unless the field is its type or the request id.
     #[test]
-    fn one_odd_field_never_costs_the_event() {
+    fn malformed_field_never_drops_the_event() {
         for event in [invoke(), shutdown()] {
             let kind = event["eventType"].as_str().unwrap();
             for name in event.as_object().unwrap().keys() {

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_of_another_type_is_absent_and_costs_no_other() {
+    fn field_of_wrong_type_is_absent_and_leaves_others_intact() {
         let object = Object::parse(
             r#"{"null":null,"text":"t","number":3,"huge":1e999,"negative":-1,"surrogate":"\ud800","list":[1,{"a":2},null],"map":{"a":1.5}}"#,
         )

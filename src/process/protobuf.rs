@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_those_of_another_encoder_whatever_their_length() {
+    fn entries_of_any_length_equal_those_of_another_encoder() {
         use std::collections::HashMap;
 
         #[derive(Clone, PartialEq, prost::Message)]

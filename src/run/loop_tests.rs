@@ -278,7 +278,7 @@ async fn no_more_of_what_has_arrived_is_read_than_there_is_room_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn telemetry_is_read_at_the_end_whatever_is_held() {
+async fn telemetry_is_read_at_shutdown_with_any_memory_held() {
     let (mut engine, telemetry) = engine();
     let (flusher, _building) = full();
     engine.flusher = flusher;

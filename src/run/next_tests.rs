@@ -9,7 +9,7 @@ use crate::platform::{Transport, raw::RawTransport};
 use crate::run::loop_tests::{INVOKE, REFUSED, platform};
 
 #[tokio::test(start_paused = true)]
-async fn thirty_seconds_of_silence_are_reported_once_and_asking_goes_on() {
+async fn thirty_seconds_of_silence_warn_once_and_polling_continues() {
     let (mut next, requests) = platform(|number| (number > 60).then_some(INVOKE)).await;
     let began = Instant::now();
     assert!(next.event().await.is_err());

@@ -84,7 +84,7 @@ async fn a_sandbox_that_is_not_needed_any_more_waits_longer_for_the_report() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_that_never_comes_costs_no_more_than_the_budget() {
+async fn missing_report_delays_shutdown_within_the_budget() {
     let (mut engine, telemetry) = engine();
     engine.invoked(&"r".into());
     assert_about(waits(&mut engine, telemetry, "spindown", &[]).await, Duration::from_secs(1));
@@ -135,7 +135,7 @@ async fn the_budget_ends_before_the_deadline_and_is_never_shorter_than_its_minim
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_budget_is_never_longer_than_lambda_lets_the_extension_live() {
+async fn shutdown_budget_is_within_lambdas_limit() {
     let now = clock::epoch_ms();
     for deadline_ms in [now + 10_000, now + 86_400_000, i64::MAX] {
         let event = Shutdown { shutdown_reason: "spindown".to_owned(), deadline_ms };

@@ -177,7 +177,7 @@ fn a_sandbox_that_was_never_used_has_no_peaks() {
 }
 
 #[test]
-fn a_machine_that_tells_nothing_costs_only_what_it_does_not_tell() {
+fn unreadable_machine_facts_are_left_out() {
     let mut usage_metrics = UsageMetrics::new(&Proc::at("/nonexistent"), false);
     usage_metrics.observe(&begun("a"));
     assert_eq!(told(&mut usage_metrics, &done("a")), ["fd_max=1024", "threads_max=1024"]);

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_web_adapter_starts_it_where_it_is_told_to_connect() {
+    fn proxy_listens_where_the_web_adapter_connects() {
         for (text, address) in [
             ("127.0.0.1:9009", "127.0.0.1:9009"),
             ("http://127.0.0.1:9009", "127.0.0.1:9009"),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_be_used_is_told_and_replaced() {
+    fn unusable_address_warns_and_uses_the_default() {
         for (text, address) in [
             ("localhost:9009", "127.0.0.1:9009"),
             ("http://localhost:9000", "127.0.0.1:9000"),

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_about_invocations_are_known_whatever_the_version_of_the_api_is() {
+    fn invocation_requests_are_recognized_in_every_api_version() {
         for (method, path, expected) in [
             (Method::GET, "/2018-06-01/runtime/invocation/next", Route::Next),
             (Method::GET, "/v9/runtime/invocation/next", Route::Next),

@@ -37,23 +37,30 @@ pub fn lines(tree: &Tree, exempt: &[Exempt]) -> Vec<Complaint> {
     complaints
 }
 
-/// Functions whose names are too long to be read in a list of tests.
+/// Words for which the field has a term: a name has a condition and a result, such as `flush_retries_429_after_retry_after`.
+const UNSPECIFIC: [&str; 8] = ["anybody", "costs", "everybody", "nobody", "somebody", "told", "whatever", "whoever"];
+
+/// Functions whose names are too long or too unspecific to be read in a list of tests.
 pub fn names(tree: &Tree) -> Vec<Complaint> {
-    tree.rust("").flat_map(|file| long_names(file, &tokens::of(file))).collect()
+    tree.rust("").flat_map(|file| unreadable_names(file, &tokens::of(file))).collect()
 }
 
-fn long_names(file: &File, tokens: &[TokenTree]) -> Vec<Complaint> {
+fn unreadable_names(file: &File, tokens: &[TokenTree]) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         match token {
             TokenTree::Group(group) => {
-                complaints.extend(long_names(file, &group.stream().into_iter().collect::<Vec<_>>()));
+                complaints.extend(unreadable_names(file, &group.stream().into_iter().collect::<Vec<_>>()));
             }
             TokenTree::Ident(name) if at > 0 && tokens::is_ident(tokens.get(at - 1), "fn") => {
-                let length = name.to_string().len();
-                if length > NAME {
-                    let what = format!("`{name}` has {length} characters, more than {NAME}");
-                    complaints.push(Complaint::new(file, tokens::line(token), what));
+                let (text, line) = (name.to_string(), tokens::line(token));
+                if text.len() > NAME {
+                    let what = format!("`{name}` has {} characters, more than {NAME}", text.len());
+                    complaints.push(Complaint::new(file, line, what));
+                }
+                if let Some(word) = text.split('_').find(|word| UNSPECIFIC.contains(word)) {
+                    let what = format!("`{name}` has the word \"{word}\": say who or what it is");
+                    complaints.push(Complaint::new(file, line, what));
                 }
             }
             _ => {}

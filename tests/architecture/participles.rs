@@ -6,7 +6,7 @@ use crate::tokens;
 use crate::tree::{Complaint, File, Tree};
 
 /// The folders that are checked.
-const FOLDERS: &[&str] = &["matrix"];
+const FOLDERS: &[&str] = &["benches", "crates", "fuzz", "matrix", "src", "tests"];
 
 /// Participles without a regular ending.
 const IRREGULAR: &[&str] = &[

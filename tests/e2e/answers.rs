@@ -29,7 +29,7 @@ fn logs(intake: &Intake) -> Vec<Request> {
 
 /// The function is invoked again and again meanwhile, so that there is always a reason to send.
 #[test]
-fn an_intake_that_asks_for_two_seconds_gets_them() {
+fn retry_after_of_two_seconds_is_respected() {
     const PAUSE: i64 = 2;
     let headers = vec![("retry-after".to_owned(), PAUSE.to_string())];
     let busy = RuleResponse::Status { code: 429, headers, body: String::new() };

@@ -164,7 +164,7 @@ fn appsec_enabled_is_set_for_invocations_without_http_event() {
 }
 
 #[test]
-fn rules_that_cannot_be_used_cost_the_findings_and_nothing_else() {
+fn unusable_waf_rules_lose_only_the_findings() {
     let Some(extension) = protected() else { return };
     let requests = [attacks().remove(0).0];
     let (run, spans) = run_sandbox(extension, &requests, "null", &[("DD_APPSEC_RULES", "/nonexistent/rules.json")]);
@@ -175,7 +175,7 @@ fn rules_that_cannot_be_used_cost_the_findings_and_nothing_else() {
 }
 
 #[test]
-fn without_the_worker_the_function_lives() {
+fn function_works_without_the_waf_worker() {
     if protected().is_none() {
         return;
     }

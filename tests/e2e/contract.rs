@@ -99,7 +99,7 @@ fn agent_and_launcher_send_the_same_bytes_in_two_writes() {
 }
 
 #[test]
-fn agent_and_launcher_report_a_failed_registration_alike() {
+fn agent_and_launcher_report_a_failed_registration_equally() {
     if !has_short_order("the errors of the registration") {
         return;
     }

@@ -283,7 +283,7 @@ fn a_talkative_invocation_loses_no_line() {
 }
 
 #[test]
-fn a_full_batch_of_logs_leaves_at_once_whatever_the_strategy_is() {
+fn full_log_batch_is_sent_at_once_with_every_strategy() {
     /// More than the thousand logs that a request may have, and less than twice as many.
     const LINES: usize = 1500;
     for strategy in ["end,600000", "periodically,600000", "continuously,600000"] {
@@ -346,7 +346,7 @@ fn telemetry_may_come_twice() {
 }
 
 #[test]
-fn events_that_nobody_knows_cost_nobody_else() {
+fn unknown_telemetry_events_are_ignored() {
     let sandbox = Sandbox::start(setup(echo())).unwrap();
     let first = sandbox.invoke(b"0").unwrap();
     let strange = [
@@ -372,7 +372,7 @@ fn a_sandbox_that_is_never_invoked_ends_in_order() {
 }
 
 #[test]
-fn the_logs_say_whose_they_are() {
+fn logs_carry_function_and_account_tags() {
     let variables = [
         ("DD_ENV", "prod"),
         ("DD_SERVICE", "Shop"),

@@ -23,7 +23,7 @@ fn under(condition: &str, extension: &Extension) -> Extension {
 }
 
 #[test]
-fn standard_streams_that_are_closed_or_full_cost_nothing() {
+fn closed_or_full_standard_streams_are_harmless() {
     for condition in ["closed-stdin", "closed-stdout", "full-stdout"] {
         for extension in agents() {
             // The data of all invocations leaves at the very end, behind what is printed there.
@@ -46,7 +46,7 @@ fn a_launcher_without_an_agent_needs_no_standard_streams() {
 
 /// Three are the standard streams', the fourth is needed to register. An agent that is linked dynamically needs one to be loaded, beside what a launcher holds.
 #[test]
-fn descriptors_that_are_refused_cost_data_and_never_the_function() {
+fn exhausted_descriptors_lose_data_and_never_the_function() {
     // The conventional order needs more than these before it registers.
     if !has_short_order("refused descriptors") {
         return;
@@ -81,7 +81,7 @@ fn assert_no_second_thread(sandbox: &Sandbox) {
 }
 
 #[test]
-fn threads_that_are_refused_cost_nothing() {
+fn refused_threads_lose_no_data() {
     // The conventional order starts its workers before it registers.
     if !has_short_order("refused threads") {
         return;
@@ -105,7 +105,7 @@ fn threads_that_are_refused_cost_nothing() {
 
 /// The library's own resolver would end the process for want of a thread; ours resolves on the thread at hand.
 #[test]
-fn names_that_cannot_be_resolved_cost_only_what_goes_there() {
+fn unresolvable_host_delays_only_its_own_destination() {
     if !has_short_order("names without a thread to resolve them") {
         return;
     }

@@ -24,7 +24,7 @@ fn assert_logged(run: &Run, level: &str, beginning: &str) {
 }
 
 #[test]
-fn a_start_tells_its_version_the_flush_strategy_and_how_long_it_took() {
+fn startup_logs_version_strategy_and_duration() {
     let run = run_sandbox(setup_with(echo(), &[("DD_LOG_LEVEL", "debug"), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")]), 1);
     run.assert_unharmed();
     let version = concat!("Starting Datadog Extension v", env!("CARGO_PKG_VERSION"));
@@ -40,7 +40,7 @@ fn a_start_tells_its_version_the_flush_strategy_and_how_long_it_took() {
 
 /// Settings that are not YAML, and such as are no text.
 #[test]
-fn a_settings_file_that_cannot_be_used_is_told_and_costs_nothing_else() {
+fn unusable_settings_file_warns_and_changes_nothing_else() {
     for content in [&b"site: [\napi_key: k"[..], b"- a list", b"env: caf\xe9"] {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("datadog.yaml"), content).unwrap();
@@ -59,7 +59,7 @@ fn a_settings_file_that_cannot_be_used_is_told_and_costs_nothing_else() {
 }
 
 #[test]
-fn an_api_key_that_cannot_be_one_is_told() {
+fn malformed_api_key_warns() {
     let run = run_sandbox(setup_with(echo(), &[("DD_API_KEY", "0123\u{7f}4567")]), 1);
     run.assert_unharmed();
     assert!(run.ending.requests.is_empty());
@@ -67,7 +67,7 @@ fn an_api_key_that_cannot_be_one_is_told() {
 }
 
 #[test]
-fn what_did_not_arrive_is_told_with_the_time_and_the_attempts_it_took() {
+fn undelivered_payload_is_logged_with_time_and_attempts() {
     let closed = Outage { after: OutageStart::Elapsed(Duration::ZERO), lasting: None };
     let plan = Plan { outages: vec![closed], ..Plan::default() };
     let run =
@@ -88,7 +88,7 @@ fn what_did_not_arrive_is_told_with_the_time_and_the_attempts_it_took() {
 }
 
 #[test]
-fn a_strategy_that_managed_instances_do_not_have_is_told() {
+fn unsupported_strategy_warns_on_managed_instances() {
     let of = |strategy| {
         let setup = setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]);
         run_sandbox(Setup { initialization: Initialization::ManagedInstances, ..setup }, 1)
@@ -98,7 +98,7 @@ fn a_strategy_that_managed_instances_do_not_have_is_told() {
 }
 
 #[test]
-fn a_refused_next_is_told_with_what_lambda_answered() {
+fn refused_next_is_logged_with_lambdas_response() {
     let fault = Fault { endpoint: Endpoint::ExtensionNext, calls: Calls::Only(2), effect: Effect::Status(500) };
     let run = run_sandbox(Setup { faults: vec![fault], ..setup(echo()) }, 2);
     run.assert_unharmed();

@@ -93,7 +93,7 @@ fn a_subscription_is_repeated_as_long_as_init_is_open() {
 }
 
 #[test]
-fn a_platform_that_closes_every_connection_costs_nothing() {
+fn platform_that_closes_every_connection_loses_no_event() {
     for extension in agents() {
         let endpoints = [Endpoint::Register, Endpoint::Subscribe, Endpoint::ExtensionNext];
         let faults = endpoints.map(|endpoint| fault(endpoint, Calls::Every, Effect::Close)).to_vec();
@@ -133,7 +133,7 @@ fn only_temporary_errors_of_the_subscription_are_repeated() {
 }
 
 #[test]
-fn a_launched_agent_learns_what_became_of_the_subscription() {
+fn launched_agent_reads_the_subscription_state() {
     if !has_short_order("the launcher") {
         return;
     }
@@ -170,7 +170,7 @@ fn a_launcher_without_an_agent_outlives_every_odd_answer() {
 }
 
 #[test]
-fn a_launcher_whose_agent_is_no_program_keeps_the_function_alive() {
+fn launcher_with_unexecutable_agent_keeps_the_function_working() {
     let directory = tempfile::tempdir().unwrap();
     let agent = directory.path().join("agent");
     // A C library would give it to a shell.

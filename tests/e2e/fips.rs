@@ -43,7 +43,7 @@ fn a_site_that_is_not_for_govcloud_is_warned_about_once_and_there_alone() {
 }
 
 #[test]
-fn a_build_with_a_validated_module_says_so_and_what_is_sent_past_it() {
+fn fips_build_logs_its_module_and_traffic_without_tls() {
     let run = run_sandbox(setup_with(Function::null(), &[("DD_SKIP_SSL_VALIDATION", "true")]), 1);
     run.assert_unharmed();
     let own = run.own_lines();
@@ -77,7 +77,7 @@ fn no_log_level_hides_what_is_sent_past_the_module() {
 }
 
 #[test]
-fn a_build_with_the_module_says_so_without_an_api_key_as_well() {
+fn fips_build_logs_its_module_without_an_api_key() {
     let run = run_sandbox(setup_with(Function::null(), &[("DD_API_KEY", "")]), 1);
     let own = run.own_lines();
     let told = |part: &str| own.lines().filter(|line| line.contains(part)).count();

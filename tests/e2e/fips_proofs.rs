@@ -54,7 +54,7 @@ fn told() -> BuildReport {
 const OWN_ROOTS: bool = !features::COMPILED_ROOTS;
 
 #[test]
-fn the_module_is_told_of_a_fips_build_alone() {
+fn only_a_fips_build_names_its_module() {
     let proof = told().module(&CertifiedModule::embedded().unwrap(), "bottlecap --version=json");
     assert_eq!(proof.holds, features::FIPS, "{proof:#?}");
 }

@@ -225,7 +225,7 @@ impl Handler for InitPrinter {
 }
 
 #[test]
-fn a_line_of_the_initialization_belongs_to_the_first_invocation_or_to_nobody() {
+fn init_line_belongs_to_the_first_invocation_or_none() {
     for times in [0, 2] {
         let run = run_sandbox(setup(Function::InProcess(Arc::new(InitPrinter))), times);
         run.assert_orderly_end();

@@ -186,7 +186,7 @@ fn unparsable_lines_are_one_warning_that_counts_them() {
 }
 
 #[test]
-fn absurd_sample_rates_harm_nobody() {
+fn out_of_range_sample_rates_are_ignored() {
     const VALUES: i64 = 4_000;
     let datagram = format!("rare{}|d|@0.000001", ":1".repeat(4_000));
     let function = Function::from_fn(move |_| {
@@ -283,7 +283,7 @@ fn a_flood_is_survived_and_every_datagram_accounted_for() {
 }
 
 #[test]
-fn a_taken_port_costs_the_functions_metrics_and_nothing_else() {
+fn taken_port_disables_dogstatsd_only() {
     support::in_own_network(|| {
         let _holder = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 8125)).unwrap();
         let mut extensions = vec![agent()];
@@ -403,7 +403,7 @@ fn every_account_gets_all_metrics_under_its_own_key() {
 /// One account refuses connections, never answers, or is not reached at all; the other is slow, and still gets everything before the function's answer counts, and
 /// what is left at the end.
 #[test]
-fn an_account_that_fails_costs_another_no_time() {
+fn failing_organization_delays_no_other() {
     for port in [1, ANOTHER, SWALLOWING] {
         for strategy in ["end", "continuously,1"] {
             let another = Arc::new(FunctionWithIntake::new(Plan::rule(
@@ -450,7 +450,7 @@ fn samples_of_b(payload: &Payload) -> i64 {
 }
 
 #[test]
-fn a_function_that_measures_nothing_costs_no_request() {
+fn function_without_metrics_sends_no_metrics_request() {
     let run = support::run_sandbox(setup(support::echo()), 3);
     run.assert_unharmed();
     assert_eq!(run.count("invocations"), 3, "requests of other kinds have arrived");

@@ -254,7 +254,7 @@ fn ports_of_otlp_refuse_connections_unless_settings_ask_for_them() {
 }
 
 #[test]
-fn the_address_may_come_from_the_file_and_a_port_that_is_taken_costs_only_otlp() {
+fn otlp_address_from_the_file_works_and_a_taken_port_disables_otlp_only() {
     if !OTLP {
         eprintln!("not tested: this build has no receiver for OTLP");
         return;

@@ -49,7 +49,7 @@ fn payload_is_retried_once_after_the_connection_breaks_before_the_answer() {
 }
 
 #[test]
-fn an_intake_that_asks_for_a_pause_gets_it_and_the_data_later() {
+fn intake_with_retry_after_gets_the_data_afterwards() {
     let busy =
         RuleResponse::Status { code: 429, headers: vec![("retry-after".into(), "1".into())], body: String::new() };
     let run = with_plan(Plan::rule(Route::Logs, Window::first(1), busy), 5);
@@ -81,7 +81,7 @@ fn final_refusals_are_counted_and_not_repeated() {
 }
 
 #[test]
-fn an_intake_that_never_answers_costs_no_invocation_its_time() {
+fn silent_intake_delays_no_invocation() {
     let plan = Plan::rule(Route::Any, Window::ALWAYS, RuleResponse::Silence);
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let setup = Setup { intake: Some(plan), timeout: Duration::from_secs(2), ..setup_with(echo(), &variables) };

@@ -308,7 +308,7 @@ fn the_wrapper_sends_a_managed_runtime_to_the_proxy() {
 }
 
 #[test]
-fn a_port_that_is_taken_costs_the_proxy_and_nothing_else() {
+fn taken_port_disables_only_the_proxy() {
     support::in_own_network(|| {
         let _taken = std::net::TcpListener::bind(PROXY).unwrap();
         let network = matrix::sandbox::setup::Network::Host;

@@ -32,7 +32,7 @@ fn settings_that_are_not_supported_are_named_in_one_warning() {
 
 /// Each of them ends the process of some version of the extension.
 #[test]
-fn values_that_make_no_sense_are_told_and_done_without() {
+fn nonsensical_values_warn_and_use_defaults() {
     let variables = [
         ("DD_SITE", "not a site"),
         ("DD_URL", "gopher://x"),
@@ -117,7 +117,7 @@ fn a_rule_that_does_not_compile_is_named_without_its_pattern() {
 
 /// A FIFO gives nothing until somebody writes into it, a device gives bytes without end, and a large file is no settings file.
 #[test]
-fn a_settings_file_without_an_end_costs_a_warning() {
+fn endless_settings_file_warns_and_is_ignored() {
     for (kind, why) in [
         ("fifo", "it is not a regular file"),
         ("device", "it is not a regular file"),
@@ -155,7 +155,7 @@ fn a_settings_file_without_an_end_costs_a_warning() {
 }
 
 #[test]
-fn the_file_counts_where_the_environment_says_nothing() {
+fn file_applies_where_the_environment_has_no_value() {
     let directory = tempfile::tempdir().unwrap();
     let text = "env: from-file\nversion: 1.10\ntags: ['team:file']\nlogs_config:\n  use_compression: false\n";
     fs::write(directory.path().join("datadog.yaml"), text).unwrap();

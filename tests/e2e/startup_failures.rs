@@ -20,7 +20,7 @@ fn with_fault(endpoint: Endpoint, calls: Calls, effect: Effect) -> Run {
 }
 
 #[test]
-fn a_subscription_that_fails_costs_telemetry_and_nothing_else() {
+fn failed_subscription_disables_telemetry_only() {
     for effect in [Effect::Status(400), Effect::Status(403), Effect::Status(500), Effect::Reset] {
         let run = with_fault(Endpoint::Subscribe, Calls::Every, effect);
         run.assert_unharmed();
@@ -79,7 +79,7 @@ fn a_platform_without_telemetry_is_served_without_waiting_for_it() {
 }
 
 #[test]
-fn a_next_that_fails_is_asked_again() {
+fn failed_next_is_sent_again() {
     for effect in [Effect::Status(500), Effect::Reset, Effect::Malformed, Effect::Delay(Duration::from_millis(300))] {
         for call in [1, 2] {
             let run = with_fault(Endpoint::ExtensionNext, Calls::Only(call), effect);
@@ -99,7 +99,7 @@ fn a_slow_platform_only_takes_longer() {
 }
 
 #[test]
-fn without_an_api_key_the_function_lives_and_nothing_is_sent() {
+fn without_an_api_key_the_function_works_and_nothing_is_sent() {
     let run = run_sandbox(setup_with(echo(), &[("DD_API_KEY", "")]), 3);
     run.assert_unharmed();
     assert!(run.ending.requests.is_empty());
@@ -109,7 +109,7 @@ fn without_an_api_key_the_function_lives_and_nothing_is_sent() {
 }
 
 #[test]
-fn a_bad_value_of_every_setting_is_told_and_disturbs_nothing() {
+fn invalid_settings_warn_and_fall_back_to_defaults() {
     let bad = [
         ("DD_SITE", "https://not a site/"),
         ("DD_LOG_LEVEL", "shout"),
@@ -183,7 +183,7 @@ while True:
 }
 
 #[test]
-fn a_second_extension_that_registers_late_lives_beside_ours() {
+fn late_second_extension_registers_beside_ours() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = setup(echo());
     setup.extensions.push(Extension::new("late", late_extension(&directory)));

@@ -132,7 +132,7 @@ fn aws_is_always_authenticated_and_never_reached_through_datadogs_proxy() {
 
 /// Both ends agree on HTTP/2 in the handshake, and it is spoken: what was sent can be read there.
 #[test]
-fn http2_is_spoken_where_the_server_offers_it() {
+fn http2_is_used_where_the_server_offers_it() {
     let authority = Authority::new("Own");
     let directory = tempfile::tempdir().unwrap();
     let file = authority.save(directory.path());
@@ -152,7 +152,7 @@ fn http2_is_spoken_where_the_server_offers_it() {
 
 /// A company's bundle holds certificates that are older than anybody remembers.
 #[test]
-fn a_certificate_that_cannot_be_used_takes_none_of_its_neighbours_along() {
+fn unusable_certificate_leaves_the_others_in_use() {
     let authority = Authority::new("Own");
     let directory = tempfile::tempdir().unwrap();
     let file = authority.save(directory.path());
@@ -167,7 +167,7 @@ fn a_certificate_that_cannot_be_used_takes_none_of_its_neighbours_along() {
 
 /// A FIFO gives nothing until somebody writes into it, a device gives bytes without end.
 #[test]
-fn a_certificate_file_without_an_end_costs_a_warning() {
+fn endless_certificate_file_warns_and_is_ignored() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();

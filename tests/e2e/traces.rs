@@ -384,7 +384,7 @@ impl Handler for TracerAtInit {
 }
 
 #[test]
-fn tracers_that_connect_before_anybody_serves_them_wait_and_are_served() {
+fn early_tracer_connections_wait_and_are_served() {
     let programs = [Some(agent()), has_short_order("the launcher").then(launched)];
     for extension in programs.into_iter().flatten() {
         if !BIND_FIRST {

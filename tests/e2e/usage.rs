@@ -103,7 +103,7 @@ fn read_from_the_machine(run: &Run) -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn what_a_python_function_uses_is_told_once_an_invocation() {
+fn usage_of_a_python_function_is_sent_once_an_invocation() {
     let directory = tempfile::tempdir().unwrap();
     let run = run_sandbox(Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) }, 3);
     run.assert_unharmed();
@@ -134,7 +134,7 @@ fn what_a_python_function_uses_is_told_once_an_invocation() {
 }
 
 #[test]
-fn the_traffic_of_lambdas_interface_is_told_once_an_invocation() {
+fn network_metrics_are_sent_once_an_invocation() {
     for initialization in [Initialization::OnDemand, Initialization::ManagedInstances] {
         let run = run_sandbox(Setup { initialization, ..setup(talkative()) }, 3);
         run.assert_unharmed();
@@ -228,7 +228,7 @@ fn what_is_read_from_the_machine_makes_no_run_differ_from_another() {
 }
 
 #[test]
-fn managed_instances_tell_the_most_that_was_used_when_they_end() {
+fn managed_instances_send_peak_usage_at_shutdown() {
     let run = run_sandbox(Setup { initialization: Initialization::ManagedInstances, ..setup(echo()) }, 5);
     run.assert_unharmed();
     for metric in AT_THE_RUNTIMES_END {
@@ -241,7 +241,7 @@ fn managed_instances_tell_the_most_that_was_used_when_they_end() {
 }
 
 #[test]
-fn the_end_of_a_sandbox_is_told_and_whether_it_was_ever_used() {
+fn sandbox_end_is_logged_with_its_invocation_count() {
     for (times, unused) in [(0, 1), (1, 0), (3, 0)] {
         let run = run_sandbox(setup(echo()), times);
         run.assert_orderly_end();
@@ -254,7 +254,7 @@ fn the_end_of_a_sandbox_is_told_and_whether_it_was_ever_used() {
 }
 
 #[test]
-fn a_restoration_from_a_snapshot_is_told_once() {
+fn restore_metric_is_sent_once() {
     let run = run_sandbox(Setup { initialization: Initialization::SnapStart, ..setup(echo()) }, 3);
     run.assert_unharmed();
     assert_eq!(run.count("snapstart_restore_duration"), 1, "{}", run.own_lines());

@@ -63,7 +63,7 @@ fn every_example_means_the_same_under_each_prefix_and_in_yaml() {
 }
 
 #[test]
-fn every_bad_value_costs_one_warning_and_nothing_else() {
+fn each_invalid_value_warns_once() {
     for key in all() {
         if let Some(bad) = key.doc.kind.bad() {
             let loaded = env([(&key.variable(), bad)]);
@@ -429,7 +429,7 @@ fn the_log_level_can_be_read_alone() {
 }
 
 #[test]
-fn whatever_is_given_the_result_can_be_used() {
+fn any_input_gives_a_usable_result() {
     let awkward = [
         "",
         " ",

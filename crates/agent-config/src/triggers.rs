@@ -69,7 +69,7 @@ mod tests {
     use crate::tests::{env, yaml};
 
     #[test]
-    fn styles_are_read_in_any_case_and_order_and_unknown_ones_are_told() {
+    fn propagation_styles_parse_in_any_case_and_unknown_ones_warn() {
         let styles = |text: &str| {
             let loaded = env([("DD_TRACE_PROPAGATION_STYLE", text)]);
             (loaded.config.propagation.styles, loaded.warnings.len())

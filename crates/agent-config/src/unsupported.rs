@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn every_one_is_named_whatever_its_value_and_its_source() {
+    fn unsupported_settings_warn_for_every_value_and_source() {
         for key in UNSUPPORTED {
             for name in [format!("DD_{}", key.name), format!("datadog_{}", key.name.to_lowercase())] {
                 for value in ["true", "5", "[{", "é"] {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_told_in_the_order_of_the_table() {
+    fn warnings_follow_the_order_of_the_table() {
         let variables = [
             ("DD_OTLP_CONFIG_LOGS_ENABLED", "a:b"),
             ("DD_DEBUG_WAIT_FOR_ATTACH", "x"),

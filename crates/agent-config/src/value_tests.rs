@@ -56,7 +56,7 @@ fn a_list_in_a_variable_may_be_json() {
 }
 
 #[test]
-fn an_item_that_is_no_text_costs_itself_and_is_counted() {
+fn list_item_that_is_no_text_is_skipped_and_counted() {
     let loaded = yaml("tags: [env:prod, [x], {a: b, c: d}, null, a:b]");
     assert_eq!(tags(&loaded), ["env=prod", "a=b"]);
     assert_eq!(
@@ -77,7 +77,7 @@ fn a_mapping_of_one_text_is_a_tag_or_pair_of_a_list() {
 }
 
 #[test]
-fn delegated_auth_asks_the_sites_api_whatever_the_metrics_url_is() {
+fn delegated_auth_uses_the_sites_api_with_any_metrics_url() {
     let url = |variables: &[(&str, &str)]| load(variables.iter().copied(), None).config.delegated_auth_url;
     let metrics = ("DD_DD_URL", "http://relay.internal.example");
     assert_eq!(url(&[metrics]), "https://api.datadoghq.com");

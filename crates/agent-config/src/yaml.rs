@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_tell_the_place_and_nothing_of_the_text() {
+    fn errors_name_the_position_without_the_text() {
         let why = parse("site: ok\napi_key: [secret").unwrap_err();
         assert!(why.starts_with("is not readable YAML at line "), "{why}");
         assert!(!why.contains("secret"), "{why}");

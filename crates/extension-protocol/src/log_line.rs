@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_excerpt_is_one_short_line_whatever_the_text_is() {
+    fn excerpt_of_any_text_is_one_short_line() {
         assert_eq!(excerpt("a é \"b\"", 100), "a é \"b\"");
         assert_eq!(excerpt("a\nb\u{1b}[2K\u{85}", 100), "a\\nb\\u{1b}[2K\\u{85}");
         for control in (0..=u32::from('\u{9f}')).filter_map(char::from_u32).filter(|character| character.is_control()) {

@@ -32,7 +32,7 @@ fn take(buffer: &mut Vec<u8>, ended: bool) -> Result<Option<OwnedResponse>, Resp
 }
 
 #[test]
-fn responses_are_read_in_whatever_pieces_they_come() {
+fn responses_are_parsed_from_pieces_of_any_size() {
     for response in RESPONSES {
         for split in 0..=response.len() {
             let (head, tail) = response.as_bytes().split_at(split);
@@ -64,7 +64,7 @@ fn a_response_without_a_length_ends_with_the_connection() {
 }
 
 #[test]
-fn a_response_says_whether_the_connection_ends_with_it() {
+fn response_distinguishes_keep_alive_from_close() {
     for (head, closes) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false),
         ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nConnection: Close\r\n\r\n", true),

@@ -67,7 +67,7 @@ fn asked(api: &Api<'_>, times: usize, buffer: &mut ReadBuffer) -> Connection {
 }
 
 #[test]
-fn idle_asks_again_whatever_the_platform_answers_and_ends_at_shutdown() {
+fn idle_loop_sends_next_after_any_response_until_shutdown() {
     let (host, served) = platform(&[
         "HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno",
         "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
@@ -85,7 +85,7 @@ fn idle_asks_again_whatever_the_platform_answers_and_ends_at_shutdown() {
 }
 
 #[test]
-fn idle_goes_on_behind_a_refused_subscription() {
+fn idle_loop_runs_after_a_refused_subscription() {
     let (host, served) = platform(&["HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno", INVOKE, SHUTDOWN]);
     let (api, mut buffer) = (Api::parse(&host).unwrap(), buffer());
     // The first is a request without a body in the subscription's place.

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn two_columns_that_are_alike_are_both_undetermined_and_a_third_is_not() {
+    fn aliased_columns_are_undetermined() {
         let rows = centred(&[vec![-1.0, -1.0, -1.0], vec![1.0, 1.0, -1.0], vec![-1.0, -1.0, 1.0], vec![1.0, 1.0, 1.0]]);
         assert_eq!(determined(rows, 3), [false, false, true]);
     }

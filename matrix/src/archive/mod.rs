@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_zip_file_is_told() {
+    fn file_that_is_no_zip_is_refused_by_name() {
         assert!(matches!(read(b"#!/bin/sh\n"), Err(Error::Zip(_))));
     }
 }

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_deviation_is_told() {
+    fn every_deviation_is_reported() {
         let wrong = Recipe { features: vec!["two".to_owned(), "three".to_owned()], ..Recipe::default() };
         let text = BuildReport { profile: "debug".to_owned(), ..build_report() }
             .differences(&wrong, Profile::Release, "z")
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_answers_is_believed() {
+    fn only_a_responding_extension_counts_as_ready() {
         assert!(BuildReport::of(Path::new("/nowhere")).unwrap_err().contains("cannot be started"));
         assert!(BuildReport::of(Path::new("/bin/false")).unwrap_err().contains("ended with"));
         assert!(BuildReport::of(Path::new("/bin/true")).unwrap_err().contains("cannot be read"));

@@ -107,7 +107,7 @@ fn the_floor_is_a_call_for_the_launchers_package_and_none_without_a_checkout() {
 }
 
 #[test]
-fn a_cell_that_cannot_be_built_says_how_to_see_it() {
+fn failed_build_names_the_command_that_shows_its_output() {
     let folder = tempfile::tempdir().unwrap();
     let levels = Manifest::embedded().unwrap().set_levels("baseline").unwrap();
     let cell = Cell { levels, ..cell(CellKind::Build) };

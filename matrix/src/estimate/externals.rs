@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_has_in_the_place_of_a_copy_stays() {
+    fn foreign_file_in_the_place_of_a_copy_stays() {
         let folder = tempfile::tempdir().unwrap();
         let (folder, plan) = (folder.path(), plan("mine"));
         let (copied, results) = (folder.join("externals/mine"), folder.join("externals/mine/results.csv"));

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_and_costs_are_printed() {
+    fn conditions_and_estimates_are_printed() {
         let text = shown("sets --memory 128 --regime throttled --blocks 7 --shard 0/2");
         assert!(text.contains("conditions, with 4 blocks each:\n  128 MB, throttled init, file in memory, no added latency, al2023 trust store, null runtime"), "{text}");
         assert!(text.contains("cold starts: 28, about 0 min (assumed: 1 s each)"), "{text}");

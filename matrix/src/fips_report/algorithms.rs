@@ -79,7 +79,7 @@ mod tests {
 
     /// A library for certificates has them, whoever has compiled it: this program checks certificates with ring.
     #[test]
-    fn a_program_with_cryptography_is_known_by_them() {
+    fn cryptographic_program_is_recognized_by_its_symbols() {
         let found = of(&std::fs::read(std::env::current_exe().unwrap()).unwrap());
         assert!(["SHA-256", "SHA-512", "P-256"].iter().all(|name| found.contains(name)), "{found:?}");
     }

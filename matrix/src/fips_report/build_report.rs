@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_says_nothing_proves_nothing() {
+    fn program_without_build_info_proves_nothing() {
         assert!(BuildReport::of(&json!({ "name": "bottlecap" })).is_err());
         assert!(BuildReport::of(&json!({ "crypto": null })).is_err());
     }

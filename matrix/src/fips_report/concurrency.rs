@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outcomes_are_in_the_order_of_the_items_whoever_is_done_first() {
+    fn outcomes_keep_the_order_of_the_items() {
         // Each of the first two waits until the other has begun, so that both are at work at once.
         let both = Barrier::new(2);
         let outcomes = at_once(2, &[3, 1, 2], |item| {

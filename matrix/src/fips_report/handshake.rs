@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_serves_nobody_proves_nothing() {
+    fn server_without_handshakes_proves_nothing() {
         let broken = HandshakeResult { control: None, ..result(vec![ObservedConnection::default()]) };
         assert!(!refused("chacha", "it", &[broken]).holds);
         let mut harmed = result(vec![ObservedConnection::default()]);
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_that_was_repeated_is_judged_by_the_second_one_and_told() {
+    fn repeated_run_is_judged_by_the_second_and_reported() {
         let proof = accepted(&repeated(Vec::new(), run(vec![served()])));
         assert!(proof.holds, "{proof:?}");
         assert!(proof.evidence.contains(&"logs: run once more, because time was up: the first one".to_owned()));
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn two_lives_without_time_could_not_be_run_and_are_never_accepted() {
+    fn two_starved_runs_are_not_run_and_never_accepted() {
         let starved = |seen: Vec<ObservedConnection>| {
             let out_of_time = Some("the second one".to_owned());
             repeated(Vec::new(), SandboxRun { seen, harmed: None, out_of_time })

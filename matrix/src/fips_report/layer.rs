@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_can_ask_no_program_is_told_apart_from_a_file_that_is_no_layer() {
+    fn unaskable_program_and_invalid_layer_have_different_statuses() {
         let source = inspect::AskError::Isolate(io::ErrorKind::PermissionDenied.into());
         let not_asked = inspect::Error::NotAsked { place: places::AGENT.to_owned(), source };
         for source in [not_asked, inspect::Error::NotRoot] {
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_between_two_layers_is_told_by_place() {
+    fn differences_of_two_layers_are_listed_by_path() {
         let made = [entry("a", b"1", false, false), entry("b", b"2", true, false)];
         assert_eq!(differences(&made, &made), [""; 0]);
         for (found, problem) in [

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_is_not_there_or_names_a_file_of_nobody_is_against_the_build() {
+    fn missing_linker_report_or_unknown_input_fails_the_build_proof() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
         let report = LinkReport { file: folder.join("agent"), folder: folder.clone() };

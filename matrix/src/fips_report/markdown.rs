@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_with_changes_is_told_in_the_verdict() {
+    fn verdict_names_uncommitted_changes() {
         let clean = sample(true);
         assert!(!write(&clean).contains("holds of no commit"));
         let tree = Tree { sources: "abc+def".to_owned(), ..clean.tree.clone() };
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_that_are_held_back_are_told_by_name() {
+    fn packages_of_older_versions_are_named() {
         let held = |name: &str, others: &[&str]| HeldBackPackage {
             name: name.to_owned(),
             version: "1.0.0".to_owned(),

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_that_is_none_and_a_measurement_that_is_none_are_told_apart() {
+    fn unknown_set_and_unmeasured_set_have_different_errors() {
         let interrupted = AtomicBool::new(false);
         let architecture = Architecture::of_this_machine();
         let request = Request { set: "no-such-set".to_owned(), layer: None, architecture, allow_dirty: true };

@@ -173,7 +173,7 @@ mod tests {
     const ENDED: &str = "exit status: 0";
 
     #[test]
-    fn a_run_that_met_a_deadline_says_nothing_whatever_its_exit_code() {
+    fn run_past_a_deadline_is_inconclusive_with_any_exit_code() {
         let good = run(refused(), &Outcome::Success, exit(ENDED, false));
         assert_eq!((good.harmed, good.out_of_time), (None, None));
         for (outcome, exit, reason) in [

@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_tls_config_is_served_to_whoever_offers_it() {
+    fn every_tls_config_accepts_clients_that_offer_it() {
         for (tls, name) in [
             (ServerTlsConfig::Approved, "GCM"),
             (ServerTlsConfig::ChaCha, "CHACHA20_POLY1305"),

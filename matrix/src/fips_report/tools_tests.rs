@@ -8,7 +8,7 @@ fn tool(path: &str, sha256: &str) -> BuildTool {
 }
 
 #[test]
-fn a_tool_that_changes_or_that_nobody_has_looked_at_is_against_the_build() {
+fn changed_or_unknown_build_tool_fails_the_build_proof() {
     let against = |before: &[BuildTool], after: &[BuildTool]| {
         let mut facts = Facts::default();
         BuildTools { before: before.to_vec(), after: after.to_vec(), ..BuildTools::default() }.note(&mut facts);
@@ -65,7 +65,7 @@ fn scripts_on_the_path_under_the_names_of_programs_are_against_the_build() {
 }
 
 #[test]
-fn what_cmake_may_find_is_known_by_its_name_whatever_stands_before_and_behind_it() {
+fn cmake_results_are_recognized_by_program_name() {
     for (file, name) in [
         ("ar", Some(AR)),
         ("x86_64-linux-gnu-gcc-ar-12", Some(AR)),

@@ -97,7 +97,7 @@ fn every_machine_builds_plainly_for_itself() {
 }
 
 #[test]
-fn the_table_tells_how_each_of_its_packages_is_found_and_uses_all_of_them() {
+fn package_table_is_complete_and_used() {
     let flavours = Flavours::embedded().unwrap();
     let mut used: Vec<&String> = flavours.all.iter().flat_map(|flavour| &flavour.packages).collect();
     used.sort();

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_too_short_says_how_long_it_had_to_be() {
+    fn inconclusive_run_names_the_blocks_it_needs() {
         let (_, reason) = outcome(|check| check.growth = Some(Growth { detectable: 1.0, ..CALM }));
         let expected = "+0.10 ms [0.00, 0.20] against a budget of 0.50 ms, and only 1.00 ms would have been seen; \
                         120 blocks would do";

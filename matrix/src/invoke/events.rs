@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_tell_apart_what_is_wrong() {
+    fn errors_distinguish_their_causes() {
         let directory = tempfile::tempdir().unwrap();
         let written = |text: &[u8]| {
             let file = directory.path().join("event.json");

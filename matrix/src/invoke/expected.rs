@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn typos_in_names_and_values_are_told() {
+    fn misspelled_names_and_values_have_suggestions() {
         let (_, notes) =
             expected_with(AGENT, &[("DD_SERVCE", "shop"), ("DD_ENHANCED_METRICS", "on"), ("DD_TRACE_ENABLED", "1")]);
         assert_eq!(notes.len(), 2, "{notes:?}");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_file_of_the_function_counts_and_a_broken_one_is_told() {
+    fn settings_file_of_the_function_applies_and_a_broken_one_warns() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(SETTINGS);
         let with_file = |text: &str| {
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_destinations_on_lambda_are_told_if_a_setting_names_them() {
+    fn configured_destinations_are_listed() {
         let (_, notes) = expected_with(AGENT, &[("DD_SITE", "us5.datadoghq.com")]);
         assert_eq!(
             notes,

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_handlers_none_is_guessed() {
+    fn ambiguous_handler_is_an_error() {
         let several = "def create(event, context):\n    pass\n\ndef cancel(event, context):\n    pass\n";
         assert_eq!(detected(&[("app.py", several)]), None);
         assert_eq!(Module::of(several).handlers, ["create", "cancel"]);

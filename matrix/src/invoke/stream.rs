@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_whose_it_is() {
+    fn log_line_has_its_request_id() {
         assert_eq!(prefixed("function", true, "hello", false), "function | hello");
         let coloured = prefixed("datadog-agent", false, "ready", true);
         assert!(coloured.contains("\u{1b}[") && coloured.ends_with(" ready"), "{coloured:?}");

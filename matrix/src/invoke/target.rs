@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_with_windows_line_ends_is_told_apart() {
+    fn script_with_crlf_line_ends_has_an_error_of_its_own() {
         let directory = directory_with(&[]);
         executable::write(&directory.path().join("bootstrap"), "#!/bin/sh\r\necho\r\n").unwrap();
         let error = target(directory.path(), &[]).unwrap_err().to_string();
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runtime_without_a_language_runs_the_bootstrap_whatever_the_handler() {
+    fn custom_runtime_runs_the_bootstrap_with_any_handler() {
         let directory = directory_with(&["app.py"]);
         let options = ["--handler", "bootstrap", "--runtime", "provided.al2023"];
         let error = target(directory.path(), &options).unwrap_err();

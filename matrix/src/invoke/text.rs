@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_goes_on_in_the_next_one() {
+    fn long_line_is_split_into_several() {
         assert_eq!(wrapped("abcdefg", 3), ["abc", "def", "g"]);
         assert_eq!(wrapped("漢字x", 2), ["漢", "字", "x"]);
         assert_eq!(wrapped("", 3), [""]);

@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_two_machines_what_they_have_in_common_is_known() {
+    fn facts_common_to_two_machines_are_kept() {
         let here = Machine::here(Path::new("."));
         assert_eq!(here.clone().and(&here), here);
         let other = Machine { kernel: "Linux 6.1".to_owned(), read_ahead_kib: Some(1 << 30), ..here.clone() };

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heading_says_everything() {
+    fn heading_names_condition_set_and_reference() {
         let text = describe(&condition(128, Regime::Throttled));
         let expected = "128 MB, throttled init, file in memory, Lambda's latency, al2023 trust store, \
                         runtime that needs 20 ms";

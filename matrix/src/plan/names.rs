@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cell_is_told_apart() {
+    fn invalid_cell_names_have_different_errors() {
         assert!(of("nobody").unwrap_err().contains("no set begins so; sets: baseline, seed, ship,"));
         assert!(of("baseline+magic").unwrap_err().contains("no switch or value is named \"magic\"; cargo matrix list"));
         assert!(of("baseline+magic-jemalloc").unwrap_err().contains("named \"magic-jemalloc\""));

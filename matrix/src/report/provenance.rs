@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_is_short_and_says_whether_it_was_all() {
+    fn commit_is_abbreviated_and_marked_if_dirty() {
         let commit = "51c92f8a0d1e2f3a4b5c6d7e8f9a0b1c2d3e4f5a";
         assert_eq!(source(commit), "51c92f8a0d1e");
         assert_eq!(source(&format!("{commit}-dirty")), "51c92f8a0d1e with changes");

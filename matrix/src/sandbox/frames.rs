@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_record_goes_on_in_another_one() {
+    fn long_record_is_split_into_several() {
         let bytes = frame(0xa55a_0003, 7, "abcdefg");
         let texts: Vec<String> = records(3, &[&bytes]).into_iter().map(|(text, _)| text).collect();
         assert_eq!(texts, ["abc", "def", "g"]);

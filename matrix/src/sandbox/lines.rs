@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_at_the_limit_is_whole_and_a_longer_one_goes_on() {
+    fn line_above_the_limit_is_split() {
         assert_eq!(cut(3, &[b"abc\nabcdefg\n"]), [&b"abc"[..], b"abc", b"def", b"g"]);
     }
 

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_that_has_left_its_parent_and_session_is_known_by_its_variables() {
+    async fn daemonized_process_is_recognized_by_its_environment() {
         let name = format!("MATRIX_TEST_MARK={}", std::process::id());
         let table = ProcessTable::of_environment(&name);
         let (key, value) = name.split_once('=').unwrap();

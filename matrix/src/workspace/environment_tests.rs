@@ -174,7 +174,7 @@ fn an_invalid_configuration_is_reported_with_its_path() {
 }
 
 #[test]
-fn what_no_build_can_be_kept_from_is_refused() {
+fn configuration_that_builds_cannot_ignore_is_refused() {
     assert!(check_root_config(&"[source.a]\n[alias]\n".parse().unwrap()).is_ok());
     let error = check_root_config(&"[profile.release]\nlto = false".parse().unwrap()).unwrap_err().to_string();
     assert!(error.contains("[profile]"), "{error}");

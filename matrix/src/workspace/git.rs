@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_tells_its_time_in_its_head_alone() {
+    fn commit_time_is_read_from_the_head_only() {
         let commit = |text: &str| Commit { id: ObjectId::of(Kind::Blob, b"").unwrap(), text: text.to_owned() };
         let head = "tree 0\nauthor a <b> 1 +0000\ncommitter c > d <e> 1764281234 +0100\n\n";
         assert_eq!(commit(head).time(), Some("1764281234"));

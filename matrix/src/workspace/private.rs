@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_anybody_could_have_put_there_makes_no_workspace() {
+    fn manifest_writable_by_others_is_no_workspace() {
         let shared = tempfile::tempdir().unwrap();
         let manifest = shared.path().join("Cargo.toml");
         fs::write(&manifest, "").unwrap();

@@ -101,7 +101,7 @@ async fn a_body_for_which_there_is_no_room_counts_as_empty_and_is_not_waited_for
 }
 
 #[tokio::test]
-async fn calls_that_nobody_takes_are_dropped_and_never_waited_for() {
+async fn unread_lifecycle_calls_are_dropped_without_blocking() {
     let (server, mut queue) = Server::new(capturing(), None);
     let body = format!("[{}1]", "1,".repeat(100_000));
     for _ in 0..2 * QUEUE {
@@ -182,7 +182,7 @@ async fn spans_find_an_event_that_is_decoded_whether_or_not_the_loop_has_it() {
 }
 
 #[tokio::test]
-async fn messages_that_nobody_takes_are_dropped_and_events_among_them_count_as_spans() {
+async fn unread_otlp_messages_are_dropped_and_events_count_as_spans() {
     let (_server, mut queue) = Server::new(capturing(), None);
     let (observer, messages) = runtime::observer();
     queue.runtime = Some(messages.counters());

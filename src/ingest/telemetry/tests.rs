@@ -184,7 +184,7 @@ async fn a_full_queue_holds_the_answer_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_long_is_answered_and_costs_nobody_else() {
+async fn oversized_body_gets_413_without_affecting_other_requests() {
     let (port, mut batches) = serve();
     let too_long = (16 << 20) + 1;
     let sender = tokio::spawn(beside(move || {
@@ -271,7 +271,7 @@ async fn a_body_that_does_not_go_on_gives_its_room_back() {
 }
 
 #[tokio::test]
-async fn http2_is_not_spoken() {
+async fn http2_is_refused() {
     let (port, _batches) = serve();
     let answer = beside(move || {
         let mut connection = connect(port);

@@ -193,7 +193,7 @@ async fn a_body_without_a_length_is_held_to_the_limit_of_its_route() {
 }
 
 #[tokio::test]
-async fn spans_come_out_encoded_and_a_refused_request_has_been_seen_by_nobody() {
+async fn refused_otlp_request_emits_no_span() {
     let (port, mut inbox) = serve();
     // A whole trace, and a broken one behind it.
     let mut broken = span(7);
@@ -222,7 +222,7 @@ async fn a_request_that_is_passed_on_is_kept_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_half_closed_connection_is_answered_and_a_broken_one_costs_nobody_else() {
+async fn half_closed_connection_gets_its_response_and_a_reset_affects_no_other() {
     let (port, mut inbox) = serve();
     let answer = beside(move || {
         let mut broken = connect(port);
@@ -305,7 +305,7 @@ async fn requests_wait_for_the_queue_and_count_as_being_received() {
 }
 
 #[tokio::test]
-async fn http2_is_not_spoken() {
+async fn http2_is_refused() {
     let (port, _inbox) = serve();
     let answer = beside(move || {
         let mut connection = connect(port);

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_comes_first_and_empty_is_absent() {
+    fn environment_overrides_file_and_empty_is_absent() {
         let keys = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
         let there = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://x"), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "t")];
         let here = |session_token| {

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_without_a_token_has_none_and_each_organization_its_own() {
+    fn delegated_proof_has_the_token_of_its_organization() {
         let headers = |organization| decoded(&parts(organization, None)[1]);
         assert!(!headers("org-1").contains("Security-Token"));
         let signature = |headers: &str| headers.split("Signature=").nth(1).map(str::to_owned).unwrap();

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_tells_the_service() {
+    fn service_comes_from_the_metric_name() {
         let service = |metric: &str| of(metric).and_then(|metadata| metadata.origin).map(|origin| origin.service);
         assert_eq!(service("aws.lambda.enhanced.duration"), Some(473));
         assert_eq!(service("aws.lambdas.x"), Some(472));

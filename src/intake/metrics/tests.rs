@@ -108,7 +108,7 @@ fn a_resource_is_no_tag() {
 }
 
 #[test]
-fn no_payload_has_more_than_a_thousand_entries_and_none_is_lost() {
+fn payloads_hold_at_most_a_thousand_entries_without_loss() {
     let all = unsealed(&enhanced(0..2001), &[], &settings());
     assert_eq!(all.iter().map(|draft| draft.items).collect::<Vec<_>>(), [1000, 1000, 1]);
     let seconds: Vec<_> = sketches(&all).iter().map(|sketch| sketch.dogsketches[0].ts).collect();

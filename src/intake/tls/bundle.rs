@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_certificate_that_can_be_a_root_is_one_whatever_stands_before_it() {
+    fn every_usable_certificate_becomes_a_root() {
         let (first, last) = (certificate("First"), certificate("Last"));
         assert_eq!(add_text(&format!("# ours\n{first}\r\n{last}")), (2, None));
         let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_empty_or_no_base64_is_none() {
+    fn empty_or_malformed_base64_body_is_none() {
         assert_eq!(decode(String::new(), false), None);
         assert_eq!(decode("!".to_owned(), true), None);
         assert_eq!(decode("YQ==".to_owned(), true).as_deref(), Some(&b"a"[..]));

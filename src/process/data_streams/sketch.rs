@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_kept_whatever_the_range_and_what_is_no_latency_is_zero() {
+    fn sketch_counts_every_value_and_invalid_latencies_as_zero() {
         let mut values = vec![0.0, -1.0, f64::NAN];
         values.extend((0..400).map(|number| 1.5_f64.powi(number - 200)));
         for order in [false, true] {

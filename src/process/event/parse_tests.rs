@@ -8,7 +8,7 @@ fn one(element: &str) -> Event {
 }
 
 #[test]
-fn a_bad_neighbour_costs_nobody_else() {
+fn malformed_item_leaves_its_neighbours_intact() {
     let batch = parse(
         br#"[{"time":"2026-11-23T09:45:46.221Z","type":"function","record":"a"},
              {"time":"2026-11-23T09:45:46.221Z","type":"platform.somethingNew","record":{}},

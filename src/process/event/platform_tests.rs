@@ -89,7 +89,7 @@ fn is_mandatory(pointer: &str, kind: &str) -> bool {
 }
 
 #[test]
-fn one_odd_field_costs_only_itself() {
+fn malformed_field_drops_only_that_field() {
     let odd = [
         json!(null),
         json!("odd"),

@@ -109,7 +109,7 @@ fn invocations_within_one_millisecond_keep_their_order() {
 }
 
 #[test]
-fn concurrent_invocations_leave_lines_to_nobody() {
+fn line_of_concurrent_invocations_has_no_owner() {
     let mut attribution = Attribution::new(true);
     attribution.begin(&id("a"), 10);
     assert_eq!(attribution.owner(&line(11, String::new())), LogOwner::Unknown);

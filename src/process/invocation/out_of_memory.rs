@@ -43,7 +43,7 @@ pub fn is_reported_by(message: &str) -> bool {
         return false;
     }
     if message.starts_with('{') {
-        return is_told_by_json(message);
+        return is_in_json(message);
     }
     PYTHON.iter().any(|words| is_head(message, words)) || message.lines().any(is_last)
 }
@@ -65,7 +65,7 @@ fn is_last(line: &str) -> bool {
 }
 
 /// Reads the error type of the runtimes' JSON log format, which is at the top level or under `message`.
-fn is_told_by_json(message: &str) -> bool {
+fn is_in_json(message: &str) -> bool {
     let Some(line) = Object::parse(message) else { return false };
     let error_type = line.text("errorType").or_else(|| line.object("message").text("errorType"));
     error_type.is_some_and(|error_type| is_named_by(&error_type))

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_learnt_of_the_sandbox_is_on_every_form_in_order() {
+    fn sandbox_facts_are_in_every_output_format() {
         let mut sandbox = SandboxState::new(Some(0));
         assert!(!sandbox.knows_runtime());
         sandbox.learn_runtime("python3.13");

@@ -117,7 +117,7 @@ fn whole(bench: &mut Bench, id: &str, time: Timestamp) {
 }
 
 #[test]
-fn one_invocation_tells_every_metric_once() {
+fn one_invocation_sends_every_metric_once() {
     let mut bench = Bench::new(ON_DEMAND);
     whole(&mut bench, "r", 0);
     assert_eq!(
@@ -149,7 +149,7 @@ fn one_invocation_tells_every_metric_once() {
 }
 
 #[test]
-fn every_order_of_the_same_events_tells_the_same_points() {
+fn event_order_does_not_change_metrics() {
     type Step = fn(&mut Bench);
     let steps: [Step; 5] = [
         |bench| {
@@ -204,7 +204,7 @@ fn permute(items: &mut [usize], from: usize, visit: &mut impl FnMut(&[usize])) {
 }
 
 #[test]
-fn what_comes_twice_counts_once() {
+fn repeated_telemetry_counts_once() {
     let mut bench = Bench::new(ON_DEMAND);
     whole(&mut bench, "r", 0);
     let (points, logs) = (bench.points(), bench.logs());
@@ -214,7 +214,7 @@ fn what_comes_twice_counts_once() {
 }
 
 #[test]
-fn an_error_counts_once_whoever_tells_it_first() {
+fn error_metric_counts_once_in_any_event_order() {
     let mut bench = Bench::new(ON_DEMAND);
     bench.invoke("r", 0).done("r", 1, Status::Timeout).report("r", 2, Status::Timeout);
     bench.invoke("s", 3).report("s", 4, Status::Failure).done("s", 5, Status::Failure);
@@ -242,7 +242,7 @@ fn only_the_first_invocation_is_a_cold_start_however_late_reports_come() {
 }
 
 #[test]
-fn the_initialization_counts_once_though_two_events_tell_it() {
+fn init_duration_counts_once_for_two_events() {
     let mut bench = Bench::new(ON_DEMAND);
     bench.invoke("r", 0).platform(-9, Platform::InitStart(InitStart::default()));
     let mut with_init = report("r", Status::Success);

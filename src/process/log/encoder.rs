@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_is_cut_to_fit_and_marked_whatever_it_is_made_of() {
+    fn long_message_is_truncated_and_marked() {
         for piece in ["x", " ", "é", "\u{1}", "\"", "𝄞"] {
             let encoded = origin().encode(&log(piece.repeat(MAX_ELEMENT_BYTES)));
             assert!(encoded.len() <= MAX_ELEMENT_BYTES, "{piece:?}: {}", encoded.len());

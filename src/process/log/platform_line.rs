@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_line_says_what_went_wrong() {
+    fn shutdown_line_lists_losses() {
         let told = |log: Log| (log.message, log.status);
         assert_eq!(told(done(event::Status::Success, None, true)), ("END RequestId: r".to_owned(), Status::Info));
         assert_eq!(

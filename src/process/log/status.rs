@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_says_nothing_leaves_the_word_to_the_status() {
+    fn unknown_level_falls_back_to_status() {
         let status = |level: Value, status: Value| of([&level], Some(&status));
         assert_eq!(status(json!(null), json!("error")), Status::Error);
         assert_eq!(status(json!(9999), json!("error")), Status::Error);

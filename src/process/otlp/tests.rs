@@ -290,7 +290,7 @@ fn only_datadog_attributes_count_where_missing_ones_are_ignored() {
 }
 
 #[test]
-fn clients_producers_and_whoever_asks_are_measured_and_entries_can_be_top_level() {
+fn client_producer_measured_and_entry_spans_get_stats() {
     let measured = |kind, own: &serde_json::Value| plain(kind, own).metrics.get("_dd.measured").copied();
     let asked = json!({"_dd.measured": "1"});
     assert_eq!([CLIENT, PRODUCER].map(|kind| measured(kind, &json!({}))), [Some(1.0); 2]);
@@ -338,7 +338,7 @@ fn events_links_and_the_status_become_tags() {
 }
 
 #[test]
-fn an_error_is_told_by_its_events_or_its_status() {
+fn otlp_error_comes_from_events_or_status() {
     let exception = |kind: &str, message: &str| {
         let fields = json!({"exception.type": kind, "exception.message": message, "exception.stacktrace": "at x"});
         json!({"name": "exception", "attributes": attributes(&fields)})

@@ -225,7 +225,7 @@ fn baggage_becomes_tags_if_the_customer_says_so() {
 }
 
 #[test]
-fn an_xray_header_counts_as_sampled_by_whoever_wrote_it() {
+fn xray_header_keeps_the_sampling_decision_of_its_writer() {
     let header = |root: &str, sampled: &str| format!("Root=1-665aee20-{root};Parent=208b2f3a4c5d6e7f{sampled}");
     let (own, planted) = ("66f1a2b3112210f47de98115", "00000000112210f47de98115");
     for (root, sampled, is_merged, priority) in [
@@ -318,7 +318,7 @@ fn every_id_survives_every_style_and_the_reply() {
 }
 
 #[test]
-fn a_reply_has_what_is_known() {
+fn info_reply_lists_endpoints_and_settings() {
     let mut context = TraceContext { trace_id: 5, span_id: 6, ..TraceContext::default() };
     assert_eq!(reply_headers(&context), [("x-datadog-trace-id", "5".to_owned())]);
     context.priority = Some(-1);

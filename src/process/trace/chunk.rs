@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracer_that_marks_top_level_spans_is_believed() {
+    fn top_level_marks_of_a_tracer_are_kept() {
         let mut marked = span(2, 1, "other");
         marked.metrics.set(TRACER_TOP_LEVEL, 1.0);
         let chunk = Chunk::new(vec![span(1, 0, "s"), marked, span(3, 1, "third")], true).unwrap();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn priority_and_origin_come_from_the_root_then_from_anybody() {
+    fn priority_and_origin_come_from_the_root_then_from_any_span() {
         let mut root = span(1, 0, "s");
         let mut child = span(2, 1, "s");
         child.metrics.set(PRIORITY, 2.0);

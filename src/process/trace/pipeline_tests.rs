@@ -85,7 +85,7 @@ fn every_span_gets_the_functions_tags_over_its_own() {
 }
 
 #[test]
-fn the_head_says_which_tracer_it_was() {
+fn payload_head_names_the_tracer() {
     let headers = TracerHeaders {
         language: "python".into(),
         language_version: "3.13".into(),
@@ -110,7 +110,7 @@ fn the_head_says_which_tracer_it_was() {
 }
 
 #[test]
-fn whoever_computes_stats_decides_about_the_mark() {
+fn compute_stats_mark_follows_who_computes_stats() {
     for (compute_stats, computed_stats, mark, groups) in [
         (false, false, true, false),
         (true, false, false, true),
@@ -296,7 +296,7 @@ fn an_error_of_the_traces_has_no_effect() {
 }
 
 #[test]
-fn a_tag_of_the_customers_can_tell_groups_apart() {
+fn additional_stats_tag_splits_groups() {
     let tags = vec![Tag { key: "span.kind".into(), value: "internal".into() }];
     let config = Config { tags, ..Config::default() };
     let settings = TraceSettings { compute_stats: true, ..TraceSettings::default() };

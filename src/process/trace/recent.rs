@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_the_last_hundred_are_known_whatever_their_ids() {
+    fn last_hundred_span_ids_are_remembered() {
         let mut random = StdRng::seed_from_u64(7);
         for bits in [3, 7, 8, 64] {
             let mut recent = RecentSpans::default();

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_for_all_tags_means_none_of_datadogs_own() {
+    fn replace_rule_for_all_tags_leaves_reserved_tags() {
         let replaced = |rule: ReplaceRule| {
             let replacements = Replacements::compile(&[rule], &mut Vec::new());
             let mut span = Span::default();
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_is_none_is_reported_without_being_shown() {
+    fn invalid_pattern_warns_without_its_text() {
         let mut bad = Vec::new();
         let replacements = Replacements::compile(&[rule("card", "hunter2(", "?"), rule("card", "pay", "?")], &mut bad);
         let [bad] = &bad[..] else { panic!("{bad:?}") };

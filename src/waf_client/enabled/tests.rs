@@ -209,7 +209,7 @@ async fn what_can_never_work_is_tried_once() {
 }
 
 #[tokio::test]
-async fn a_process_is_gone_once_nobody_needs_it() {
+async fn process_is_killed_when_its_handle_is_dropped() {
     let fixture = fixture(&format!("{HEAR} {} while :; do :; done", ready()));
     let worker = worker::Worker::start(&fixture.files).await.unwrap();
     let process = format!("/proc/{}", worker.id().unwrap());
@@ -312,7 +312,7 @@ fn body(numbers: usize) -> Addresses {
 }
 
 #[tokio::test]
-async fn a_schema_of_too_many_values_costs_its_evaluation_and_not_the_worker() {
+async fn oversized_schema_loses_its_evaluation_and_keeps_the_worker() {
     // Under a name of its own, so that no other test takes the process for its own.
     let fixture = fixture("");
     let program = fixture.folder.path().join("waf");

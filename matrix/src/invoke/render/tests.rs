@@ -83,7 +83,7 @@ fn no_cell_of_a_table_is_a_command_to_the_terminal() {
 }
 
 #[test]
-fn every_part_of_the_account_is_told() {
+fn summary_has_every_part() {
     let text = render(&run_summary(), page(120, false));
     for part in [
         "8f0c2f0e  success",
@@ -146,7 +146,7 @@ fn many_logs_are_shown_only_if_that_is_wanted() {
 }
 
 #[test]
-fn numbers_are_short_and_still_tell_small_ones_apart() {
+fn numbers_are_short_and_distinguish_small_values() {
     let values = [3.0, 0.125, 4.083_34e-7, 1_234.56, f64::INFINITY, -0.0];
     assert_eq!(values.map(number), ["3", "0.1250", "4.08334e-7", "1234.6", "-", "0"]);
     assert_eq!(milliseconds(-0.01), "0.0 ms");

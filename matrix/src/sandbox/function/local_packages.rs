@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_told_from_versions_and_addresses() {
+    fn paths_are_distinguished_from_versions_and_addresses() {
         let path = |specification: &str| local_path(specification).map(|path| path.display().to_string());
         for (specification, expected) in
             [("file:lib", "lib"), ("../lib", "../lib"), ("file:///lib", "/lib"), ("file:/lib", "/lib"), (".", ".")]

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interpreter_that_fails_or_is_too_old_is_told_from_a_missing_one() {
+    fn failing_outdated_and_missing_interpreters_have_different_errors() {
         let directory = tempfile::tempdir().unwrap();
         let node = directory.path().join("node");
         executable::write(&node, "#!/bin/sh\necho 'no memory' >&2\nexit 1\n").unwrap();

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_tell_their_length_and_are_filled_up() {
+    fn attributes_have_their_length_and_padding() {
         let expected = [&7_u16.to_ne_bytes()[..], &3_u16.to_ne_bytes(), b"abc\0"].concat();
         assert_eq!(attribute(IFLA_IFNAME, b"abc"), expected);
     }

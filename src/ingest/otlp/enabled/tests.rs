@@ -87,7 +87,7 @@ const PROTOBUF: &str = "content-type: application/x-protobuf\r\n";
 const GZIP: &str = "content-encoding: gzip\r\n";
 
 #[tokio::test]
-async fn spans_over_http_come_out_encoded_whatever_their_encoding() {
+async fn spans_over_http_are_encoded_from_every_request_encoding() {
     let mut receivers = serve(&Otlp::default());
     let port = receivers.http;
     for (headers, body, expected) in [

@@ -283,7 +283,7 @@ fn interleaved_invocations_with_repeated_steps_give_the_same_spans_in_every_orde
 }
 
 #[test]
-fn a_step_that_is_missing_costs_what_it_says_and_nothing_else() {
+fn missing_startup_step_is_logged_with_its_consequence() {
     let whole = usual("a", 1000);
     for (index, missing) in attempt().into_iter().enumerate() {
         let mut steps = attempt();

@@ -69,7 +69,7 @@ fn later_log_lines_not_held_without_init_start() {
 }
 
 #[test]
-fn any_report_tells_that_the_initialization_will_not_be_told_any_more() {
+fn first_report_ends_the_wait_for_init_report() {
     let mut bench = with_durable_logs();
     bench.invoke("r", 0).start("r", 1).line(2, "hello").done("r", 3, Status::Success);
     bench.invoke("s", 10).start("s", 11).line(12, "later").done("s", 13, Status::Success);
@@ -174,7 +174,7 @@ fn an_application_id_does_not_hide_the_id_of_the_invocation() {
 }
 
 #[test]
-fn a_line_that_comes_before_the_start_of_its_concurrent_invocation_gets_its_id() {
+fn line_before_its_concurrent_start_gets_its_request_id() {
     let line = r#"{"requestId":"b","message":": line "}"#;
     for ends in [false, true] {
         let mut bench = Bench::new(Settings { managed: true, ..ON_DEMAND });

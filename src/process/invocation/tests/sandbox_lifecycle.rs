@@ -33,7 +33,7 @@ fn the_first_invocation_is_counted_when_it_is_known_whether_the_function_is_dura
 }
 
 #[test]
-fn the_first_invocation_is_counted_though_the_initialization_is_never_told() {
+fn first_invocation_counts_without_init_events() {
     let mut bench = Bench::new(ON_DEMAND);
     whole(&mut bench, "r", 10);
     assert_eq!(invocations(&bench), ["10 cold_start:true"], "it is over");

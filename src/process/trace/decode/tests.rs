@@ -220,7 +220,7 @@ fn wrong_types_are_named() {
 }
 
 #[test]
-fn invalid_utf8_costs_the_character_and_not_the_request() {
+fn invalid_utf8_replaces_the_character_and_keeps_the_request() {
     let span = read(Version::V04, b"\x91\x91\x81\xa4name\xa3a\xffb").unwrap().remove(0).remove(0);
     assert_eq!(span.name, "a\u{fffd}b");
 }
@@ -236,7 +236,7 @@ fn a_request_that_ends_anywhere_is_an_error() {
 }
 
 #[test]
-fn counts_are_not_believed() {
+fn claimed_counts_reserve_no_memory() {
     let huge = [0xdd, 0xff, 0xff, 0xff, 0xff];
     let table = [&[0x92, 0xdd][..], &25_000_000_u32.to_be_bytes(), &[0xa0; 100]].concat();
     let map = [&[0x91, 0x91, 0x81][..], b"\xa4meta", &[0xdf, 0xff, 0xff, 0xff, 0xff], &[0xa0; 100]].concat();

@@ -37,7 +37,7 @@ fn stats_are_encoded_again_with_the_first_start_replaced() {
 }
 
 #[test]
-fn invalid_utf8_costs_the_character_and_not_the_stats() {
+fn invalid_utf8_replaces_the_character_and_keeps_the_stats() {
     let with = |resource: &str| {
         let mut out = Writer::default();
         ClientHead { tags: vec!["v?".into()], ..head() }.write(&mut out, 1);

@@ -78,7 +78,7 @@ fn statuses_are_found_wherever_tracers_put_them() {
 }
 
 #[test]
-fn only_spans_that_call_somebody_have_peers() {
+fn only_outgoing_spans_have_peer_tags() {
     let tags =
         [("peer.service", "p"), ("db.instance", "i"), ("out.host", "10.0.0.1"), ("_dd.base_service", "b"), ("x", "y")];
     for kind in ["client", "Producer", "CONSUMER"] {

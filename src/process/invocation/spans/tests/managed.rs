@@ -28,7 +28,7 @@ fn an_invocation_that_is_forgotten_is_built_first_or_counted() {
 }
 
 #[test]
-fn a_placeholder_that_comes_after_a_flush_is_waited_for_a_while() {
+fn late_placeholder_is_awaited_for_a_bounded_time() {
     for is_late in [true, false] {
         let mut bench = Bench::new(MANAGED);
         bench.steps("a", 1000, [Step::Start, Step::StartCall, end(), Step::Report]);
@@ -43,7 +43,7 @@ fn a_placeholder_that_comes_after_a_flush_is_waited_for_a_while() {
 }
 
 #[test]
-fn a_timeout_that_only_the_report_tells_is_an_error() {
+fn timeout_known_only_from_the_report_is_an_error() {
     let mut bench = Bench::new(MANAGED);
     bench.steps("a", 1000, [Step::Start, Step::StartCall, Step::Placeholder]);
     bench.platform(4000, Platform::Report(report("a", Status::Timeout)));
@@ -54,7 +54,7 @@ fn a_timeout_that_only_the_report_tells_is_an_error() {
 }
 
 #[test]
-fn hundreds_of_invocations_may_be_reported_before_lambda_tells_of_them() {
+fn hundreds_of_calls_may_precede_their_telemetry() {
     let mut bench = Bench::new(MANAGED);
     let ids: Vec<String> = (0..400).map(|number| format!("n{number}")).collect();
     for id in &ids {

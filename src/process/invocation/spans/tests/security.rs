@@ -270,7 +270,7 @@ fn findings_in_the_response_stay_though_those_in_the_request_are_heard_of_later(
 }
 
 #[test]
-fn spans_wait_for_no_evaluation_where_nobody_says_that_an_invocation_is_over() {
+fn spans_without_an_end_call_wait_for_no_evaluation() {
     let [start, request, end, _] = evaluated(Some("r"));
     let mut bench = Bench::new(Settings { telemetry: false, ..ON_DEMAND });
     bench.step("r", 998, Step::Invoke);

@@ -90,7 +90,7 @@ fn an_invocation_without_a_trace_takes_that_of_the_application_whenever_it_comes
 }
 
 #[test]
-fn spans_that_come_before_anybody_knows_the_invocation_name_its_trace() {
+fn spans_before_their_invocation_name_its_trace() {
     let mut bench = Bench::new(ON_DEMAND);
     bench.step("a", 1000, Step::InitStart).step("a", 1000, Step::InitReport);
     let Call::Start(call) = start(false) else { panic!("no start") };
