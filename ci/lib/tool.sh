@@ -8,7 +8,7 @@ allowed_environment() {
     local name
     while read -r name; do
         case $name in
-        HOME | LANG | LC_ALL | LOGNAME | PATH | TERM | TMPDIR | USER | RUSTUP_HOME | SUDO_UID | SSL_CERT_DIR | SSL_CERT_FILE | SOURCE_DATE_EPOCH | *_proxy | *_PROXY | CARGO_HTTP_* | CARGO_NET_*)
+        HOME | LANG | LC_ALL | LOGNAME | PATH | TERM | TMPDIR | USER | RUSTUP_HOME | SUDO_UID | SSL_CERT_DIR | SSL_CERT_FILE | SOURCE_DATE_EPOCH | *_proxy | *_PROXY | CARGO_HTTP_* | CARGO_NET_* | CARGO_REGISTR* | RUSTUP_DIST_SERVER | GOPROXY | GOSUMDB | GOCACHE | GOPATH | XDG_CACHE_HOME)
             environment+=("$name=${!name}")
             ;;
         esac
@@ -46,7 +46,8 @@ PYTHON
 build_tool() {
     local root=$PWD toolchain
     toolchain=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
-    clean_cargo_home "$1/cargo-home"
+    clean_cargo_home "$1/cargo-home" || return
+    [[ -n $toolchain ]] || return
     allowed_environment
     (cd / && env -i "${environment[@]}" RUSTUP_TOOLCHAIN="$toolchain" CARGO_HOME="$1/cargo-home" CARGO_TARGET_DIR="$1/target" \
         cargo build --locked --manifest-path "$root/Cargo.toml" --package matrix --bin matrix)

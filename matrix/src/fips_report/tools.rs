@@ -60,11 +60,9 @@ const NO_PROGRAMS: [&str; 4] = [SPECS, GO_TOOLS, rust_tools::LIBRARY, rust_tools
 pub(super) const GO_TOOLS: &str = "Go's compiler and linker";
 /// A file that gcc reads by itself where it is there, which tells it what to start and with which options. Compilers have it built in, and distributions have no such file.
 const SPECS: &str = "specs";
-/// How an ELF file begins.
-const ELF: [u8; 4] = *b"\x7fELF";
 /// What it may link into programs, static and others, by the names that rustc and it give the linker. Some are scripts, which name others. What the linker has opened
 /// in truth it reports after the build, and nothing may be among that which was not looked at before.
-const LINKED: [&str; 23] = [
+const LINKED: [&str; 26] = [
     "crt1.o",
     "Scrt1.o",
     "rcrt1.o",
@@ -78,6 +76,7 @@ const LINKED: [&str; 23] = [
     "libc.a",
     "libc.so",
     "libdl.a",
+    "libdl.so",
     "libgcc.a",
     "libgcc_eh.a",
     "libgcc_s.so",
@@ -85,7 +84,9 @@ const LINKED: [&str; 23] = [
     "libm.a",
     "libm.so",
     "libpthread.a",
+    "libpthread.so",
     "librt.a",
+    "librt.so",
     "libutil.a",
     "libutil.so",
 ];
@@ -240,7 +241,7 @@ fn is_program_by_name(name: &str) -> bool {
 /// The files that a linker's script names, such as `libm.a`; none of what is no script.
 fn named_by_script(path: &Path) -> Vec<PathBuf> {
     let Ok(text) = fs::read(path) else { return Vec::new() };
-    if text.starts_with(&ELF) || text.starts_with(ARCHIVE) {
+    if text.starts_with(&MAGIC) || text.starts_with(ARCHIVE) {
         return Vec::new();
     }
     let text = String::from_utf8_lossy(&text).into_owned();

@@ -64,7 +64,7 @@ impl Outcome {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Pass => {
-                "payloads are complete, every 95 % confidence interval is within budget, and the minimum detectable effect does not exceed it"
+                "payloads are complete, and every 95 % confidence interval is within budget with a minimum detectable effect that does not exceed it, or shows an improvement"
             }
             Self::BuildFailed => "a cell has no program",
             Self::PayloadMismatch => {
@@ -73,7 +73,9 @@ impl Outcome {
             Self::HarnessFailure => "the sandbox could not start a program; the result says nothing about the change",
             Self::DidNotStart => "a candidate or its reference never started, or failed in more than one of 50 starts",
             Self::Regressed => "a whole 95 % confidence interval lies above the budget",
-            Self::Inconclusive => "the minimum detectable effect exceeds the budget; run more blocks",
+            Self::Inconclusive => {
+                "the minimum detectable effect or the confidence interval reaches beyond the budget; run more blocks"
+            }
             Self::InvalidRun => "the control (A/A) differs or is missing, or the machine did not produce the condition",
         }
     }

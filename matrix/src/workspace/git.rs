@@ -35,10 +35,11 @@ impl Git {
 
     /// Its commit at present.
     pub fn head(&self) -> io::Result<Commit> {
-        let id = self.output(&["rev-parse", "HEAD"])?;
+        let id = self.output(&["rev-parse", "--verify", "HEAD"])?;
         let id = String::from_utf8_lossy(&id).trim().to_owned();
-        let id =
-            ObjectId::parse(&id).ok_or_else(|| io::Error::other(format!("{id:?} is no id of a commit by SHA-1")))?;
+        let id = ObjectId::parse(&id).ok_or_else(|| {
+            io::Error::other(format!("{id:?} is no SHA-1 commit id; repositories with SHA-256 ids are not supported"))
+        })?;
         let bytes = self.object(Kind::Commit, id)?;
         Ok(Commit { id, text: String::from_utf8_lossy(&bytes).into_owned() })
     }
