@@ -103,7 +103,7 @@ fn the_disk_space_of_a_run_is_documented_and_checked() {
     let script = read("ci/test");
     let gigabytes = between(&script, "require_space \"$target\" ", "\n");
     assert_says("README.md", &format!("a run of `ci/test` needs {gigabytes} GB of disk"));
-    assert_says("CONTRIBUTING.md", &format!("about an hour on two cores and {gigabytes} GB of disk"));
+    assert_says("CONTRIBUTING.md", &format!("some 45 minutes on two cores and {gigabytes} GB of disk"));
     let ask = |gigabytes: &str| {
         let folder = tempfile::tempdir().unwrap();
         let line = format!("source ci/lib/space.sh && require_space {} {gigabytes}", folder.path().display());

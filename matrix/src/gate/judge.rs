@@ -205,12 +205,11 @@ mod tests {
     #[test]
     fn inconclusive_run_names_the_blocks_it_needs() {
         let (_, reason) = outcome(|check| check.growth = Some(Growth { detectable: 1.0, ..CALM }));
-        let expected = "+0.10 ms [0.00, 0.20] against a budget of 0.50 ms, and only 1.00 ms would have been seen; \
-                        120 blocks would do";
+        let expected = "+0.10 ms [0.00, 0.20] against a budget of 0.50 ms; MDE 1.00 ms; needs 120 blocks";
         assert_eq!(reason, expected);
         let (_, reason) = outcome(|check| {
             (check.reference, check.unit, check.limit) = (Reference::Baseline, RATIO, 0.2);
         });
-        assert_eq!(reason, "× 1.100 [1.000, 1.200] against a budget of × 1.200, and only × 1.300 would have been seen");
+        assert_eq!(reason, "× 1.100 [1.000, 1.200] against a budget of × 1.200; MDE × 1.300");
     }
 }
