@@ -11,7 +11,7 @@ fn gathered(lines: &str) -> Contexts {
     contexts
 }
 
-fn told<T>(contexts: &[Context<T>], value: impl Fn(&T) -> String) -> Vec<String> {
+fn described<T>(contexts: &[Context<T>], value: impl Fn(&T) -> String) -> Vec<String> {
     let one = |context: &Context<T>| {
         let tags = context.tags().collect::<Vec<_>>().join(",");
         let buckets: Vec<_> =
@@ -22,7 +22,7 @@ fn told<T>(contexts: &[Context<T>], value: impl Fn(&T) -> String) -> Vec<String>
 }
 
 fn numbers(contexts: &[Context<f64>]) -> Vec<String> {
-    told(contexts, f64::to_string)
+    described(contexts, f64::to_string)
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn gauges_keep_the_last_state_and_sets_count_members_once() {
 fn distributions_histograms_and_timings_are_one() {
     let drained = gathered("d:1:2|d\nd:3|h|@0.5\nd:4|ms").drain();
     let sketch = |sketch: &Sketch| format!("n={} sum={} max={}", sketch.count(), sketch.sum(), sketch.max());
-    assert_eq!(told(&drained.distributions, sketch), ["d [] n=5 sum=13 max=4@1000000"]);
+    assert_eq!(described(&drained.distributions, sketch), ["d [] n=5 sum=13 max=4@1000000"]);
 }
 
 #[test]

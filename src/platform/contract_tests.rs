@@ -124,7 +124,7 @@ async fn refusals(connect: Connect) {
     assert!(extensions_api.next(&id).await.is_ok(), "a refusal does not spoil what comes after it");
 }
 
-async fn nobody_there(connect: Connect) {
+async fn refused_connection(connect: Connect) {
     // Bound, so that nobody else gets the port, but without a listener.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -137,7 +137,7 @@ async fn contract(connect: Connect) {
     lifecycle(connect, false).await;
     lifecycle(connect, true).await;
     refusals(connect).await;
-    nobody_there(connect).await;
+    refused_connection(connect).await;
 }
 
 #[tokio::test]

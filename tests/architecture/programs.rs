@@ -2,64 +2,59 @@
 
 use proc_macro2::{Delimiter, TokenTree};
 
+use crate::lengths::Exempt;
 use crate::tokens;
 use crate::tree::{Complaint, Tree};
 
-/// A file with a reason to do it by itself.
-pub struct Allowed {
-    pub path: &'static str,
-    pub reason: &'static str,
-}
-
 /// Files that set modes of files.
-pub const MODES: &[Allowed] = &[
-    Allowed {
+pub const MODES: &[Exempt] = &[
+    Exempt {
         path: "matrix/src/archive/mod.rs",
         reason: "the modes of a layer's files, whose programs are written by matrix::executable",
     },
-    Allowed { path: "matrix/src/files.rs", reason: "the modes of files that are no programs" },
-    Allowed { path: "matrix/src/inspect/ask.rs", reason: "the mode of a folder" },
-    Allowed { path: "matrix/src/sandbox/disk.rs", reason: "opens paths without reading them, and creates none" },
-    Allowed {
+    Exempt { path: "matrix/src/files.rs", reason: "the modes of files that are no programs" },
+    Exempt { path: "matrix/src/inspect/ask.rs", reason: "the mode of a folder" },
+    Exempt { path: "matrix/src/sandbox/disk.rs", reason: "opens paths without reading them, and creates none" },
+    Exempt {
         path: "matrix/src/sandbox/function/local_packages.rs",
         reason: "copies archives, and sets a mode in a test",
     },
-    Allowed {
+    Exempt {
         path: "matrix/src/sandbox/function/tree.rs",
         reason: "copies a function's files with the modes that they have",
     },
-    Allowed {
+    Exempt {
         path: "matrix/src/workspace/leftovers.rs",
         reason: "the mode of a marker, and in tests those of directories",
     },
-    Allowed { path: "matrix/src/workspace/private.rs", reason: "the modes of directories" },
-    Allowed { path: "src/os/file.rs", reason: "opens files without waiting for a writer, and creates none" },
-    Allowed {
+    Exempt { path: "matrix/src/workspace/private.rs", reason: "the modes of directories" },
+    Exempt { path: "src/os/file.rs", reason: "opens files without waiting for a writer, and creates none" },
+    Exempt {
         path: "src/os/checkpoints.rs",
         reason: "opens a file without waiting for a reader, and creates no program",
     },
 ];
 
 /// Files that start cargo.
-pub const CARGO: &[Allowed] = &[
-    Allowed { path: "matrix/src/workspace/mod.rs", reason: "the function itself" },
-    Allowed { path: "tests/architecture/version_output.rs", reason: "asks for metadata, and compiles nothing" },
+pub const CARGO: &[Exempt] = &[
+    Exempt { path: "matrix/src/workspace/mod.rs", reason: "the function itself" },
+    Exempt { path: "tests/architecture/version_output.rs", reason: "asks for metadata, and compiles nothing" },
 ];
 
 /// Files that read ELF files.
-pub const ELF: &[Allowed] = &[
-    Allowed { path: "matrix/src/elf/loader_work.rs", reason: "a part of matrix::elf" },
-    Allowed { path: "matrix/src/elf/mod.rs", reason: "a part of matrix::elf" },
-    Allowed { path: "matrix/src/elf/program.rs", reason: "a part of matrix::elf" },
-    Allowed { path: "matrix/tests/switch_effects.rs", reason: "reads what only a compiler flag changes" },
-    Allowed { path: "matrix/tests/switch_support/mod.rs", reason: "reads what only a switch changes" },
+pub const ELF: &[Exempt] = &[
+    Exempt { path: "matrix/src/elf/loader_work.rs", reason: "a part of matrix::elf" },
+    Exempt { path: "matrix/src/elf/mod.rs", reason: "a part of matrix::elf" },
+    Exempt { path: "matrix/src/elf/program.rs", reason: "a part of matrix::elf" },
+    Exempt { path: "matrix/tests/switch_effects.rs", reason: "reads what only a compiler flag changes" },
+    Exempt { path: "matrix/tests/switch_support/mod.rs", reason: "reads what only a switch changes" },
 ];
 
 /// What makes a file executable.
 const MODE_NAMES: [&str; 6] = ["set_permissions", "set_mode", "OpenOptionsExt", "from_mode", "fchmod", "fchmodat"];
 
 /// Files that make a program executable by themselves. `matrix::executable` writes it so that it can be executed at once ("Text file busy").
-pub fn written(tree: &Tree, allowed: &[Allowed]) -> Vec<Complaint> {
+pub fn written(tree: &Tree, allowed: &[Exempt]) -> Vec<Complaint> {
     let is_mode = |tokens: &[TokenTree], at: usize| {
         let is_name = MODE_NAMES.iter().any(|name| tokens::is_ident(tokens.get(at), name));
         // A copy has the mode of what it was made from.
@@ -72,7 +67,7 @@ pub fn written(tree: &Tree, allowed: &[Allowed]) -> Vec<Complaint> {
 }
 
 /// Files that start cargo by themselves. `matrix::workspace::cargo` does so in the environment of a shell, so that no build undoes another one's.
-pub fn built(tree: &Tree, allowed: &[Allowed]) -> Vec<Complaint> {
+pub fn built(tree: &Tree, allowed: &[Exempt]) -> Vec<Complaint> {
     let is_cargo = |tokens: &[TokenTree], at: usize| {
         let is_variable =
             ["env", "option_env", "var", "var_os"].iter().any(|name| tokens::is_ident(tokens.get(at), name));
@@ -84,7 +79,7 @@ pub fn built(tree: &Tree, allowed: &[Allowed]) -> Vec<Complaint> {
 }
 
 /// Files that name the crate `object` themselves. `matrix::elf` reads ELF files for all others.
-pub fn read(tree: &Tree, allowed: &[Allowed]) -> Vec<Complaint> {
+pub fn read(tree: &Tree, allowed: &[Exempt]) -> Vec<Complaint> {
     let is_crate = |tokens: &[TokenTree], at: usize| {
         tokens::is_ident(tokens.get(at), "object")
             && tokens::is_path_separator(tokens, at + 1)
@@ -102,7 +97,7 @@ fn is_command(tokens: &[TokenTree], at: usize, program: &str) -> bool {
     argument.is_some_and(|argument| tokens::has_text(&argument, program))
 }
 
-fn found(tree: &Tree, allowed: &[Allowed], what: &str, is: &dyn Fn(&[TokenTree], usize) -> bool) -> Vec<Complaint> {
+fn found(tree: &Tree, allowed: &[Exempt], what: &str, is: &dyn Fn(&[TokenTree], usize) -> bool) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for file in tree.rust("") {
         let mut lines = Vec::new();
@@ -110,7 +105,7 @@ fn found(tree: &Tree, allowed: &[Allowed], what: &str, is: &dyn Fn(&[TokenTree],
         lines.dedup();
         match allowed.iter().find(|allowed| allowed.path == file.path) {
             None => complaints.extend(lines.into_iter().map(|line| Complaint::new(file, line, what))),
-            Some(Allowed { reason, .. }) if lines.is_empty() => {
+            Some(Exempt { reason, .. }) if lines.is_empty() => {
                 complaints.push(Complaint::new(file, 1, format!("needs no exemption as \"{reason}\" any more")));
             }
             Some(_) => {}

@@ -269,7 +269,7 @@ fn anything_but_modules_in_the_crate_root_is_found() {
 
 #[test]
 fn programs_that_are_written_or_built_in_another_way_are_found() {
-    let allowed = [programs::Allowed { path: "src/a.rs", reason: "it is allowed to" }];
+    let allowed = [Exempt { path: "src/a.rs", reason: "it is allowed to" }];
     let written = |path: &str, source: &str| places(&programs::written(&Tree::default().with(path, source), &allowed));
     let modes = "fn f() {\n    fs::set_permissions(p, Permissions::from_mode(0o755));\n}";
     assert_eq!(written("tests/e2e/x.rs", modes), ["tests/e2e/x.rs:2"]);
@@ -303,7 +303,7 @@ fn programs_that_are_written_or_built_in_another_way_are_found() {
 
 #[test]
 fn elf_files_that_are_read_in_another_way_are_found() {
-    let allowed = [programs::Allowed { path: "matrix/src/elf/mod.rs", reason: "the reader" }];
+    let allowed = [Exempt { path: "matrix/src/elf/mod.rs", reason: "the reader" }];
     let read = |path: &str, source: &str| places(&programs::read(&Tree::default().with(path, source), &allowed));
     for source in ["use object::elf::PT_LOAD;", "fn f() { ::object::File::parse(b); }", "fn f(e: object::Error) {}"] {
         assert_eq!(read("matrix/src/x.rs", source), ["matrix/src/x.rs:1"], "{source}");

@@ -30,7 +30,7 @@ pub fn render(manifest: &Manifest, plan: &Plan, notes: &[String], estimate: &Est
     for condition in &plan.conditions {
         let _ = writeln!(text, "  {}", describe(condition));
     }
-    text += &costs(estimate);
+    text += &time_and_space(estimate);
     text
 }
 
@@ -76,7 +76,7 @@ fn about(manifest: &Manifest, plan: &Plan, cell: &crate::plan::Cell) -> String {
     }
 }
 
-fn costs(estimate: &Estimate) -> String {
+fn time_and_space(estimate: &Estimate) -> String {
     let mut text = format!(
         "\nbuilds: {} in {} groups of flags, about {:.0} min ({}), {:.1} GB of disk\n",
         estimate.builds,

@@ -37,7 +37,7 @@ impl Page {
         let main = section.main_kind();
         self.table(&tables::results(section, main));
         self.folded("Both gates of every cell", |page| page.table(&tables::gates(section)));
-        self.folded_table(&tables::costs(section));
+        self.folded_table(&tables::resource_usage(section));
         self.folded_table(&tables::others(section));
         if main == Kind::Effect {
             self.folded_table(&tables::results(section, Kind::Comparison));

@@ -96,7 +96,7 @@ pub fn gates(section: &ConditionSection) -> Table {
 }
 
 /// The table of every cell's costs other than time, as far as they were measured.
-pub fn costs(section: &ConditionSection) -> Table {
+pub fn resource_usage(section: &ConditionSection) -> Table {
     const COSTS: [&str; 18] = [
         "init_null",
         "served",

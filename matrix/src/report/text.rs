@@ -54,7 +54,7 @@ impl Text {
             self.paragraph(&sentence);
         }
         self.table(&tables::results(section, Kind::Comparison));
-        self.table(&tables::costs(section));
+        self.table(&tables::resource_usage(section));
         self.table(&tables::others(section));
     }
 

@@ -85,7 +85,7 @@ impl ProcessTable {
 
     /// The present processes. `leaders` are the processes that the sandbox has started; they matter only without a namespace.
     pub(crate) fn members(&self, leaders: &[Pid]) -> Vec<ProcessHandle> {
-        let ids = if self.is_namespace { self.everybody() } else { self.related(leaders) };
+        let ids = if self.is_namespace { self.all_ids() } else { self.related(leaders) };
         ids.into_iter().filter_map(|id| ProcessHandle::open(&self.directory, id)).collect()
     }
 
@@ -147,7 +147,7 @@ impl ProcessTable {
         })
     }
 
-    fn everybody(&self) -> Vec<i32> {
+    fn all_ids(&self) -> Vec<i32> {
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
         let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         ids.filter(|id| *id != FIRST).collect()
@@ -157,7 +157,7 @@ impl ProcessTable {
     fn related(&self, leaders: &[Pid]) -> Vec<i32> {
         let mut found = self.descendants(leaders);
         if let Some(mark) = &self.mark {
-            let others: Vec<i32> = self.everybody().into_iter().filter(|id| !found.contains(id)).collect();
+            let others: Vec<i32> = self.all_ids().into_iter().filter(|id| !found.contains(id)).collect();
             found.extend(others.into_iter().filter(|id| mark.is_on(&self.directory.join(id.to_string()))));
         }
         found

@@ -62,7 +62,7 @@ fn section_parts(report: &Report, section: &ConditionSection) -> Vec<Element> {
     parts.extend(waterfall::picture(section));
     parts.extend(measures(ecdf::pictures(section, &colors)));
     parts.extend(scatter::picture(section, &colors, &report.experiment.builds));
-    let open = [tables::gates(section), tables::costs(section)];
+    let open = [tables::gates(section), tables::resource_usage(section)];
     parts.extend(open.iter().filter(|table| !table.is_empty()).map(table));
     let folded = [Kind::Comparison, Kind::Effect, Kind::Interaction].map(|kind| tables::results(section, kind));
     let folded = folded.into_iter().chain([tables::others(section)]);

@@ -199,14 +199,14 @@ impl EnvironmentLifecycle {
     }
 
     /// All processes of the environment, including those that have left their process group or lost their parent.
-    pub(crate) fn everybody(&self) -> Vec<ProcessHandle> {
+    pub(crate) fn all_processes(&self) -> Vec<ProcessHandle> {
         self.table.members(&self.leaders())
     }
 
     /// Kills all remaining processes without a SHUTDOWN event and waits until none remains, not even a zombie.
     pub(crate) async fn abandon(&mut self) {
         self.processes_started().for_each(|process| process.signal(Signal::SIGKILL));
-        self.table.end(self.everybody()).await;
+        self.table.end(self.all_processes()).await;
         if let Some(RunningRuntime::Process { process, .. }) = self.function.take() {
             process.wait().await;
         }

@@ -46,7 +46,7 @@ impl EnvironmentLifecycle {
         platform.change(|state| state.leaving = true);
         self.thaw();
         platform.telemetry.hurry();
-        let known = self.everybody();
+        let known = self.all_processes();
         let window = self.window();
         self.end_runtime(window * platform.setup.limits.shutdown_runtime_percent.min(100) / 100).await;
 
