@@ -65,7 +65,7 @@ fn reported(id: &str) -> SamplingPoint {
 }
 
 /// `name=value` of every point, sorted, without those of the real `/tmp`.
-fn told(usage_metrics: &mut UsageMetrics, moment: &SamplingPoint) -> Vec<String> {
+fn sent_values(usage_metrics: &mut UsageMetrics, moment: &SamplingPoint) -> Vec<String> {
     let points = usage_metrics.observe(moment);
     assert!(points.iter().all(|point| point.tags == tags() && point.time > 0));
     let mut told: Vec<_> = points
@@ -102,16 +102,16 @@ fn an_invocation_is_measured_from_its_beginning_to_each_of_its_ends() {
     let machine = Machine::new();
     let mut usage_metrics = machine.usage_metrics(false);
     machine.open_files(3);
-    assert!(told(&mut usage_metrics, &begun("a")).is_empty());
+    assert!(sent_values(&mut usage_metrics, &begun("a")).is_empty());
     machine.set(2);
-    let at_the_end = told(&mut usage_metrics, &done("a"));
+    let at_the_end = sent_values(&mut usage_metrics, &done("a"));
     let others = ["fd_max=1024", "fd_use=3", "threads_max=1024", "threads_use=1"];
     assert!(UTILIZATION.iter().chain(&others).all(|point| at_the_end.contains(&(*point).to_owned())), "{at_the_end:?}");
     assert_eq!(at_the_end.len(), 9);
     machine.set(3);
-    assert_eq!(told(&mut usage_metrics, &reported("a")), consumed(3));
+    assert_eq!(sent_values(&mut usage_metrics, &reported("a")), consumed(3));
     assert!(usage_metrics.open.is_empty());
-    assert!(told(&mut usage_metrics, &done("a")).is_empty(), "what is over is over");
+    assert!(sent_values(&mut usage_metrics, &done("a")).is_empty(), "what is over is over");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_peak_between_start_and_end_is_seen_by_the_sample_that_was_due() {
     machine.open_files(5);
     usage_metrics.sample();
     machine.close_files();
-    assert!(told(&mut usage_metrics, &done("a")).contains(&"fd_use=5".to_owned()));
+    assert!(sent_values(&mut usage_metrics, &done("a")).contains(&"fd_use=5".to_owned()));
 }
 
 #[test]
@@ -135,9 +135,9 @@ fn usage_of_the_next_invocation_is_excluded_if_the_end_event_is_late() {
     usage_metrics.observe(&begun("b"));
     machine.open_files(9);
     machine.set(5);
-    assert!(told(&mut usage_metrics, &done("a")).contains(&"fd_use=1".to_owned()));
-    assert_eq!(told(&mut usage_metrics, &reported("a")), consumed(1));
-    assert_eq!(told(&mut usage_metrics, &reported("b")), consumed(4));
+    assert!(sent_values(&mut usage_metrics, &done("a")).contains(&"fd_use=1".to_owned()));
+    assert_eq!(sent_values(&mut usage_metrics, &reported("a")), consumed(1));
+    assert_eq!(sent_values(&mut usage_metrics, &reported("b")), consumed(4));
 }
 
 #[test]
@@ -148,8 +148,8 @@ fn each_attempt_at_a_request_is_measured_by_itself() {
     machine.set(1);
     usage_metrics.observe(&SamplingPoint::Begun(attempt("a", 2)));
     machine.set(5);
-    assert_eq!(told(&mut usage_metrics, &SamplingPoint::Reported(attempt("a", 2), tags())), consumed(4));
-    assert_eq!(told(&mut usage_metrics, &reported("a")), consumed(1));
+    assert_eq!(sent_values(&mut usage_metrics, &SamplingPoint::Reported(attempt("a", 2), tags())), consumed(4));
+    assert_eq!(sent_values(&mut usage_metrics, &reported("a")), consumed(1));
 }
 
 #[test]
@@ -160,11 +160,11 @@ fn peaks_of_overlapping_invocations_are_reported_once_at_the_end() {
     usage_metrics.observe(&begun("a"));
     usage_metrics.observe(&begun("b"));
     machine.set(1);
-    assert_eq!(told(&mut usage_metrics, &done("a")), UTILIZATION);
+    assert_eq!(sent_values(&mut usage_metrics, &done("a")), UTILIZATION);
     machine.set(2);
-    assert_eq!(told(&mut usage_metrics, &reported("a")), consumed(2));
-    assert_eq!(told(&mut usage_metrics, &reported("b")), consumed(2));
-    let ending = told(&mut usage_metrics, &SamplingPoint::Ending(tags()));
+    assert_eq!(sent_values(&mut usage_metrics, &reported("a")), consumed(2));
+    assert_eq!(sent_values(&mut usage_metrics, &reported("b")), consumed(2));
+    let ending = sent_values(&mut usage_metrics, &SamplingPoint::Ending(tags()));
     assert_eq!(ending, ["fd_max=1024", "fd_use=2", "threads_max=1024", "threads_use=1"]);
 }
 
@@ -172,7 +172,7 @@ fn peaks_of_overlapping_invocations_are_reported_once_at_the_end() {
 fn a_sandbox_that_was_never_used_has_no_peaks() {
     for overlapping in [false, true] {
         let mut usage_metrics = Machine::new().usage_metrics(overlapping);
-        assert!(told(&mut usage_metrics, &SamplingPoint::Ending(tags())).is_empty());
+        assert!(sent_values(&mut usage_metrics, &SamplingPoint::Ending(tags())).is_empty());
     }
 }
 
@@ -180,8 +180,8 @@ fn a_sandbox_that_was_never_used_has_no_peaks() {
 fn unreadable_machine_facts_are_left_out() {
     let mut usage_metrics = UsageMetrics::new(&Proc::at("/nonexistent"), false);
     usage_metrics.observe(&begun("a"));
-    assert_eq!(told(&mut usage_metrics, &done("a")), ["fd_max=1024", "threads_max=1024"]);
-    assert!(told(&mut usage_metrics, &reported("a")).is_empty());
+    assert_eq!(sent_values(&mut usage_metrics, &done("a")), ["fd_max=1024", "threads_max=1024"]);
+    assert!(sent_values(&mut usage_metrics, &reported("a")).is_empty());
 }
 
 #[test]
@@ -192,6 +192,6 @@ fn what_is_measured_at_once_is_bounded() {
         usage_metrics.observe(&begun(&number.to_string()));
     }
     assert_eq!(usage_metrics.open.len(), CAPACITY);
-    assert!(told(&mut usage_metrics, &reported("0")).is_empty());
-    assert!(!told(&mut usage_metrics, &reported("3")).is_empty());
+    assert!(sent_values(&mut usage_metrics, &reported("0")).is_empty());
+    assert!(!sent_values(&mut usage_metrics, &reported("3")).is_empty());
 }

@@ -46,7 +46,7 @@ fn cases(
     cases
 }
 
-fn told() -> BuildReport {
+fn build_facts() -> BuildReport {
     BuildReport::of(&matrix::build::BuildReport::document(&subject().program).unwrap()).unwrap()
 }
 
@@ -55,7 +55,7 @@ const OWN_ROOTS: bool = !features::COMPILED_ROOTS;
 
 #[test]
 fn only_a_fips_build_names_its_module() {
-    let proof = told().module(&CertifiedModule::embedded().unwrap(), "bottlecap --version=json");
+    let proof = build_facts().module(&CertifiedModule::embedded().unwrap(), "bottlecap --version=json");
     assert_eq!(proof.holds, features::FIPS, "{proof:#?}");
 }
 
@@ -114,7 +114,7 @@ fn only_fips_clients_require_extended_master_secret() {
 
 #[test]
 fn roots_are_proven_of_every_client_of_builds_with_the_systems() {
-    let proof = roots::judge(&told(), &cases(&CASES, &CLIENTS, &[]));
+    let proof = roots::judge(&build_facts(), &cases(&CASES, &CLIENTS, &[]));
     assert_eq!(proof.holds, OWN_ROOTS, "{proof:#?}");
 }
 
@@ -128,7 +128,7 @@ fn roots_proof_fails_for_insecure_clients() {
     // The client to AWS has no such setting.
     let clients: Vec<Client> = CLIENTS.into_iter().filter(|client| *client != Client::Aws).collect();
     let cases = cases(&refusable, &clients, &insecure);
-    let against = roots::judge(&told(), &cases).against;
+    let against = roots::judge(&build_facts(), &cases).against;
     for Case { name, result, .. } in &cases {
         let caught = format!("{name} is trusted: {}:", result.client);
         assert!(against.iter().any(|fact| fact.starts_with(&caught)), "{caught}: {against:#?}");
