@@ -316,7 +316,9 @@ impl<'a> RawValue<'a> {
                 ParsedList { items, skipped: 0 }
             }
             Self::Tree(Value::Array(items)) => {
-                ParsedList::collect(items.iter().map(item)).ok_or("must be a list of texts")?
+                let is_blank = |item: &&Value| item.as_str().is_some_and(|text| text.trim().is_empty());
+                let items = items.iter().filter(|item| !is_blank(item));
+                ParsedList::collect(items.map(item)).ok_or("must be a list of texts")?
             }
             Self::Tree(_) => return Err("must be a list"),
         };
