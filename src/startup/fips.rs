@@ -36,7 +36,7 @@ pub fn module_line(module: &str, provider: &str, is_approved: bool, config: &Con
     let connections = match () {
         // Without authentication, clients have another configuration than the one that says whether it is approved.
         () if config.http.skip_ssl_validation => return format!("{module}, in its FIPS mode"),
-        () if without_tls(config).is_empty() => "client",
+        () if without_tls(config).is_empty() => "client of Datadog and AWS services",
         () => "connection with TLS",
     };
     format!("{module}, in its FIPS mode, in every {connections} ({provider}, fips: {is_approved})")
@@ -169,7 +169,10 @@ mod tests {
     #[test]
     fn the_startup_line_claims_only_what_the_settings_leave_true() {
         let line = |config: &Config| module_line("Module 1", "provider", true, config);
-        assert_eq!(line(&Config::default()), "Module 1, in its FIPS mode, in every client (provider, fips: true)");
+        assert_eq!(
+            line(&Config::default()),
+            "Module 1, in its FIPS mode, in every client of Datadog and AWS services (provider, fips: true)"
+        );
         let mut config = Config::default();
         config.apm.proxied.debugger = Some("http://debugger".to_owned());
         assert_eq!(line(&config), "Module 1, in its FIPS mode, in every connection with TLS (provider, fips: true)");
