@@ -157,7 +157,7 @@ mod tests {
     fn equal_old_points_produce_equal_sums_to_the_last_bit() {
         let sum = || {
             let mut points = Points::default();
-            for (time, value) in (0..).step_by(10_000).zip([1e16, 1.0, 0.1, 3.0, 1e-3, 7e15, 0.7]) {
+            for (time, value) in (0..).step_by(10_000).zip([1e16, 1.0, 0.1, 3.0, -1e16, 5.0, 0.7]) {
                 points.push(&point("a", "x", time, value));
             }
             let all = points.drain(10_000_000_000);

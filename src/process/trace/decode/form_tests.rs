@@ -52,11 +52,12 @@ fn floats() -> [Vec<u8>; 4] {
 
 #[test]
 fn v04_texts_and_numbers_of_every_width_are_equal() {
-    let long = ["x".repeat(31), "x".repeat(200), "x".repeat(0x0102), "x".repeat(70_000)];
+    // A wrong length has to end inside of the text: what follows is no UTF-8, which the fast path leaves to the other.
+    let long = ["x".repeat(31), "x".repeat(200), "x".repeat(0x0201), "x".repeat(70_000)];
     for (marker, longest) in [0xa0, 0xd9, 0xda, 0xdb].into_iter().zip(&long) {
         for (value, (width, number)) in ["", "v", longest.as_str()].into_iter().cycle().zip(INTEGERS) {
             for float in floats() {
-                let mut body = vec![0x91, 0x91, 0x86];
+                let mut body = vec![0x91, 0x91, 0x85];
                 for part in [text(marker, "service"), text(marker, value), text(marker, "span_id")] {
                     body.extend(part);
                 }
@@ -64,8 +65,6 @@ fn v04_texts_and_numbers_of_every_width_are_equal() {
                 body.extend([text(marker, "meta"), vec![0x81], text(marker, "k"), text(marker, value)].concat());
                 body.extend([text(marker, "metrics"), vec![0x81], text(marker, "m"), float].concat());
                 body.extend([text(marker, "name"), text(marker, "last")].concat());
-                // So that a length that is read wrongly may end inside of the body.
-                body.extend([text(0xa0, "padding"), text(0xda, &"p".repeat(1_000))].concat());
                 let span = one(Version::V04, &body);
                 assert_eq!((&*span.service, span.span_id, &*span.name), (value, number, "last"));
                 assert_eq!(span.meta.get("k").map(|value| &**value), Some(value));
