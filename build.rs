@@ -59,9 +59,12 @@ fn committed() -> Option<String> {
     Some(if is_committed(&commit).unwrap_or(false) { short } else { short + "-dirty" })
 }
 
-/// Whether the sources on the disk are those of the commit, byte for byte, by ids that are computed here. Flags of the index, filters and lists of ignored
+/// Whether the sources on the disk are those of the commit, byte for byte and with their modes, by ids that are computed here. Flags of the index, filters and lists of ignored
 /// files can hide a change from `git status`, objects can have other bytes than their ids say, and a program named git need not be git, so none of them is
 /// believed. None if git does not give the objects of these ids.
+///
+/// Three limits. Where the disk has no modes (`core.fileMode=false`, folders that WSL or a virtual machine shares), a build is always `-dirty`. So is one from a
+/// repository with ids of SHA-256. A change of a mode alone does not run this script again, so that the version stays as it was.
 fn is_committed(commit: &str) -> Option<bool> {
     let home = home();
     let text = object("commit", commit)?;

@@ -77,13 +77,20 @@ impl Points {
     pub fn drain(&mut self, now: i64) -> Vec<Distribution> {
         self.capacity = Capacity::default();
         let oldest = bucket(now.saturating_sub(MAX_POINT_AGE_MS));
-        let mut accepted: HashMap<Series, Sketch> = HashMap::with_capacity(self.series.len());
-        for (mut series, sketch) in self.series.drain() {
-            series.second = series.second.max(oldest);
-            accepted.entry(series).or_default().merge(sketch);
-        }
-        let mut all: Vec<_> = accepted.into_iter().map(|(series, sketch)| Distribution { series, sketch }).collect();
+        let all = self.series.drain().map(|(series, sketch)| Distribution { series, sketch });
+        let mut all: Vec<_> = all.collect();
+        // Before times change, so that those that become the same are merged in the order of their own: sums depend on it in their last bit.
         all.sort_by(|left, right| left.series.cmp(&right.series));
+        for it in &mut all {
+            it.series.second = it.series.second.max(oldest);
+        }
+        all.dedup_by(|later, kept| {
+            let is_same = later.series == kept.series;
+            if is_same {
+                kept.sketch.merge(std::mem::take(&mut later.sketch));
+            }
+            is_same
+        });
         all
     }
 
@@ -144,6 +151,21 @@ mod tests {
         let left = points.drain(now);
         let left: Vec<_> = left.iter().map(|it| (it.series.second, it.sketch.sum(), it.sketch.min())).collect();
         assert_eq!(left, [(oldest / 1000, 9.0, 1.0), (oldest / 1000 + 10, 7.0, 7.0)]);
+    }
+
+    #[test]
+    fn equal_old_points_produce_equal_sums_to_the_last_bit() {
+        let sum = || {
+            let mut points = Points::default();
+            for (time, value) in (0..).step_by(10_000).zip([1e16, 1.0, 0.1, 3.0, -1e16, 5.0, 0.7]) {
+                points.push(&point("a", "x", time, value));
+            }
+            let all = points.drain(10_000_000_000);
+            assert_eq!(all.len(), 1);
+            all[0].sketch.sum().to_bits()
+        };
+        let sums: std::collections::HashSet<_> = (0..64).map(|_| sum()).collect();
+        assert_eq!(sums.len(), 1, "{sums:?}");
     }
 
     #[test]

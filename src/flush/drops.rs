@@ -98,10 +98,12 @@ pub enum DropReason {
     Aggregates,
     /// Each is larger than a payload may be: this many bytes.
     Oversized(usize),
+    /// The spans of one request take more than this many bytes.
+    RequestTooLarge(usize),
     /// The memory budget was exceeded.
     Memory,
-    /// It was not sent within the maximum age of its kind.
-    Age,
+    /// It was not sent within this maximum age of its kind.
+    Age(Duration),
     /// Sending it failed in [`MAX_FLUSHES`] flushes.
     Flushes,
     /// [`MAX_UNANSWERED`] requests with it got no response.
@@ -113,7 +115,7 @@ pub enum DropReason {
 impl From<Limit> for DropReason {
     fn from(limit: Limit) -> Self {
         match limit {
-            Limit::Age => Self::Age,
+            Limit::Age(age) => Self::Age(age),
             Limit::Flushes => Self::Flushes,
             Limit::Unanswered => Self::Unanswered,
         }
@@ -126,8 +128,13 @@ impl fmt::Display for DropReason {
             Self::NoClient => f.write_str("nothing can be sent in this sandbox; further ones are counted"),
             Self::Aggregates => f.write_str("there is no room for more of them until a flush"),
             Self::Oversized(limit) => write!(f, "each is larger than {limit} bytes"),
+            Self::RequestTooLarge(limit) => {
+                write!(f, "with the function's tags, the spans of one request take more than {} MiB", limit >> 20)
+            }
             Self::Memory => write!(f, "more than {} MiB wait to be sent", super::MAX_BYTES >> 20),
-            Self::Age => f.write_str("they could not be sent before they were too old"),
+            Self::Age(age) => {
+                write!(f, "they could not be sent before they were more than {} h old", age.as_secs() / 3600)
+            }
             Self::Flushes => write!(f, "sending them failed in {MAX_FLUSHES} flushes"),
             Self::Unanswered => {
                 write!(f, "{MAX_UNANSWERED} requests with them got no answer in time and may have arrived")
@@ -189,6 +196,7 @@ impl DropLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flush::send_queue::max_age;
     use crate::process::proxied::Product;
 
     fn logs(logs: u64) -> DropCounts {
@@ -226,11 +234,21 @@ mod tests {
         assert_eq!(log.record(DropReason::Memory, logs(0), now), None);
         assert_eq!(log.record(DropReason::Memory, logs(1), now), Some(logs(1)));
         assert_eq!(log.record(DropReason::Memory, logs(2), now), None);
-        assert_eq!(log.record(DropReason::Age, logs(4), now), Some(logs(4)), "another reason");
+        assert_eq!(log.record(DropReason::Age(LOG_INTERVAL), logs(4), now), Some(logs(4)), "another reason");
         assert_eq!(log.record(DropReason::Memory, logs(8), now + LOG_INTERVAL), Some(logs(10)));
         assert_eq!(log.record(DropReason::Memory, logs(16), now + LOG_INTERVAL), None);
         log.count(logs(32));
         assert_eq!(log.total(), logs(63));
+    }
+
+    #[test]
+    fn drop_reasons_name_the_limit_that_was_exceeded() {
+        let text = |reason: DropReason| reason.to_string();
+        for (kind, age) in [(Kind::Series, "1 h"), (Kind::Traces, "4 h"), (Kind::Logs, "18 h")] {
+            let reason = text(Limit::Age(max_age(kind)).into());
+            assert_eq!(reason, format!("they could not be sent before they were more than {age} old"));
+        }
+        assert!(text(DropReason::RequestTooLarge(64 << 20)).ends_with("one request take more than 64 MiB"));
     }
 
     #[test]

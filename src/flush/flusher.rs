@@ -6,7 +6,7 @@
 mod room;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -25,7 +25,7 @@ use super::{
     destination::{Destination, Destinations},
     drops::{DropLog, DropReason},
     request::{ATTEMPTS, FinishedRequest, Request, RequestId, refusal},
-    send_queue::{Limit, QueuedPayload},
+    send_queue::{Limit, QueuedPayload, max_age},
     worker::Worker,
 };
 use crate::{
@@ -363,10 +363,10 @@ impl Flusher {
             self.request_api_key();
         }
         let now = Instant::now();
-        let mut expired = DropCounts::default();
+        let mut expired = BTreeMap::<_, DropCounts>::new();
         for (index, destination) in self.destinations.iter_mut().enumerate() {
             while let Some(payload) = destination.queued().pop_expired(now) {
-                expired.add(payload.items());
+                expired.entry(max_age(payload.payload.kind)).or_default().add(payload.items());
             }
             let ClientState::Ready(ready) = &self.client else { continue };
             if destination.queued().is_empty() {
@@ -384,7 +384,9 @@ impl Flusher {
                 self.tasks.spawn(async { TaskResult::Sent(request.send().await) });
             }
         }
-        self.drop_items(DropReason::Age, expired, now);
+        for (age, expired) in expired {
+            self.drop_items(DropReason::Age(age), expired, now);
+        }
     }
 
     fn handle_sent(&mut self, sent: FinishedRequest) {

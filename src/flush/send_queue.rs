@@ -57,8 +57,8 @@ impl DropOrder {
 /// The limit that a payload has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// [`max_age`].
-    Age,
+    /// This [`max_age`].
+    Age(Duration),
     /// [`MAX_FLUSHES`].
     Flushes,
     /// [`MAX_UNANSWERED`].
@@ -78,7 +78,7 @@ impl QueuedPayload {
         } else if self.failed_flushes >= MAX_FLUSHES {
             Some(Limit::Flushes)
         } else {
-            self.is_expired(now).then_some(Limit::Age)
+            self.is_expired(now).then(|| Limit::Age(max_age(self.payload.kind)))
         }
     }
 
@@ -214,7 +214,7 @@ mod tests {
         let now = Instant::now();
         let payload = queued(1, now);
         assert_eq!(payload.limit(now + HOUR), None);
-        assert_eq!(payload.limit(now + HOUR + Duration::from_secs(1)), Some(Limit::Age));
+        assert_eq!(payload.limit(now + HOUR + Duration::from_secs(1)), Some(Limit::Age(HOUR)));
         assert_eq!(QueuedPayload { failed_flushes: 15, ..queued(1, now) }.limit(now), None);
         let failed = QueuedPayload { failed_flushes: 16, ..queued(1, now) };
         assert_eq!(failed.limit(now), Some(Limit::Flushes));
@@ -230,7 +230,11 @@ mod tests {
             let mut payload = queued(1, now);
             payload.payload.kind = kind;
             assert_eq!(payload.limit(now + HOUR * hours), None, "{kind}");
-            assert_eq!(payload.limit(now + HOUR * hours + Duration::from_secs(1)), Some(Limit::Age), "{kind}");
+            assert_eq!(
+                payload.limit(now + HOUR * hours + Duration::from_secs(1)),
+                Some(Limit::Age(HOUR * hours)),
+                "{kind}"
+            );
         }
     }
 

@@ -35,7 +35,8 @@ pub fn start(level: LevelFilter) {
     log::set_max_level(if level == LevelFilter::TRACE { log::LevelFilter::Trace } else { log::LevelFilter::Off });
 }
 
-/// Writes a line whatever the level is: for what a customer has to read even where the level hides warnings, as that data leaves without TLS in a FIPS build.
+/// Writes a line whatever the level is: for what a customer has to read even where the level hides warnings, as that data leaves without TLS in a FIPS build, or that a
+/// build and `DD_LAMBDA_FIPS_MODE` disagree.
 pub fn print_at_any_level(level: Level, text: &str) {
     streams::print(&line(level.as_str(), text));
 }

@@ -9,7 +9,7 @@ use crate::{
     aggregate::{EncodedBatches, Points},
     config::Config,
     flush::{DropCounts, DropReason, Flusher},
-    ingest::{lifecycle, telemetry::Batches},
+    ingest::{lifecycle, telemetry::Batches, trace_agent::MAX_ENCODED_BYTES},
     intake::{self, UnsealedPayload, metrics::MetricSnapshot},
     os::{
         clock,
@@ -299,6 +299,7 @@ impl Engine {
         }
         self.flusher.count_dropped(DropReason::Aggregates, self.traces.take_dropped());
         self.flusher.count_dropped(DropReason::Oversized(MAX_PAYLOAD_BYTES), self.traces.take_oversized());
+        self.flusher.count_dropped(DropReason::RequestTooLarge(MAX_ENCODED_BYTES), self.traces.take_without_room());
         self.traces.close_due();
         while self.start_full_traces() {}
     }

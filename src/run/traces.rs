@@ -57,6 +57,8 @@ pub struct TracePipeline {
     dropped: DropCounts,
     /// Spans that are each larger than a payload may be.
     oversized: u64,
+    /// Spans for which their request had no room.
+    without_room: u64,
     /// By what there can be too many of.
     has_warned_of_values: [bool; 5],
     /// The sandbox is about to end: statistics do not wait for the end of their interval.
@@ -100,6 +102,7 @@ impl TracePipeline {
             function: tags.function_name.clone(),
             dropped: DropCounts::default(),
             oversized: 0,
+            without_room: 0,
             has_warned_of_values: [false; 5],
             ending: false,
         }
@@ -161,7 +164,7 @@ impl TracePipeline {
             self.spans.push(payload, bytes);
         }
         self.oversized += counts.oversized as u64;
-        self.dropped.spans += counts.without_room as u64;
+        self.without_room += counts.without_room as u64;
         if !stats.is_empty() {
             let collapsed = self.concentrator.merge(stats, now());
             self.warn_of(collapsed);
@@ -278,6 +281,11 @@ impl TracePipeline {
     /// Spans that were too large to be sent since this was last asked.
     pub fn take_oversized(&mut self) -> DropCounts {
         DropCounts { spans: std::mem::take(&mut self.oversized), ..DropCounts::default() }
+    }
+
+    /// Spans of requests that were too large with their tags since this was last asked.
+    pub fn take_without_room(&mut self) -> DropCounts {
+        DropCounts { spans: std::mem::take(&mut self.without_room), ..DropCounts::default() }
     }
 
     /// What else was given up since this was last asked.

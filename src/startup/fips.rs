@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, Endpoint, ProxiedUrls};
+use crate::config::{Config, Endpoint, ProxiedUrls, Secret};
 
 /// What the regions of AWS `GovCloud` begin with.
 const GOVCLOUD: &str = "us-gov-";
@@ -36,7 +36,7 @@ pub fn module_line(module: &str, provider: &str, is_approved: bool, config: &Con
     let connections = match () {
         // Without authentication, clients have another configuration than the one that says whether it is approved.
         () if config.http.skip_ssl_validation => return format!("{module}, in its FIPS mode"),
-        () if without_tls(config).is_empty() => "client",
+        () if without_tls(config).is_empty() => "client of Datadog and AWS services",
         () => "connection with TLS",
     };
     format!("{module}, in its FIPS mode, in every {connections} ({provider}, fips: {is_approved})")
@@ -44,10 +44,37 @@ pub fn module_line(module: &str, provider: &str, is_approved: bool, config: &Con
 
 /// What goes to URLs without TLS, each once.
 fn without_tls(config: &Config) -> Vec<&'static str> {
-    let Config { logs, metrics, apm, aws, .. } = config;
-    // With all their fields, so that another URL does not compile before it is here.
+    // With all fields of what has URLs, so that another one does not compile before it is here.
+    let Config {
+        secret,
+        delegated_auth_url,
+        aws,
+        logs,
+        metrics,
+        apm,
+        http: _, // its proxy has a warning of its own
+        api_key: _,
+        secret_reload: _,
+        site: _, // intakes of the site have TLS
+        log_level: _,
+        flush_timeout: _,
+        flush_strategy: _,
+        env: _,
+        service: _,
+        version: _,
+        tags: _,
+        dogstatsd: _,
+        otlp: _, // of receivers alone
+        appsec: _,
+        runtime_proxy: _,
+        propagation: _,
+        triggers: _,
+        fips_mode: _,
+    } = config;
     let ProxiedUrls { profiling, debugger, telemetry, llm_observability } = &apm.proxied;
+    let is_delegated = matches!(secret, Some(Secret::Delegated(_)));
     let ours = [
+        ("delegated authentication", Some(delegated_auth_url.as_str()).filter(|_| is_delegated)),
         ("logs", logs.worker.as_deref().or(Some(&logs.url)).filter(|_| logs.enabled)),
         ("metrics", Some(metrics.url.as_str())),
         ("traces", Some(apm.url.as_str())),
@@ -127,11 +154,30 @@ mod tests {
     }
 
     #[test]
+    fn delegated_authentication_without_tls_is_logged_where_it_is_used() {
+        let mut config = Config { delegated_auth_url: "http://relay".to_owned(), ..Config::default() };
+        for secret in [None, Some(Secret::Ssm("key".to_owned()))] {
+            config.secret = secret;
+            assert_eq!(warnings(&config), [""; 0]);
+        }
+        config.secret = Some(Secret::Delegated("org-1".to_owned()));
+        assert!(
+            matches!(&warnings(&config)[..], [one] if one.contains("does not protect: delegated authentication; "))
+        );
+    }
+
+    #[test]
     fn the_startup_line_claims_only_what_the_settings_leave_true() {
         let line = |config: &Config| module_line("Module 1", "provider", true, config);
-        assert_eq!(line(&Config::default()), "Module 1, in its FIPS mode, in every client (provider, fips: true)");
+        assert_eq!(
+            line(&Config::default()),
+            "Module 1, in its FIPS mode, in every client of Datadog and AWS services (provider, fips: true)"
+        );
         let mut config = Config::default();
         config.apm.proxied.debugger = Some("http://debugger".to_owned());
+        assert_eq!(line(&config), "Module 1, in its FIPS mode, in every connection with TLS (provider, fips: true)");
+        let (delegated_auth_url, secret) = ("http://relay".to_owned(), Some(Secret::Delegated("org-1".to_owned())));
+        let mut config = Config { delegated_auth_url, secret, ..Config::default() };
         assert_eq!(line(&config), "Module 1, in its FIPS mode, in every connection with TLS (provider, fips: true)");
         config.http.skip_ssl_validation = true;
         assert_eq!(line(&config), "Module 1, in its FIPS mode");

@@ -21,7 +21,7 @@ use crate::{
 pub struct StartupState {
     /// The environment of the sandbox.
     pub environment: Environment,
-    /// Extension id, function name and account from the registration.
+    /// Extension id and account from the registration.
     pub registered: ExtensionRegistration,
     /// The bound ports.
     pub ports: Ports,

@@ -217,16 +217,17 @@ keys! { KEYS
         yaml: Some("log_level"), kind: Kind::Level, default: "info", example: "debug",
         reader: "startup",
         meaning: "Least severe message that the extension itself logs. The one in the environment counts from the \
-                  first line on, the one in the file from the moment it has been read.",
+                  first line on, the one in the file from the moment it has been read. Lines that begin with `FIPS` are logged at every level, also those of a build without \
+                  the module that `DD_LAMBDA_FIPS_MODE` or the region contradicts.",
         set: |builder, given, _| taken(given.level().map(|level| builder.config.log_level = level)),
     }
     Datadog FLUSH_TIMEOUT {
-        yaml: Some("flush_timeout"), kind: Kind::Integer { from: 1, to: 86_400 }, default: "30", example: "5",
+        yaml: Some("flush_timeout"), kind: Kind::Integer { from: 1, to: 900 }, default: "30", example: "5",
         reader: "intake, flush",
         meaning: "Seconds that one request to Datadog may take, not counting the time in which the sandbox is frozen. Also, the default strategy \
                   stops waiting for flushes once 20 invocations fit into this time.",
         set: |builder, given, _| {
-            builder.number(given, &(1..=86_400), |builder, s| builder.config.flush_timeout = Duration::from_secs(s))
+            builder.number(given, &(1..=900), |builder, s| builder.config.flush_timeout = Duration::from_secs(s))
         },
     }
     Datadog SERVERLESS_FLUSH_STRATEGY {
@@ -453,12 +454,12 @@ keys! { KEYS
         set: |builder, given, _| Ok(name(&mut builder.config.dogstatsd.namespace, given.namespace()?)),
     }
     Datadog DOGSTATSD_SO_RCVBUF {
-        yaml: Some("dogstatsd_so_rcvbuf"), kind: Kind::Integer { from: 1, to: 1_073_741_823 }, default: "",
+        yaml: Some("dogstatsd_so_rcvbuf"), kind: Kind::Integer { from: 1, to: 16_777_216 }, default: "",
         example: "1048576", reader: "ingest",
-        meaning: "Bytes of datagrams that the system may keep until they are read, at most 16 MiB. The default, and \
+        meaning: "Bytes of datagrams that the system may keep until they are read. The default, and \
                   the most that it gives, is the system's own.",
         set: |builder, given, _| {
-            builder.number(given, &(1..=1_073_741_823), |builder, size| builder.config.dogstatsd.receive_buffer = Some(size))
+            builder.number(given, &(1..=16_777_216), |builder, size| builder.config.dogstatsd.receive_buffer = Some(size))
         },
     }
     Datadog DOGSTATSD_BUFFER_SIZE {

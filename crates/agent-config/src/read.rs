@@ -106,6 +106,7 @@ impl<'a> RawValue<'a> {
         match self.text()?.parse::<T>() {
             Ok(value) if range.contains(&value) => Ok(Integer { value, is_capped: false }),
             Ok(value) if value < *range.start() => Err("is out of range"),
+            Err(error) if *error.kind() == IntErrorKind::NegOverflow => Err("is out of range"),
             Err(error) if *error.kind() != IntErrorKind::PosOverflow => Err("must be a whole number"),
             _ => Ok(Integer { value: *range.end(), is_capped: true }),
         }
@@ -316,7 +317,9 @@ impl<'a> RawValue<'a> {
                 ParsedList { items, skipped: 0 }
             }
             Self::Tree(Value::Array(items)) => {
-                ParsedList::collect(items.iter().map(item)).ok_or("must be a list of texts")?
+                let is_blank = |item: &&Value| item.as_str().is_some_and(|text| text.trim().is_empty());
+                let items = items.iter().filter(|item| !is_blank(item));
+                ParsedList::collect(items.map(item)).ok_or("must be a list of texts")?
             }
             Self::Tree(_) => return Err("must be a list"),
         };
@@ -467,9 +470,14 @@ mod tests {
                 let expected = format!("DD_{} (environment): is above the maximum; using {to}", key.name);
                 assert_eq!(lines, [expected]);
             }
-            let below = loaded(&(from - 1).to_string());
-            assert_eq!(below.config, load([("", ""); 0], None).config, "{}", key.name);
-            assert!(below.warnings[0].why == "is out of range" || below.warnings[0].why == "must be a whole number");
+            // A type without negative numbers can't tell them from text.
+            let is_signed = from < 0;
+            for below in [i128::from(from) - 1, i128::MIN] {
+                let too_small = loaded(&below.to_string());
+                assert_eq!(too_small.config, load([("", ""); 0], None).config, "{} of {below}", key.name);
+                let why = if is_signed || below >= 0 { "is out of range" } else { "must be a whole number" };
+                assert_eq!(too_small.warnings[0].why, why, "{} of {below}", key.name);
+            }
         }
     }
 }

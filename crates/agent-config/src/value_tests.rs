@@ -21,6 +21,15 @@ fn every_value_in_double_quotes_means_its_content() {
 }
 
 #[test]
+fn a_yaml_list_of_blanks_and_unusable_items_is_ignored_with_a_warning() {
+    let loaded = yaml("proxy: {no_proxy: ['', {a: b}]}");
+    assert_eq!(loaded.config.http.no_proxy, [""; 0]);
+    assert!(matches!(&loaded.warnings[..], [one] if one.why == "must be a list of texts"), "{:?}", loaded.warnings);
+    assert_eq!(yaml("proxy: {no_proxy: ['', ' ']}").warnings, []);
+    assert_eq!(yaml("proxy: {no_proxy: ['', a.example]}").config.http.no_proxy, ["a.example"]);
+}
+
+#[test]
 fn settings_in_double_quotes_are_read_without_them() {
     let loaded = env([
         ("DD_SITE", "\"datadoghq.eu\""),

@@ -99,7 +99,8 @@ impl Client {
                 ("AWS_ENDPOINT_URL", url),
             ],
             Self::DelegatedAuth => {
-                vec![("DD_API_KEY", String::new()), ("DD_ORG_UUID", "org-1".to_owned()), ("DD_DD_URL", url)]
+                let org = ("DD_ORG_UUID", "org-1".to_owned());
+                vec![("DD_API_KEY", String::new()), org, ("DD_DELEGATED_AUTH_URL", url)]
             }
             Self::Proxy => {
                 vec![("DD_PROXY_HTTPS", url), ("DD_LOGS_CONFIG_LOGS_DD_URL", BEHIND_PROXY.to_owned())]
@@ -173,6 +174,14 @@ mod tests {
             let settings = client.settings();
             assert!(settings.iter().any(|(_, value)| value.contains(&PORT.to_string())), "{client:?}: {settings:?}");
         }
+    }
+
+    #[test]
+    fn delegated_authentication_goes_to_the_server_of_the_proof() {
+        let variables = Client::DelegatedAuth.settings();
+        let loaded = agent_config::load(variables.iter().map(|(name, value)| (*name, value.as_str())), None);
+        assert_eq!(loaded.config.delegated_auth_url, format!("https://{HOST}:{PORT}"));
+        assert_eq!(loaded.config.secret, Some(agent_config::Secret::Delegated("org-1".to_owned())));
     }
 
     #[test]

@@ -42,11 +42,12 @@ const ENDPOINTS: [&str; 4] = [
 ];
 
 /// Variables that would make the extension ask elsewhere: stored keys, proxies, and endpoints that are reached over TLS alone.
-const LEADS_ELSEWHERE: [&str; 12] = [
+const LEADS_ELSEWHERE: [&str; 13] = [
     "DD_API_KEY_SECRET_ARN",
     "DD_API_KEY_SSM_ARN",
     "DD_KMS_API_KEY",
     "DD_ORG_UUID",
+    "DD_DELEGATED_AUTH_URL",
     "DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS",
     "DD_PROXY_HTTP",
     "DD_PROXY_HTTPS",
@@ -194,6 +195,8 @@ mod tests {
             ("DD_ADDITIONAL_ENDPOINTS", r#"{"https://d.example": ["k1"], "https://e.example": ["k2", "k3"]}"#),
             ("DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", r#"[{"api_key": "k", "Host": "f.example", "Port": 443}]"#),
             ("DD_API_KEY_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:123456789012:secret:g"),
+            ("DD_ORG_UUID", "org-1"),
+            ("DD_DELEGATED_AUTH_URL", "https://i.example"),
             ("https_proxy", "http://h.example"),
             ("DD_API_KEY", " "),
             ("DD_SITE", "us5.datadoghq.com"),

@@ -143,6 +143,6 @@ impl PendingRegistration {
 pub struct RegisteredConnection {
     /// With nothing on its way.
     pub connection: Connection,
-    /// Extension id, function name and account from the registration.
+    /// Extension id and account from the registration.
     pub registered: ExtensionRegistration,
 }

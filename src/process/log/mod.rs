@@ -8,7 +8,12 @@ mod platform_line;
 pub mod rules;
 mod status;
 
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::{Map, Value, value::RawValue};
 
 pub use durable::Execution;
@@ -76,20 +81,63 @@ struct JsonLogFields {
     #[serde(rename = "AWSRequestId")]
     aws_request_id: Option<Value>,
     execution_arn: Option<Value>,
-    ddtags: Option<IgnoredAny>,
-    message: Option<MessageKind>,
 }
 
-/// What stands under `message`, of which only objects are looked into.
-enum MessageKind {
-    Object,
-    Other,
+/// A line's fields, and whether there may be tags in it.
+struct FieldsAndTags {
+    fields: JsonLogFields,
+    /// There is a `ddtags`, or a `message` that is an object. Either may come more than once.
+    may_have_tags: bool,
 }
 
-impl<'de> Deserialize<'de> for MessageKind {
+impl<'de> Deserialize<'de> for FieldsAndTags {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = <&RawValue>::deserialize(deserializer)?;
-        Ok(if value.get().starts_with('{') { Self::Object } else { Self::Other })
+        struct Line;
+        impl<'de> Visitor<'de> for Line {
+            type Value = FieldsAndTags;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let mut may_have_tags = false;
+                let others = OtherFields { map, may_have_tags: &mut may_have_tags };
+                let fields = JsonLogFields::deserialize(MapAccessDeserializer::new(others))?;
+                Ok(FieldsAndTags { fields, may_have_tags })
+            }
+        }
+        deserializer.deserialize_map(Line)
+    }
+}
+
+/// An object without `ddtags` and `message`, of which it only notes whether they may have tags. They are read no further, so what is wrong inside of them is
+/// no reason to refuse the line.
+struct OtherFields<'s, A> {
+    map: A,
+    may_have_tags: &'s mut bool,
+}
+
+/// A name, borrowed unless it has escapes.
+#[derive(Deserialize)]
+struct FieldName<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for OtherFields<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        while let Some(FieldName(name)) = self.map.next_key()? {
+            match &*name {
+                "ddtags" => *self.may_have_tags |= self.map.next_value::<Option<IgnoredAny>>()?.is_some(),
+                "message" => *self.may_have_tags |= self.map.next_value::<&RawValue>()?.get().starts_with('{'),
+                _ => return seed.deserialize(name.into_deserializer()).map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
     }
 }
 
@@ -98,16 +146,9 @@ impl JsonLogFields {
     fn read(line: &str) -> Option<Self> {
         serde_json::from_str(line).ok().or_else(|| {
             // With repeated keys, the last value wins.
-            let mut object: Map<String, Value> = serde_json::from_str(line).ok()?;
-            // This is for the severity and the ids, and what kind of value a value is can't be asked for any more.
-            object.remove("message");
+            let object: Map<String, Value> = serde_json::from_str(line).ok()?;
             serde_json::from_value(Value::Object(object)).ok()
         })
-    }
-
-    /// Whether there may be tags in the line.
-    fn may_have_tags(&self) -> bool {
-        self.ddtags.is_some() || matches!(self.message, Some(MessageKind::Object))
     }
 
     fn severity(&self) -> Status {
@@ -126,9 +167,10 @@ pub fn read(text: Text, time: Timestamp) -> LogLine {
         let log = Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None };
         return LogLine { log, request_ids: Vec::new() };
     }
-    let mut fields = serde_json::from_str::<JsonLogFields>(&message).ok();
+    let parsed = serde_json::from_str::<FieldsAndTags>(&message).ok();
     // One pass over the line says of most that they have no tags.
-    let may_have_tags = fields.as_ref().is_none_or(JsonLogFields::may_have_tags);
+    let may_have_tags = parsed.as_ref().is_none_or(|parsed| parsed.may_have_tags);
+    let mut fields = parsed.map(|parsed| parsed.fields);
     let taken = if may_have_tags { line_tags::take(&message) } else { None };
     let (message, tags) = match taken {
         Some(line_tags::ExtractedTags { rest, tags }) => {
@@ -222,6 +264,17 @@ mod tests {
         let log = plain(r#"{"message":"a","message":{"x":1,"ddtags":"a:b"},"level":"WARN"}"#);
         assert_eq!((log.status, log.tags.as_deref()), (Status::Warn, Some("a:b")));
         assert_eq!(log.message, r#"{"message":"a","message":{"x":1},"level":"WARN"}"#);
+    }
+
+    #[test]
+    fn repeated_messages_with_invalid_escapes_keep_severity_and_request_id() {
+        let text = r#"{"message":"a","message":"b \ud83d","level":"ERROR","requestId":"r-1"}"#;
+        let LogLine { log, request_ids } = line(text);
+        assert_eq!((log.status, log.message.as_str(), request_ids), (Status::Error, text, vec!["r-1".into()]));
+        assert_eq!(plain(r#"{"message":1,"message":2,"x":1e999,"level":"WARN"}"#).status, Status::Warn);
+        assert_eq!(plain(r#"{"ddtags":1,"ddtags":"\ud83d","level":"WARN"}"#).status, Status::Warn);
+        let log = plain(r#"{"ddtags":"a:b","ddtags":null,"message":"\ud83d","level":"WARN"}"#);
+        assert_eq!((log.status, log.tags.as_deref()), (Status::Warn, Some("a:b")));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl<'b> Chunk<'b> {
     }
 }
 
-/// For each span, the index of its parent in the chunk; `None` for roots.
+/// For each span, the index of its parent in the chunk; `None` for spans whose parent is not in it.
 struct Parents(Vec<Option<usize>>);
 
 impl Parents {

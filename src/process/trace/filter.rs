@@ -1,6 +1,5 @@
-//! Filter tags: which traces are kept at all, by the tags of their root span. Numeric tags are compared as decimal text.
-
-use std::borrow::Cow;
+//! Filter tags: which traces are kept at all, by the tags of their root span. Numeric tags are compared as decimal text,
+//! except for those whose name begins with `_`.
 
 use regex::Regex;
 
@@ -85,14 +84,18 @@ impl<V> Item<V> {
             "type" => Some(&span.kind),
             _ => None,
         };
-        let number = || span.metrics.get(&self.key).map(|number| Cow::Owned(number.to_string()));
-        let tag = span.meta.get(&self.key).map(|text| Cow::Borrowed(&**text)).or_else(number);
+        let text = span.meta.get(&self.key).map(|text| &**text);
+        // Names of internal numbers begin so. The extension has set some of these itself, such as `_top_level`.
+        let numbers = Some(&span.metrics).filter(|_| !self.key.starts_with('_'));
+        let number = || numbers.and_then(|numbers| numbers.get(&self.key));
         match &self.value {
-            Condition::Present => tag.is_some() || property.is_some_and(|value| !value.is_empty()),
-            Condition::Matches(wanted) => {
-                let value = tag.or(property.map(|text| Cow::Borrowed(&**text)));
-                value.is_some_and(|value| matches(wanted, &value))
+            Condition::Present => {
+                text.is_some() || property.is_some_and(|value| !value.is_empty()) || number().is_some()
             }
+            Condition::Matches(wanted) => match text.or(property.map(|value| &**value)) {
+                Some(value) => matches(wanted, value),
+                None => number().is_some_and(|number| matches(wanted, &number.to_string())),
+            },
             Condition::Never => false,
         }
     }
@@ -108,6 +111,8 @@ mod tests {
         span.meta.set("team", "a:b".into());
         span.metrics.set("http.status_code", 404.0);
         span.metrics.set("rate", 0.5);
+        span.metrics.set("_top_level", 1.0);
+        span.metrics.set("service", 7.0);
         span
     }
 
@@ -159,8 +164,16 @@ mod tests {
     }
 
     #[test]
+    fn internal_numeric_tags_match_no_filter() {
+        assert!(!keeps(&["_top_level:1"], &[], &[], &[]));
+        assert!(!keeps(&[], &[], &["_top_level:1"], &[]));
+        assert!(keeps(&[], &["_top_level", "_top_level:1"], &[], &["_top_level:1"]));
+    }
+
+    #[test]
     fn fields_of_the_span_are_looked_at_like_tags() {
         assert!(keeps(&["name:web.request", "service:shop", "service"], &[], &["name:^web"], &[]));
+        assert!(!keeps(&["service:7"], &[], &[], &[]), "a number does not replace the field");
         assert!(!keeps(&["resource"], &[], &[], &[]), "an empty field is none");
         assert!(!keeps(&["type:web"], &[], &[], &[]));
     }

@@ -50,7 +50,7 @@ pub struct Export {
 /// A body, and its share of the memory.
 pub struct ReceivedBody {
     pub bytes: Vec<u8>,
-    /// Offset of the protobuf message: 5 after a gRPC frame head, else 0.
+    /// Offset of the message, protobuf or JSON: 5 after a gRPC frame head, else 0.
     pub start: usize,
     pub room: OwnedSemaphorePermit,
 }

@@ -80,7 +80,7 @@ impl Processor {
         self
     }
 
-    /// Parents for spans of tracers that have none.
+    /// Parents for spans of tracers that have none, or that of the invocation.
     pub fn span_parents(&self) -> Arc<SpanParents> {
         self.spans.as_ref().map(|spans| spans.startup.span_parents()).unwrap_or_default()
     }

@@ -96,4 +96,6 @@ impl<'b> Iterator for Traces<'b> {
 }
 
 #[cfg(test)]
+mod form_tests;
+#[cfg(test)]
 mod tests;

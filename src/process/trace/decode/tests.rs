@@ -10,7 +10,7 @@ fn read(version: Version, body: &[u8]) -> Result<Vec<Vec<Span<'_>>>, DecodeError
     traces(version, body)?.collect()
 }
 
-fn one(version: Version, body: &[u8]) -> Span<'_> {
+pub(super) fn one(version: Version, body: &[u8]) -> Span<'_> {
     read(version, body).unwrap().remove(0).remove(0)
 }
 

@@ -8,7 +8,7 @@ use crate::process::msgpack::Writer;
 /// Maximum size of a payload before compression, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 3 << 20;
 
-/// Tracer, language and container of stats.
+/// Where stats come from: environment, version, service, tracer and container.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
     pub env: String,
