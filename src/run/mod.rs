@@ -103,25 +103,7 @@ pub async fn run(parts: Components) {
     let early_waf = if is_deferred { None } else { ready_waf(&appsec).await };
     next.send().await;
     checkpoint(Checkpoint::NextSent);
-    let flusher = match parts.intake {
-        Intake::Eager(client) => {
-            ready();
-            let mut flusher = Flusher::new(client, parts.config.secret_reload);
-            // A snapshot must hold neither a request that is on its way nor a key that will be old.
-            if parts.initialization != Initialization::SnapStart {
-                flusher.request_api_key();
-            }
-            flusher
-        }
-        Intake::Deferred(build) => {
-            let build = || {
-                let client = build();
-                ready();
-                client
-            };
-            Flusher::building(build, parts.config.secret_reload)
-        }
-    };
+    let flusher = flusher(parts.intake, parts.config.secret_reload, parts.initialization);
     // Without events the end of an invocation would never be seen.
     let metrics = &parts.config.metrics;
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
@@ -158,6 +140,29 @@ pub async fn run(parts: Components) {
         signal = termination.received() => Shutdown { shutdown_reason: signal.to_owned(), deadline_ms: 0 },
     };
     shutdown::run(engine, &shutdown).await;
+}
+
+/// The flusher with its client, or while that is built.
+fn flusher(intake: Intake, key_reload: Option<Duration>, initialization: Initialization) -> Flusher {
+    match intake {
+        Intake::Eager(client) => {
+            ready();
+            let mut flusher = Flusher::new(client, key_reload);
+            // A snapshot must hold neither a request that is on its way nor a key that will be old.
+            if initialization != Initialization::SnapStart {
+                flusher.request_api_key();
+            }
+            flusher
+        }
+        Intake::Deferred(build) => {
+            let build = || {
+                let client = build();
+                ready();
+                client
+            };
+            Flusher::building(build, key_reload)
+        }
+    }
 }
 
 /// The WAF, once requests can be evaluated; None unless settings ask for it.
