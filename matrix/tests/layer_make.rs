@@ -370,7 +370,7 @@ fn what_cannot_be_built_is_refused_before_anything_is() {
         (&["--set", "ship-late-runtime"], "pipelined-next needs late-runtime"),
         (&["--features", "-static"], "fixed-address needs static"),
         (&["--features", "x86-64-v3"], "is refused: Lambda does not promise AVX2"),
-        (&["--glibc-floor", "2.36"], "Amazon Linux 2023 has 2.34"),
+        (&["--glibc-floor", "2.36"], "the newest glibc on Lambda is 2.34 (Amazon Linux 2023)"),
         (&["--libc", "musl", "--glibc-floor", "2.34"], "says nothing about musl"),
         (&["--libc", "musl", "--set", "baseline"], "static=off cannot be had in this flavour"),
         (&["--arch", "arm64", "--set", "seed"], "link it statically, for any glibc: `--features static,fixed-address`"),
