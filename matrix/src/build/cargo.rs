@@ -100,7 +100,9 @@ impl CargoCommand {
             Isolation { target_directory: builds.join(folder), home: environment::isolated_cargo_home(&builds) };
         let mut options: Vec<String> = tools.options().into_iter().map(str::to_owned).collect();
         let homes: Vec<PathBuf> = environment::user_cargo_home().into_iter().chain([isolation.home.clone()]).collect();
-        let mut variables = recipe.variables(&paths::remapped(root, &homes, &isolation.target_directory));
+        let mut remapped = paths::remapped(root, &homes, &isolation.target_directory);
+        remapped.extend(paths::remapped_library(root));
+        let mut variables = recipe.variables(&remapped);
         // For the target, which keeps out what the environment says for all of them.
         let name = tools.c_flags_variable();
         let flags = variables.get(&name).into_iter().cloned().chain(paths::remapped_in_c(

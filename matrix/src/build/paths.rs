@@ -5,12 +5,25 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::workspace::environment::user_cargo_home;
+use crate::workspace::environment::{self, user_cargo_home};
 
 /// Flags of rustc that tell a path below the root as `./…`, one of a dependency, seen through one of these homes of cargo's, as `/crates/name-version/…`, and one of what
 /// build scripts make below the target directory as `/target/…`.
 pub fn remapped(root: &Path, homes: &[PathBuf], target: &Path) -> Vec<String> {
     replaced(root, homes, target).map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect()
+}
+
+/// The flag that has a program name the standard library's files as it does without the component `rust-src`. With it, which comes with rust-analyzer, rustc names the
+/// files that it has. None where the compiler does not say which one it is.
+pub fn remapped_library(root: &Path) -> Option<String> {
+    let said = |options: &[&str]| {
+        let output = environment::rustc(root).args(options).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let sysroot = said(&["--print", "sysroot"]).filter(|sysroot| !sysroot.is_empty())?;
+    let version = said(&["-vV"])?;
+    let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: "))?;
+    Some(format!("--remap-path-prefix={sysroot}/lib/rustlib/src/rust=/rustc/{commit}"))
 }
 
 /// The same for the C compiler. It is about the text of paths alone, and so no other code comes of it. Build scripts split the variable at every blank, so a path
@@ -70,6 +83,18 @@ mod tests {
         let in_c = remapped_in_c(Path::new("/some/where"), &homes, target);
         assert_eq!(in_c.first().map(String::as_str), Some("-ffile-prefix-map=/some/where=."));
         assert_eq!(in_c.len(), flags.len());
+    }
+
+    #[test]
+    fn files_of_the_standard_library_are_named_as_without_its_sources() {
+        let flag = remapped_library(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let (from, to) = flag.rsplit_once('=').unwrap();
+        assert!(from.ends_with("/lib/rustlib/src/rust"), "{flag}");
+        // This test has places of the standard library that can panic, and was compiled without the flag.
+        let this = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let sources = Path::new(from.trim_start_matches("--remap-path-prefix="));
+        let named = if sources.join("library").exists() { sources.to_str().unwrap() } else { to };
+        assert!(this.windows(named.len()).any(|window| window == named.as_bytes()), "{named}");
     }
 
     #[test]
