@@ -371,7 +371,7 @@ fn what_cannot_be_built_is_refused_before_anything_is() {
         (&["--features", "-static"], "fixed-address needs static"),
         (&["--features", "x86-64-v3"], "is refused: Lambda does not promise AVX2"),
         (&["--glibc-floor", "2.36"], "the newest glibc on Lambda is 2.34 (Amazon Linux 2023)"),
-        (&["--libc", "musl", "--glibc-floor", "2.34"], "says nothing about musl"),
+        (&["--libc", "musl", "--glibc-floor", "2.34"], "does not apply to --libc musl"),
         (&["--libc", "musl", "--set", "baseline"], "static=off cannot be had in this flavour"),
         (&["--arch", "arm64", "--set", "seed"], "link it statically, for any glibc: `--features static,fixed-address`"),
         (&["--set", "baseline+static-libgcc"], "zig links an unwinder of its own"),
